@@ -1,0 +1,172 @@
+"""The command `snn-gan-ext`: train, evaluate, sample, recipes."""
+
+import difflib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+import tyro
+
+from snn_gan_ext import runs
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.recipes import RECIPES
+from snn_gan_ext.recipes.base import Recipe
+from snn_gan_ext.training.loop import Interrupted, NonFiniteError
+
+__all__ = ["main"]
+
+Command = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where the run goes."""
+
+    out: Path | None = None
+    """Run folder. By default runs/RECIPE-seedN."""
+    resume: bool = False
+    """Go on from the folder's checkpoint."""
+    force: bool = False
+    """Throw away the run that is in the folder."""
+    device: str = "cpu"
+    """Where to train: cpu, cuda, ..."""
+    tensorboard: bool = False
+    """Write TensorBoard event files as well."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+def _train_command(recipe_class: type[Recipe]) -> Callable[..., Command]:
+    def command(recipe: Recipe, run: RunOptions) -> Command:
+        return lambda: _train(recipe, run)
+
+    command.__doc__ = recipe_class.summary
+    command.__annotations__ = {
+        "recipe": tyro.conf.OmitArgPrefixes[recipe_class],  # type: ignore[valid-type, misc]
+        "run": tyro.conf.OmitArgPrefixes[RunOptions],
+        "return": Command,
+    }
+    return command
+
+
+def _train(recipe: Recipe, run: RunOptions) -> None:
+    folder = run.out or Path("runs") / f"{recipe.name}-seed{recipe.seed}"
+    metrics = runs.train(
+        recipe,
+        folder,
+        resume=run.resume,
+        force=run.force,
+        device=run.device,
+        tensorboard=run.tensorboard,
+        progress=run.progress,
+    )
+    print(json.dumps(metrics, indent=2))
+    print(f"report: {folder / 'report.html'}", file=sys.stderr)
+
+
+def _evaluate(run: tyro.conf.Positional[Path], device: str = "cpu") -> Command:
+    """Judge a trained run again, from its weights, and write its report anew.
+
+    Args:
+        run: The run folder.
+        device: Where to sample: cpu, cuda, ...
+    """
+    return lambda: print(json.dumps(runs.evaluate(run, device), indent=2))
+
+
+def _sample(
+    run: tyro.conf.Positional[Path],
+    out: Path,
+    n: int = 100,
+    label: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Command:
+    """Draw spike trains from a trained run into an .npz file.
+
+    Args:
+        run: The run folder.
+        out: The file to write: spikes [T, n, N], labels [n], decoded images [n, N].
+        n: Number of trials.
+        label: One class for all trials; the classes in turn by default.
+        seed: Seed of the draws.
+        device: Where to sample: cpu, cuda, ...
+    """
+
+    def command() -> None:
+        drawn = runs.sample(run, out, n, label, seed, device)
+        print(f"{out}: spikes {list(drawn['spikes'].shape)}")
+
+    return command
+
+
+def _recipes() -> Command:
+    """List the recipes."""
+
+    def command() -> None:
+        width = max(map(len, RECIPES))
+        for name, recipe in RECIPES.items():
+            print(f"{name:{width}}  {recipe.summary}")
+
+    return command
+
+
+def _choice(commands: dict[str, Callable[..., Command]]) -> Any:
+    """The type of "one of these subcommands", which tyro reads."""
+    return Union[  # noqa: UP007
+        tuple(
+            Annotated[Any, tyro.conf.subcommand(name=name, constructor=constructor)]
+            for name, constructor in commands.items()
+        )
+    ]
+
+
+def _parse(arguments: Sequence[str]) -> Command:
+    def train(recipe: Any) -> Any:
+        """Train a recipe into a run folder."""
+        return recipe
+
+    trainable = _choice({name: _train_command(recipe) for name, recipe in RECIPES.items()})
+    train.__annotations__["recipe"] = Annotated[trainable, tyro.conf.OmitSubcommandPrefixes]
+    command: Command = tyro.cli(
+        _choice({"train": train, "evaluate": _evaluate, "sample": _sample, "recipes": _recipes}),
+        args=arguments,
+        prog="snn-gan-ext",
+        description="Spiking networks that learn distributions of spike trains.",
+    )
+    return command
+
+
+def _check_recipe(arguments: Sequence[str]) -> None:
+    """Names the nearest recipe, where the parser would list all of them."""
+    if len(arguments) < 2 or arguments[0] != "train" or arguments[1].startswith("-"):
+        return
+    if arguments[1] not in RECIPES:
+        nearest = difflib.get_close_matches(arguments[1], RECIPES, n=1, cutoff=0)[0]
+        raise InputError(
+            "recipe",
+            expected=f"one of {', '.join(RECIPES)}",
+            got=f"{arguments[1]!r}",
+            cure=f"did you mean {nearest!r}?",
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code: 0, 1 failure, 2 bad input, 128 + signal."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        _check_recipe(arguments)
+        _parse(arguments)()
+    except InputError as error:
+        print(f"snn-gan-ext: {error}", file=sys.stderr)
+        return 2
+    except NonFiniteError as error:
+        print(f"snn-gan-ext: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as error:
+        print(f"snn-gan-ext: {error}; go on with --resume", file=sys.stderr)
+        return 128 + error.signal_number
+    return 0

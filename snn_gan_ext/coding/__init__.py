@@ -1,0 +1,1 @@
+"""Images and events to spikes, and back."""

@@ -1,0 +1,128 @@
+"""Images to spikes and back.
+
+Images are ``[B, N]`` with values in [0, 1] (0 is silence, 1 a spike at every step); spikes are
+``[T, B, N]`` of exact 0 and 1. Time is in steps.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_gan_ext.errors import InputError
+
+__all__ = ["Labelled", "check_images", "rate_decode", "rate_encode", "time_surface_decode"]
+
+
+class Labelled(NamedTuple):
+    """Images ``[B, N]`` with values in [0, 1] and their labels, whole numbers ``[B]``."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def rate_encode(
+    images: Tensor,
+    steps: int,
+    *,
+    uniforms: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Bernoulli spikes with the pixel's value as probability, :math:`s_{i,t} = [U_{i,t} < x_i]`.
+
+    Args:
+        images: ``[B, N]`` in [0, 1].
+        steps: number of steps ``T``.
+        uniforms: noise in [0, 1), ``[T, B, N]``.
+        generator: draws the noise where none is given.
+
+    Returns:
+        Spikes ``[T, B, N]``.
+
+    Raises:
+        InputError: if ``steps`` is below 1, an image holds NaN or values outside [0, 1], or the noise
+            has another shape.
+
+    References:
+        SpikeGAN paper, section VII-A.
+
+    >>> rate_encode(torch.tensor([[0.0, 1.0]]), 3).squeeze(1)
+    tensor([[0., 1.],
+            [0., 1.],
+            [0., 1.]])
+    """
+    check_images(images)
+    if steps < 1:
+        raise InputError("steps", expected="T of at least 1", got=f"{steps}")
+    shape = (steps, *images.shape)
+    if uniforms is None:
+        uniforms = torch.rand(shape, generator=generator, device=images.device)
+    elif tuple(uniforms.shape) != shape:
+        raise InputError("uniforms", expected=f"shape {list(shape)}", got=f"{list(uniforms.shape)}")
+    return (uniforms < images).to(images.dtype)
+
+
+def rate_decode(spikes: Tensor) -> Tensor:
+    r"""Share of steps with a spike, :math:`\frac1T \sum_t s_{i,t}`.
+
+    Args:
+        spikes: ``[T, B, N]``.
+
+    Returns:
+        Images ``[B, N]``.
+
+    References:
+        SpikeGAN paper, section VII-A.
+    """
+    return spikes.mean(0)
+
+
+def time_surface_decode(spikes: Tensor, decay: float = 2.0) -> Tensor:
+    r"""Last sample of an exponentially decaying trace.
+
+    .. math:: x_i = \sum_t e^{-(T - 1 - t)/\tau} s_{i,t} \Big/ \sum_t e^{-(T - 1 - t)/\tau}
+
+    Late spikes count for more, so ``T`` steps tell up to ``2 ** T`` grey levels apart, where rates tell
+    ``T + 1``. The scale makes a neuron that always fires a 1.
+
+    Args:
+        spikes: ``[T, B, N]``.
+        decay: time constant in steps.
+
+    Returns:
+        Images ``[B, N]``.
+
+    Raises:
+        InputError: if ``decay`` is not positive.
+
+    References:
+        SpikeGAN paper, section VII-A; Lagorce et al. (2017), "HOTS".
+    """
+    if not decay > 0:
+        raise InputError("decay", expected="a positive time constant in steps", got=f"{decay}")
+    age = torch.arange(len(spikes) - 1, -1, -1, device=spikes.device, dtype=spikes.dtype)
+    kernel = torch.exp(-age / decay)
+    return torch.einsum("t...,t->...", spikes, kernel / kernel.sum())
+
+
+def check_images(images: Tensor) -> None:
+    """Makes sure of ``[B, N]`` floats in [0, 1].
+
+    Raises:
+        InputError: otherwise, NaN included.
+    """
+    if images.dim() != 2 or not images.is_floating_point():
+        raise InputError(
+            "images",
+            expected="floats [B, N]",
+            got=f"{images.dtype} {list(images.shape)}",
+            cure="flatten pixels into one axis and scale them to [0, 1]",
+        )
+    if images.numel() and not bool(((images >= 0) & (images <= 1)).all()):
+        low, high = images.min().item(), images.max().item()
+        raise InputError(
+            "images",
+            expected="values in [0, 1]",
+            got=f"{low:.4g} .. {high:.4g}",
+            cure="divide by the largest grey value and drop NaN",
+        )

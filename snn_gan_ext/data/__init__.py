@@ -1,0 +1,1 @@
+"""Data sets, split and scaled."""

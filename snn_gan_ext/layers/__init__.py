@@ -1,0 +1,1 @@
+"""GLM layers with the face of an snnTorch layer."""

@@ -1,0 +1,1 @@
+"""Signals to updates, each a small pure function."""

@@ -1,0 +1,46 @@
+"""What little a generator has to beat: samplers without a network.
+
+Each returns spike probabilities ``[B, N]`` for labels ``[B]``; rate-encode them to get spikes.
+"""
+
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from snn_gan_ext.coding.images import Labelled
+
+__all__ = ["class_means", "kmeans_mixture"]
+
+
+def class_means(train: Labelled, labels: Tensor) -> Tensor:
+    """Each class's mean image: no variation within a class but the spikes' own noise.
+
+    Args:
+        train: real images.
+        labels: ``[B]``, each of a class in ``train``.
+    """
+    means = torch.stack(
+        [train.images[train.labels == label].mean(0) for label in range(1 + int(train.labels.max()))]
+    )
+    return means[labels]
+
+
+def kmeans_mixture(train: Labelled, labels: Tensor, clusters: int = 10, seed: int = 0) -> Tensor:
+    """A mixture of cluster means within each class, weighted by the clusters' sizes.
+
+    Args:
+        train: real images.
+        labels: ``[B]``, each of a class in ``train``.
+        clusters: number of clusters a class.
+        seed: of the clustering and of the draws.
+    """
+    probabilities = torch.empty(len(labels), train.images.shape[1])
+    generator = torch.Generator().manual_seed(seed)
+    for label in sorted(set(labels.tolist())):
+        images = train.images[train.labels == label].numpy()
+        fitted = KMeans(min(clusters, len(images)), n_init=3, random_state=seed).fit(images)
+        centres = torch.from_numpy(fitted.cluster_centers_).clamp(0, 1)
+        wanted = labels == label
+        draws = torch.randint(len(images), (int(wanted.sum()),), generator=generator)
+        probabilities[wanted] = centres[torch.from_numpy(fitted.labels_).long()[draws]]
+    return probabilities

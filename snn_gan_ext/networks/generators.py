@@ -1,0 +1,274 @@
+"""Spiking generators: GLM layers wired without loops, and the paper's conditional generator."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.layers.glm import GLMLayer, GLMSample
+
+__all__ = ["ConditionalGenerator", "GLMNetwork", "GeneratorSample"]
+
+
+class GLMNetwork(nn.Module):
+    """GLM layers in an order in which each hears exogenous inputs and earlier layers only.
+
+    Eq. 4 of the SpikeGAN paper needs a wiring without loops other than each neuron's own feedback;
+    the order makes sure of that, and lets every layer run over all of T at once. Finer wirings are
+    made by the layers' masks.
+
+    Args:
+        inputs: size of each exogenous input by name.
+        layers: the layers by name, in the order in which they run.
+        wiring: for each layer the names of what it hears, concatenated in this order.
+
+    Raises:
+        InputError: if a layer hears something that does not come before it, or the sizes differ.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, int],
+        layers: Mapping[str, GLMLayer],
+        wiring: Mapping[str, Sequence[str]],
+    ) -> None:
+        super().__init__()
+        self.inputs = dict(inputs)
+        self.layers = nn.ModuleDict(layers)
+        self.wiring = {name: tuple(sources) for name, sources in wiring.items()}
+        self._check_wiring()
+
+    def sample(
+        self, exogenous: Mapping[str, Tensor], uniforms: Mapping[str, Tensor]
+    ) -> dict[str, GLMSample]:
+        """Samples every layer in turn.
+
+        Args:
+            exogenous: spikes ``[T, B, size]`` of each input.
+            uniforms: noise ``[T, B, size]`` of each layer.
+
+        Returns:
+            What `GLMLayer.sample` returns, for each layer.
+        """
+        signals = dict(exogenous)
+        runs = {}
+        for name, layer in self._glm_layers():
+            heard = torch.cat([signals[source] for source in self.wiring[name]], -1)
+            runs[name] = layer.sample(heard, uniforms=uniforms[name])
+            signals[name] = runs[name].spikes
+        return runs
+
+    def gradients(
+        self,
+        runs: Mapping[str, GLMSample],
+        errors: Mapping[str, Tensor],
+        *,
+        per_sample: bool = False,
+    ) -> dict[str, Tensor]:
+        """Closed-form gradients of all parameters for an error ``[T, B, size]`` at each layer.
+
+        Returns:
+            Gradients by the parameter's name in `named_parameters`.
+        """
+        return {
+            f"layers.{name}.{parameter}": gradient
+            for name, layer in self._glm_layers()
+            for parameter, gradient in layer.gradients(
+                runs[name], errors[name], per_sample=per_sample
+            ).items()
+        }
+
+    def _glm_layers(self) -> list[tuple[str, GLMLayer]]:
+        return [(name, layer) for name, layer in self.layers.items() if isinstance(layer, GLMLayer)]
+
+    def _check_wiring(self) -> None:
+        sizes = dict(self.inputs)
+        for name, layer in self._glm_layers():
+            sources = self.wiring.get(name, ())
+            unknown = [source for source in sources if source not in sizes]
+            if unknown or not sources:
+                raise InputError(
+                    f"wiring of {name!r}",
+                    expected=f"some of {list(sizes)}, which come before it",
+                    got=f"{list(sources)}",
+                )
+            total = sum(sizes[source] for source in sources)
+            if total != layer.in_features:
+                raise InputError(
+                    f"layer {name!r}",
+                    expected=f"{total} in_features, the sum of {list(sources)}",
+                    got=f"{layer.in_features}",
+                )
+            sizes[name] = layer.out_features
+
+
+class GeneratorSample(NamedTuple):
+    """A batch drawn from a generator.
+
+    Attributes:
+        spikes: the read-out neurons' spikes ``[T, B, N]``.
+        runs: what each layer did, for the learning rule.
+    """
+
+    spikes: Tensor
+    runs: dict[str, GLMSample]
+
+
+class ConditionalGenerator(nn.Module):
+    """The spiking generator of the SpikeGAN paper, section VIII-A: label, hidden, read-out neurons.
+
+    The label comes in as a one-hot vector that spikes at every step. Latent bits, where asked for,
+    are fair coins tossed once a trial and held through it: randomness that outlasts a step, so that
+    trials of one class can differ in shape and not in pixel noise alone.
+
+    Hidden neurons hear the label and the bits; read-out neurons hear those and the hidden ones
+    ("fully connected"). Exogenous inputs act in their own step, hidden spikes one step later.
+
+    Args:
+        classes: number of labels.
+        readout: number of read-out neurons ``N``.
+        steps: length ``T`` of a trial in time steps.
+        hidden: number of hidden neurons.
+        latent_bits: number of latent bits.
+        gate_latent: let a bit pass through synapses of its trial's class only (one input for each pair
+            of class and bit), so that every class varies in its own way.
+        basis: temporal basis ``[K, L]`` of synapses and feedback.
+        label_std: standard deviation of label-to-hidden weights.
+        weight_std: that of all other weights.
+        latent_scale: factor on the bits' weights onto hidden and onto read-out neurons.
+        hidden_bias: initial bias of hidden neurons.
+        hidden_feedback: initial self-feedback of hidden neurons; with +3 on a bias of -2 a hidden
+            neuron that has fired goes on firing, so that it holds a random state through the trial.
+        readout_bias: initial bias of read-out neurons.
+        generator: seeds the initial weights.
+
+    Raises:
+        InputError: if ``steps`` or a size is below 1, or ``latent_bits`` is negative.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        readout: int,
+        steps: int,
+        *,
+        hidden: int = 128,
+        latent_bits: int = 0,
+        gate_latent: bool = False,
+        basis: Tensor,
+        label_std: float = 0.9,
+        weight_std: float = 0.3,
+        latent_scale: tuple[float, float] = (0.5, 0.3),
+        hidden_bias: float = -2.0,
+        hidden_feedback: float = 3.0,
+        readout_bias: float = -1.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if steps < 1:
+            raise InputError("steps", expected="T of at least 1", got=f"{steps}")
+        if latent_bits < 0:
+            raise InputError("latent_bits", expected="0 or more", got=f"{latent_bits}")
+        self.classes, self.readout, self.steps = classes, readout, steps
+        self.hidden, self.latent_bits, self.gate_latent = hidden, latent_bits, gate_latent
+        latent = latent_bits * classes if gate_latent else latent_bits
+        exogenous = classes + latent
+        hidden_layer = GLMLayer(
+            exogenous,
+            hidden,
+            basis=basis,
+            delay=0,
+            weight_std=label_std,
+            bias_init=hidden_bias,
+            feedback_init=hidden_feedback,
+            generator=generator,
+        )
+        readout_layer = GLMLayer(
+            exogenous + hidden,
+            readout,
+            basis=basis,
+            delay=[0] * exogenous + [1] * hidden,
+            weight_std=weight_std,
+            bias_init=readout_bias,
+            generator=generator,
+        )
+        with torch.no_grad():
+            bits = slice(classes, exogenous)
+            hidden_layer.weight[:, bits] *= latent_scale[0]
+            readout_layer.weight[:, bits] *= latent_scale[1]
+        self.network = GLMNetwork(
+            inputs={"label": classes, "latent": latent},
+            layers={"hidden": hidden_layer, "readout": readout_layer},
+            wiring={"hidden": ("label", "latent"), "readout": ("label", "latent", "hidden")},
+        )
+
+    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Uniforms in [0, 1) for one batch: latent ``[B, bits]``, hidden and read-out ``[T, B, size]``.
+
+        Args:
+            batch: batch size ``B``.
+            generator: the seeded source; torch's global generator by default.
+        """
+        device = next(self.parameters()).device
+
+        def rand(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator, device=device)
+
+        return {
+            "latent": rand(batch, self.latent_bits),
+            "hidden": rand(self.steps, batch, self.hidden),
+            "readout": rand(self.steps, batch, self.readout),
+        }
+
+    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> GeneratorSample:
+        """Draws one trial for each label.
+
+        Args:
+            labels: whole numbers ``[B]`` below ``classes``.
+            noise: from `noise`.
+
+        Raises:
+            InputError: if a label is out of range.
+        """
+        label_spikes = one_hot(labels, self.classes).to(noise["readout"])
+        bits = (noise["latent"] < 0.5).to(label_spikes)
+        if self.gate_latent:
+            bits = (label_spikes.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)
+        exogenous = {
+            "label": label_spikes.expand(self.steps, -1, -1),
+            "latent": bits.expand(self.steps, -1, -1),
+        }
+        runs = self.network.sample(exogenous, noise)
+        return GeneratorSample(runs["readout"].spikes, runs)
+
+    def gradients(
+        self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
+    ) -> dict[str, Tensor]:
+        """Closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
+        gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
+        return {f"network.{name}": gradient for name, gradient in gradients.items()}
+
+    def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draws spikes ``[T, B, N]`` for labels ``[B]``."""
+        return self.sample(labels, self.noise(len(labels), generator)).spikes
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """One-hot floats ``[B, classes]``.
+
+    Raises:
+        InputError: if the labels are no whole numbers ``[B]`` in ``0 .. classes - 1``.
+    """
+    if labels.dim() != 1 or labels.is_floating_point():
+        raise InputError(
+            "labels", expected="whole numbers [B]", got=f"{labels.dtype} {list(labels.shape)}"
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise InputError(
+            "labels",
+            expected=f"values in 0 .. {classes - 1}",
+            got=f"{int(labels.min())} .. {int(labels.max())}",
+        )
+    return nn.functional.one_hot(labels.long(), classes).to(torch.get_default_dtype())

@@ -1,0 +1,113 @@
+"""Pictures: arrays in, matplotlib figures out. No figure is shown or saved here."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+__all__ = ["learning_curves", "pca_scatter", "raster", "sample_grid"]
+
+REAL, SYNTHETIC, NEUTRAL = "#1f2933", "#d1495b", "#7b8794"
+
+
+def sample_grid(
+    rows: Mapping[str, tuple[Tensor, Tensor]], classes: int, side: int, per_class: int = 6
+) -> Figure:
+    """Samples by class: one column a class, one block of rows a source.
+
+    Args:
+        rows: by title, images ``[B, side * side]`` and labels ``[B]``.
+        classes: number of columns.
+        side: height and width of an image in pixels.
+        per_class: how many of each class to show.
+    """
+    figure = Figure(figsize=(0.62 * classes * len(rows) + 0.4, 0.62 * per_class + 0.5))
+    axes = figure.subplots(1, len(rows), squeeze=False)[0]
+    for axis, (title, (images, labels)) in zip(axes, rows.items(), strict=True):
+        axis.imshow(_tile(images, labels, classes, side, per_class), cmap="gray_r", vmin=0, vmax=1)
+        axis.set_title(title)
+        axis.axis("off")
+    figure.tight_layout()
+    return figure
+
+
+def pca_scatter(
+    real: np.ndarray, synthetic: np.ndarray, real_labels: Tensor, synthetic_labels: Tensor
+) -> Figure:
+    """Real and synthetic samples on the real data's first two principal components.
+
+    Args:
+        real: coordinates ``[B, 2]``.
+        synthetic: coordinates ``[B', 2]``.
+        real_labels: ``[B]``.
+        synthetic_labels: ``[B']``.
+    """
+    figure = Figure(figsize=(11, 3.8))
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    axes[0].scatter(*real.T, s=6, c=real_labels, cmap="tab10")
+    axes[0].set_title("real, by class")
+    axes[1].scatter(*synthetic.T, s=6, c=synthetic_labels, cmap="tab10")
+    axes[1].set_title("synthetic, by class")
+    axes[2].scatter(*synthetic.T, s=5, c=SYNTHETIC, alpha=0.5, label="synthetic")
+    axes[2].scatter(*real.T, s=5, c=REAL, alpha=0.5, label="real")
+    axes[2].set_title("both")
+    axes[2].legend(loc="best", fontsize=8)
+    for axis in axes:
+        axis.set_xlabel("component 1")
+    axes[0].set_ylabel("component 2")
+    figure.tight_layout()
+    return figure
+
+
+def raster(trials: Mapping[str, Tensor]) -> Figure:
+    """Spikes of single trials.
+
+    Args:
+        trials: by title, spikes ``[T, N]``.
+    """
+    figure = Figure(figsize=(1.1 * len(trials) + 0.8, 3.4))
+    axes = figure.subplots(1, len(trials), sharey=True, squeeze=False)[0]
+    for axis, (title, spikes) in zip(axes, trials.items(), strict=True):
+        steps, neurons = np.nonzero(spikes.numpy())
+        axis.scatter(steps, neurons, marker="|", s=14, c=REAL, linewidths=1)
+        axis.set(title=title, xlim=(-0.5, len(spikes) - 0.5), xticks=[0, len(spikes) - 1])
+    axes[0].set_ylabel("read-out neuron")
+    figure.supxlabel("time step", fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def learning_curves(
+    lines: Sequence[Mapping[str, float]], panels: Mapping[str, tuple[str, ...]]
+) -> Figure:
+    """Metrics against training steps.
+
+    Args:
+        lines: the metrics log, each with its ``step``.
+        panels: by title, the names of the metrics to draw into it; absent ones are left out.
+    """
+    figure = Figure(figsize=(3.8 * len(panels), 3.2))
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (title, names) in zip(axes, panels.items(), strict=True):
+        for name in names:
+            points = [(line["step"], line[name]) for line in lines if name in line]
+            if points:
+                axis.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
+        axis.set(title=title, xlabel="step")
+        if axis.lines:
+            axis.legend(fontsize=8)
+        axis.grid(color=NEUTRAL, alpha=0.2)
+    figure.tight_layout()
+    return figure
+
+
+def _tile(images: Tensor, labels: Tensor, classes: int, side: int, per_class: int) -> np.ndarray:
+    """Images into one picture, a column a class, with a blank pixel between them."""
+    step = side + 1
+    canvas = np.zeros((per_class * step, classes * step), dtype=np.float32)
+    for label in range(classes):
+        for row, image in enumerate(images[labels == label][:per_class]):
+            top, left = row * step, label * step
+            canvas[top : top + side, left : left + side] = image.reshape(side, side).numpy()
+    return canvas

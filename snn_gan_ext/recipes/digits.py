@@ -1,0 +1,283 @@
+"""SpikeGAN on handwritten digits: the SpikeGAN paper's first experiment (section VIII-A)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from snn_gan_ext import plots
+from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode, time_surface_decode
+from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
+from snn_gan_ext.data.digits import load_digits
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.learning.adversarial import Objective
+from snn_gan_ext.learning.estimators import Baseline
+from snn_gan_ext.metrics import distributions, floors, transfer
+from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
+
+__all__ = ["Digits", "DigitsExperiment", "DigitsHybrid", "DigitsTimeSurface"]
+
+CLASSES, PIXELS, SIDE = 10, 64, 8
+TIME_SURFACE_DECAY = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digits(Recipe):
+    """Pure REINFORCE: every neuron learns by the local three-factor rule.
+
+    Attributes:
+        time_steps: length T of a trial in time steps.
+        decoding: how a trial becomes the image that the discriminator judges.
+        basis: temporal filters: exp(-lag / 2), or two raised cosines, over six steps.
+        hidden: hidden neurons of the generator.
+        latent_bits: random bits drawn once a trial and held through it.
+        gate_latent: give each class synapses of its own from the latent bits.
+        latent_hidden_scale: factor on the initial latent-to-hidden weights.
+        latent_readout_scale: factor on the initial latent-to-read-out weights.
+        discriminator_hidden: hidden units of the discriminator.
+        label_scale: factor on the label that the discriminator hears.
+        estimator: gradient estimator of the generator.
+        baseline: what is subtracted from the rewards.
+        normalise_rewards: divide advantages by their standard deviation over the batch.
+        objective: reward log D (non_saturating) or -log(1 - D) (saturating).
+        generator_lr: Adam's learning rate for the generator.
+        discriminator_lr: Adam's learning rate for the discriminator.
+        r1: weight of the R1 penalty.
+        real_target: the discriminator's target for real trials.
+        synthetic_count: trials drawn for the evaluation.
+    """
+
+    name: ClassVar[str] = "digits"
+    summary: ClassVar[str] = "SpikeGAN on handwritten digits, pure REINFORCE (the local rule alone)"
+
+    time_steps: int = 5
+    decoding: Literal["rate", "time_surface"] = "rate"
+    basis: Literal["exponential", "raised_cosine"] = "exponential"
+    hidden: int = 128
+    latent_bits: int = 32
+    gate_latent: bool = True
+    latent_hidden_scale: float = 0.5
+    latent_readout_scale: float = 0.3
+    discriminator_hidden: int = 256
+    label_scale: float = 4.0
+    estimator: Estimator = "reinforce"
+    baseline: Baseline = "batch_mean"
+    normalise_rewards: bool = True
+    objective: Objective = "non_saturating"
+    generator_lr: float = 3e-3
+    discriminator_lr: float = 3e-3
+    r1: float = 3.0
+    real_target: float = 0.9
+    synthetic_count: int = 3000
+
+    def check(self) -> None:
+        super().check()
+        if self.synthetic_count < 10 * CLASSES:
+            raise InputError(
+                "synthetic_count",
+                expected=f"at least {10 * CLASSES}",
+                got=f"{self.synthetic_count}",
+            )
+
+    def _build(self, device: torch.device) -> "DigitsExperiment":
+        return DigitsExperiment(self, device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsHybrid(Digits):
+    """Straight-through for read-out neurons, REINFORCE for hidden ones: closer to the data."""
+
+    name: ClassVar[str] = "digits-hybrid"
+    summary: ClassVar[str] = "the same with the hybrid estimator: more varied samples"
+
+    hidden: int = 256
+    estimator: Estimator = "hybrid"
+    r1: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsTimeSurface(Digits):
+    """Two raised-cosine filters a synapse, decoded by a time surface."""
+
+    name: ClassVar[str] = "digits-time-surface"
+    summary: ClassVar[str] = "pure REINFORCE, time-surface decoding, two raised-cosine filters"
+
+    decoding: Literal["rate", "time_surface"] = "time_surface"
+    basis: Literal["exponential", "raised_cosine"] = "raised_cosine"
+
+
+class DigitsExperiment(Experiment):
+    """Networks, data and judges of a `Digits` recipe."""
+
+    def __init__(self, recipe: Digits, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.splits = load_digits()
+        self.decode = self._decoder()
+        weights = torch.Generator().manual_seed(recipe.seed)
+        self.generator = ConditionalGenerator(
+            CLASSES,
+            PIXELS,
+            recipe.time_steps,
+            hidden=recipe.hidden,
+            latent_bits=recipe.latent_bits,
+            gate_latent=recipe.gate_latent,
+            latent_scale=(recipe.latent_hidden_scale, recipe.latent_readout_scale),
+            basis=self._basis(),
+            generator=weights,
+        ).to(device)
+        discriminator = MLPDiscriminator(
+            PIXELS,
+            CLASSES,
+            hidden=(recipe.discriminator_hidden,),
+            label_scale=recipe.label_scale,
+            generator=weights,
+        ).to(device)
+        self.algorithm = SpikeGAN(
+            decode=self.decode,
+            steps=recipe.steps,
+            estimator=recipe.estimator,
+            baseline=recipe.baseline,
+            normalise_rewards=recipe.normalise_rewards,
+            objective=recipe.objective,
+            generator_lr=recipe.generator_lr,
+            discriminator_lr=recipe.discriminator_lr,
+            r1=recipe.r1,
+            real_target=recipe.real_target,
+        )
+        self.state = self.algorithm.init(
+            self.generator,
+            discriminator,
+            torch.Generator(device).manual_seed(recipe.seed + 1),
+        )
+        self._train_images = self.splits.train.images.to(device)
+        self._train_labels = self.splits.train.labels.to(device)
+
+    def next_batch(self, rng: torch.Generator) -> Batch:
+        """Real digits, rate-encoded afresh."""
+        size = (self.recipe.batch,)
+        picks = torch.randint(len(self._train_labels), size, generator=rng, device=self.device)
+        spikes = rate_encode(self._train_images[picks], self.recipe.time_steps, generator=rng)
+        return Batch(spikes, self._train_labels[picks])
+
+    def labels(self, count: int, label: int | None = None) -> Tensor:
+        """Labels ``[count]``: all of one class, or the classes in turn.
+
+        Raises:
+            InputError: if the label is none of the ten digits.
+        """
+        if label is None:
+            return torch.arange(count) % CLASSES
+        if not 0 <= label < CLASSES:
+            raise InputError("label", expected=f"0 .. {CLASSES - 1}", got=f"{label}")
+        return torch.full((count,), label)
+
+    def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """Trials for these labels: spikes ``[T, B, 64]``, decoded images ``[B, 64]``, labels."""
+        spikes = self.generator(labels.to(self.device), rng)
+        return {
+            "spikes": spikes.cpu(),
+            "images": self.decode(spikes).cpu(),
+            "labels": labels,
+        }
+
+    def monitor(self) -> dict[str, float]:
+        """TSTR of one classifier on the validation split (Fig. 4)."""
+        synthetic = self._synthetic(self.labels(1000), salt=2)
+        seed = self.recipe.seed
+        return {"validation_tstr": transfer.tstr(synthetic, self.splits.validation, seed, repeats=1)}
+
+    def evaluate(self) -> Results:
+        """All measures on the recipe's split, beside the floors and the real data."""
+        recipe, train = self.recipe, self.splits.train
+        real = self.splits.test if recipe.evaluate_on == "test" else self.splits.validation
+        balanced = self.labels(recipe.synthetic_count)
+        synthetic = self._synthetic(balanced, salt=3)
+        judge = transfer.fit_classifier(train, recipe.seed, epochs=100)
+        metrics = {
+            "tstr": transfer.tstr(synthetic, real, recipe.seed),
+            "trts": transfer.accuracy(judge, synthetic),
+            "real_accuracy": transfer.tstr(train, real, recipe.seed),
+            **self._distances(self._synthetic, real, ""),
+            "within_class_variance_ratio": distributions.within_class_variance_ratio(
+                self._coded(real.images, real.labels, salt=4), synthetic
+            ),
+            "real_energy_distance": distributions.energy_distance(
+                self._coded(real.images, real.labels, salt=4),
+                self._coded(train.images, train.labels, salt=5),
+            ),
+        }
+        for name, floor in (
+            ("class_mean", floors.class_means),
+            ("kmeans", partial(floors.kmeans_mixture, seed=recipe.seed)),
+        ):
+            draw = partial(self._floor, floor)
+            metrics[f"{name}_tstr"] = transfer.tstr(draw(balanced, salt=6), real, recipe.seed)
+            metrics |= self._distances(draw, real, f"{name}_")
+        return Results(metrics, self._figures(real, synthetic))
+
+    def _distances(
+        self, draw: Callable[..., Labelled], real: Labelled, prefix: str, copies: int = 4
+    ) -> dict[str, float]:
+        """Energy distance and C2ST of a sampler; the test's classifier learns on training digits.
+
+        Each real digit is rate-encoded ``copies`` times, with as many samples of its label beside.
+        """
+
+        def pair(data: Labelled, salt: int) -> tuple[Labelled, Labelled]:
+            labels = data.labels.repeat(copies)
+            coded = self._coded(data.images.repeat(copies, 1), labels, salt)
+            return coded, draw(labels, salt=salt + 1)
+
+        test = pair(real, salt=20)
+        return {
+            f"{prefix}energy_distance": distributions.energy_distance(*test),
+            f"{prefix}c2st": distributions.classifier_two_sample_test(
+                pair(self.splits.train, salt=10), test, self.recipe.seed
+            ),
+        }
+
+    def _figures(self, real: Labelled, synthetic: Labelled) -> dict[str, Figure]:
+        coded = self._coded(real.images, real.labels, salt=4)
+        shown = Labelled(*(part[: len(real.labels)] for part in synthetic))
+        real_points, points = distributions.pca_projection(coded.images, shown.images)
+        trials = self.sample(self.labels(CLASSES), self._rng(7))["spikes"]
+        return {
+            "samples": plots.sample_grid(
+                {"real, rate-coded": coded, "generated": synthetic}, CLASSES, SIDE
+            ),
+            "pca": plots.pca_scatter(real_points, points, coded.labels, shown.labels),
+            "raster": plots.raster({f"{k}": trials[:, k] for k in range(CLASSES)}),
+        }
+
+    def _synthetic(self, labels: Tensor, salt: int) -> Labelled:
+        return Labelled(self.sample(labels, self._rng(salt))["images"], labels)
+
+    def _floor(self, floor: Callable[..., Tensor], labels: Tensor, salt: int) -> Labelled:
+        return self._coded(floor(self.splits.train, labels), labels, salt)
+
+    def _coded(self, images: Tensor, labels: Tensor, salt: int) -> Labelled:
+        """Images as the discriminator sees them: encoded to spikes and decoded again."""
+        rng = self._rng(salt, torch.device("cpu"))
+        spikes = rate_encode(images, self.recipe.time_steps, generator=rng)
+        return Labelled(self.decode(spikes), labels)
+
+    def _rng(self, salt: int, device: torch.device | None = None) -> torch.Generator:
+        """A source for evaluation alone, so that looking does not change the training."""
+        return torch.Generator(device or self.device).manual_seed(self.recipe.seed + 1000 * salt)
+
+    def _decoder(self) -> Callable[[Tensor], Tensor]:
+        if self.recipe.decoding == "rate":
+            return rate_decode
+        return partial(time_surface_decode, decay=TIME_SURFACE_DECAY)
+
+    def _basis(self) -> Tensor:
+        if self.recipe.basis == "exponential":
+            return exponential_basis(6, 2.0)
+        return raised_cosine_basis(2, 6)

@@ -1,0 +1,66 @@
+"""The run report: one self-contained HTML page."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+
+from snn_gan_ext.recipes.base import Recipe
+
+__all__ = ["render"]
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ recipe.name }}, seed {{ recipe.seed }}</title>
+<style>
+  body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+         color: #1f2933; }
+  table { border-collapse: collapse; margin-bottom: 2rem; }
+  th, td { text-align: left; padding: .2rem 1.5rem .2rem 0; border-bottom: 1px solid #e4e7eb; }
+  td + td { font-variant-numeric: tabular-nums; }
+  img { max-width: 100%; }
+  details { margin: 1rem 0; }
+</style>
+</head>
+<body>
+<h1>{{ recipe.name }}</h1>
+<p>{{ recipe.summary }}. Seed {{ recipe.seed }}, {{ recipe.steps }} steps, judged on the
+{{ recipe.evaluate_on }} split.</p>
+<table>
+<tr><th>measure</th><th>value</th></tr>
+{% for name, value in metrics.items() -%}
+<tr><td>{{ name.replace("_", " ") }}</td><td>{{ value }}</td></tr>
+{% endfor -%}
+</table>
+{% for title, data in pictures -%}
+<h2>{{ title.replace("_", " ") }}</h2>
+<img alt="{{ title }}" src="data:image/png;base64,{{ data }}">
+{% endfor -%}
+<details><summary>Settings</summary>
+<table>
+{% for name, value in recipe.to_config().items() -%}
+<tr><td>{{ name }}</td><td>{{ value }}</td></tr>
+{% endfor -%}
+</table>
+</details>
+</body>
+</html>
+"""
+
+
+def render(recipe: Recipe, metrics: Mapping[str, Any], pictures: Sequence[Path]) -> str:
+    """A page with the metrics, the pictures (embedded) and the settings of a run.
+
+    Args:
+        recipe: what was run.
+        metrics: numbers by name.
+        pictures: PNG files.
+    """
+    encoded = [(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in pictures]
+    template = Environment(autoescape=True).from_string(PAGE)
+    return template.render(recipe=recipe, metrics=metrics, pictures=encoded) + "\n"

@@ -1,0 +1,1 @@
+"""The training loop, checkpoints, and one learning algorithm a file."""

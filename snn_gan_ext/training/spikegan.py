@@ -1,0 +1,266 @@
+"""SpikeGAN (Algorithm 1): a spiking generator against a neural-network discriminator."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.learning import adversarial, estimators
+from snn_gan_ext.learning.adversarial import Objective
+from snn_gan_ext.learning.estimators import Baseline
+
+__all__ = ["Batch", "Estimator", "Generator", "SpikeGAN", "SpikeGANState"]
+
+Estimator = Literal["reinforce", "hybrid"]
+
+
+class LayerRun(Protocol):
+    """What a layer did: its potentials and the score of its spikes, each ``[T, B, N]``."""
+
+    @property
+    def potentials(self) -> Tensor: ...
+    @property
+    def score(self) -> Tensor: ...
+
+
+class Sample(Protocol):
+    """A batch drawn from a generator: read-out spikes ``[T, B, N]`` and what each layer did."""
+
+    @property
+    def spikes(self) -> Tensor: ...
+    @property
+    def runs(self) -> Mapping[str, LayerRun]: ...
+
+
+class Generator(Protocol):
+    """What `SpikeGAN` asks of a generator; `ConditionalGenerator` is one.
+
+    The layer named ``readout`` emits the spikes the discriminator judges.
+    """
+
+    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]: ...
+    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> Any: ...
+    def gradients(
+        self, sample: Any, errors: Mapping[str, Tensor], *, per_sample: bool = False
+    ) -> dict[str, Tensor]: ...
+
+
+class Batch(NamedTuple):
+    """Real trials ``[T, B, N]`` with their labels ``[B]``."""
+
+    spikes: Tensor
+    labels: Tensor
+
+
+@dataclass
+class SpikeGANState:
+    """Everything that training changes: both networks, both optimisers, the random source."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    generator_optimizer: torch.optim.Adam
+    discriminator_optimizer: torch.optim.Adam
+    rng: torch.Generator
+    step: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values only, fit for ``torch.load(weights_only=True)``."""
+        return {
+            "step": self.step,
+            "rng": self.rng.get_state(),
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Goes back to what `state_dict` saved."""
+        self.step = saved["step"]
+        self.rng.set_state(saved["rng"].cpu())
+        for name, part in self._parts().items():
+            part.load_state_dict(saved[name])
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Adam]:
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpikeGAN:
+    r"""One step of Algorithm 1: the discriminator by backpropagation, the generator by a local rule.
+
+    The discriminator descends eq. 6 plus an R1 penalty; the generator then ascends its expected
+    reward :math:`r_b`, which the updated discriminator gives each trial (eq. 7-8).
+
+    ==================== ============================================================= =============
+    estimator            error at each neuron                                          bias
+    ==================== ============================================================= =============
+    ``reinforce``        :math:`A_b (s - \sigma(u))` everywhere                        none (*)
+    ``hybrid``           that for hidden neurons; straight-through for read-outs:      read-outs
+                         :math:`\partial r / \partial s \; p (1 - p)`
+    ==================== ============================================================= =============
+
+    (*) if the baseline is an unbiased one; dividing by the batch's standard deviation
+    (``normalise_rewards``) changes the length of the step. The variance-minimising baseline is for
+    ``reinforce`` alone.
+
+    Attributes:
+        decode: spikes ``[T, B, N]`` to what the discriminator judges ``[B, ...]``; differentiable.
+        steps: length of the run; both learning rates fall linearly over it.
+        estimator: see above.
+        baseline: what is subtracted from the rewards; see `snn_gan_ext.learning.estimators`.
+        normalise_rewards: divide advantages by their standard deviation over the batch.
+        objective: ``non_saturating`` (log D) or ``saturating`` (the printed -log(1 - D)).
+        generator_lr: Adam's learning rate for the generator.
+        discriminator_lr: that of the discriminator.
+        beta1: Adam's first decay; 0.9 fails here.
+        final_lr_fraction: what is left of both learning rates at the last step.
+        r1: weight of the R1 penalty.
+        real_target: the discriminator's target for real trials; below 1 is label smoothing.
+
+    References:
+        SpikeGAN paper, Algorithm 1, eq. 1 and 6-8.
+    """
+
+    decode: Callable[[Tensor], Tensor]
+    steps: int
+    estimator: Estimator = "reinforce"
+    baseline: Baseline = "batch_mean"
+    normalise_rewards: bool = True
+    objective: Objective = "non_saturating"
+    generator_lr: float = 3e-3
+    discriminator_lr: float = 3e-3
+    beta1: float = 0.5
+    final_lr_fraction: float = 0.05
+    r1: float = 3.0
+    real_target: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.estimator == "hybrid" and self.baseline == "variance_minimising":
+            raise InputError(
+                "baseline",
+                expected="one number a trial for the hybrid estimator",
+                got="variance_minimising",
+                cure="take leave_one_out, or the reinforce estimator",
+            )
+
+    def init(
+        self, generator: nn.Module, discriminator: nn.Module, rng: torch.Generator
+    ) -> SpikeGANState:
+        """Pairs fresh optimisers with the networks.
+
+        Args:
+            generator: a module that also is a `Generator`.
+            discriminator: logits ``[B]`` from decoded trials and labels.
+            rng: the seeded source of all noise of the run, on the networks' device.
+        """
+        return SpikeGANState(
+            generator=generator,
+            discriminator=discriminator,
+            generator_optimizer=self._adam(generator, self.generator_lr),
+            discriminator_optimizer=self._adam(discriminator, self.discriminator_lr),
+            rng=rng,
+        )
+
+    def update(self, state: SpikeGANState, batch: Batch) -> dict[str, float]:
+        """One adversarial step, in place.
+
+        Returns:
+            The step's losses, mean logits and mean reward, by name.
+        """
+        self._set_learning_rates(state)
+        generator: Any = state.generator
+        sample = generator.sample(batch.labels, generator.noise(len(batch.labels), state.rng))
+        metrics = self._update_discriminator(state, batch, sample)
+        metrics |= self._update_generator(state, batch.labels, sample)
+        state.step += 1
+        return {name: float(value) for name, value in metrics.items()}
+
+    def _update_discriminator(
+        self, state: SpikeGANState, batch: Batch, sample: Sample
+    ) -> dict[str, Tensor]:
+        real = self.decode(batch.spikes).detach().requires_grad_(self.r1 > 0)
+        real_logits = state.discriminator(real, batch.labels)
+        fake_logits = state.discriminator(self.decode(sample.spikes), batch.labels)
+        loss = adversarial.discriminator_loss(real_logits, fake_logits, self.real_target)
+        penalty = adversarial.r1_penalty(real_logits, real) if self.r1 > 0 else loss.new_zeros(())
+        state.discriminator_optimizer.zero_grad()
+        torch.autograd.backward(loss + self.r1 * penalty)
+        state.discriminator_optimizer.step()
+        return {
+            "discriminator_loss": loss.detach(),
+            "r1_penalty": penalty.detach(),
+            "real_logit": real_logits.detach().mean(),
+            "fake_logit": fake_logits.detach().mean(),
+        }
+
+    def _update_generator(
+        self, state: SpikeGANState, labels: Tensor, sample: Sample
+    ) -> dict[str, Tensor]:
+        rewards, slope = self._rewards(state, labels, sample.spikes)
+        generator: Any = state.generator
+        if self.baseline == "variance_minimising":
+            scores = {name: run.score for name, run in sample.runs.items()}
+            per_sample = generator.gradients(sample, scores, per_sample=True)
+            scaled = estimators.normalised(rewards) if self.normalise_rewards else rewards
+            gradients = {
+                name: estimators.variance_minimising_gradient(gradient, scaled)
+                for name, gradient in per_sample.items()
+            }
+        else:
+            errors = self._errors(sample, labels, rewards, slope)
+            gradients = {
+                name: gradient / len(labels)
+                for name, gradient in generator.gradients(sample, errors).items()
+            }
+        self._ascend(state, gradients)
+        return {"reward": rewards.mean()}
+
+    def _rewards(
+        self, state: SpikeGANState, labels: Tensor, spikes: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Rewards ``[B]``, and for the hybrid estimator their slope at the spikes ``[T, B, N]``."""
+        hybrid = self.estimator == "hybrid"
+        spikes = spikes.detach().requires_grad_(hybrid)
+        with torch.set_grad_enabled(hybrid):
+            logits = state.discriminator(self.decode(spikes), labels)
+            rewards = adversarial.generator_reward(logits, self.objective)
+        slope = torch.autograd.grad(rewards.sum(), spikes)[0] if hybrid else None
+        return rewards.detach(), slope
+
+    def _errors(
+        self, sample: Sample, labels: Tensor, rewards: Tensor, slope: Tensor | None
+    ) -> dict[str, Tensor]:
+        advantages = estimators.advantage(rewards, self.baseline, labels)
+        if self.normalise_rewards:
+            advantages = estimators.normalised(advantages)
+        errors = {
+            name: estimators.score_function_error(run.score, advantages)
+            for name, run in sample.runs.items()
+        }
+        if slope is not None:
+            potentials = sample.runs["readout"].potentials
+            errors["readout"] = estimators.straight_through_error(slope, potentials)
+        return errors
+
+    def _ascend(self, state: SpikeGANState, gradients: Mapping[str, Tensor]) -> None:
+        for name, parameter in state.generator.named_parameters():
+            parameter.grad = -gradients[name]
+        state.generator_optimizer.step()
+
+    def _set_learning_rates(self, state: SpikeGANState) -> None:
+        progress = min(state.step / self.steps, 1.0)
+        factor = 1.0 - (1.0 - self.final_lr_fraction) * progress
+        for optimizer, rate in (
+            (state.generator_optimizer, self.generator_lr),
+            (state.discriminator_optimizer, self.discriminator_lr),
+        ):
+            optimizer.param_groups[0]["lr"] = rate * factor
+
+    def _adam(self, module: nn.Module, rate: float) -> torch.optim.Adam:
+        return torch.optim.Adam(module.parameters(), lr=rate, betas=(self.beta1, 0.999))
