@@ -49,7 +49,7 @@ def train(
     Args:
         recipe: what to train.
         folder: the run folder, made if need be.
-        resume: go on from the folder's checkpoint.
+        resume: go on from the folder's checkpoint, with the settings in its ``config.json``.
         force: throw away the run that is there.
         device: where to train.
         tensorboard: write TensorBoard event files too.
@@ -64,8 +64,13 @@ def train(
         Interrupted: after Ctrl-C or SIGTERM; the checkpoint is written.
         NonFiniteError: at the first training number that is infinite or NaN.
     """
+    if resume and force:
+        raise InputError("--resume and --force", expected="one of them", got="both")
+    if resume:
+        recipe = _stored_recipe(folder, recipe)
     experiment = recipe.build(_device(device))
-    _prepare(recipe, folder, resume, force)
+    if not resume:
+        _start_afresh(recipe, folder, force)
     seconds = fit(
         experiment.algorithm,
         experiment.state,
@@ -206,21 +211,28 @@ def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float)
     return metrics
 
 
-def _prepare(recipe: Recipe, folder: Path, resume: bool, force: bool) -> None:
-    if resume and force:
-        raise InputError("--resume and --force", expected="one of them", got="both")
+def _stored_recipe(folder: Path, asked: Recipe) -> Recipe:
+    """The recipe that a resumed run goes on with; what was asked for may leave settings at default."""
+    stored = _read_recipe(folder)
+    if type(stored) is not type(asked):
+        raise InputError(
+            f"{folder}", expected=f"a run of {asked.name!r}", got=f"one of {stored.name!r}"
+        )
+    here, there, default = (r.to_config() for r in (stored, asked, type(asked)()))
+    other = [key for key in here if there[key] not in (here[key], default[key])]
+    if other:
+        raise InputError(
+            f"{folder}",
+            expected=", ".join(f"{key} = {here[key]}" for key in other) + " as in its config.json",
+            got=", ".join(f"{there[key]}" for key in other),
+            cure="leave settings out with --resume, or give another --out",
+        )
+    return stored
+
+
+def _start_afresh(recipe: Recipe, folder: Path, force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}", expected="a folder", got="a file", cure="give another --out")
-    if resume:
-        stored = _read_recipe(folder)
-        if stored != recipe:
-            raise InputError(
-                f"{folder}",
-                expected=f"the settings in its config.json ({_difference(stored, recipe)})",
-                got="others",
-                cure="leave them out with --resume, or give another --out",
-            )
-        return
     present = [folder / name for name in OWN_FILES if (folder / name).exists()]
     if present and not force:
         raise InputError(
@@ -234,13 +246,6 @@ def _prepare(recipe: Recipe, folder: Path, resume: bool, force: bool) -> None:
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / "config.json", {"version": __version__, **recipe.to_config()})
-
-
-def _difference(stored: Recipe, asked: Recipe) -> str:
-    if type(stored) is not type(asked):
-        return f"recipe {stored.name!r}"
-    here, there = stored.to_config(), asked.to_config()
-    return ", ".join(f"{key} = {here[key]}" for key in here if here[key] != there[key])
 
 
 def _read_recipe(folder: Path) -> Recipe:

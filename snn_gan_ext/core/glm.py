@@ -15,9 +15,8 @@ Layout: spikes ``[..., T, B, N]`` (time, batch, neuron), bases ``[K, L]`` (funct
 ``[..., K, I, O]``, feedback weights ``[..., K, O]``, biases ``[..., O]``. Leading axes ``...`` are
 populations of networks (particles, tasks) that run side by side. Time is in steps.
 
-A window of the past is always an argument: inputs come as ``[..., H + T, B, I]``, of which the first
-``H = L - 1 + d`` steps are history (zeros at the start of a recording). So a sequence cut into pieces
-gives what the whole gives, down to pieces of a single step.
+A sequence starts after silence. To go on after a past that matters, put the past in front: inputs
+``[..., H + T, B, I]`` with ``H`` steps of history, of whose drive the last ``T`` steps count.
 """
 
 import torch
@@ -28,6 +27,7 @@ __all__ = [
     "causal_filter",
     "feedback_drive",
     "feedback_gradient",
+    "feedback_kernel",
     "log_likelihood",
     "sample",
     "score",
@@ -36,92 +36,181 @@ __all__ = [
 ]
 
 
-def causal_filter(padded: Tensor, basis: Tensor, steps: int) -> Tensor:
-    r"""Traces of spikes, the pre-synaptic term of eq. 5.
-
-    .. math:: a_{k,t} = \sum_{\tau=0}^{L-1} A_{k,\tau}\, s_{t-d-\tau}
-
-    The delay ``d`` is what the history leaves: ``padded`` starts ``L - 1 + d`` steps before the first
-    output step, and its last ``d`` steps act on nothing yet.
+def causal_filter(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
+    r"""Filters a signal over past steps: :math:`a_t = \sum_{\tau=0}^{L-1} A_\tau\, s_{t-d-\tau}`.
 
     Args:
-        padded: history and input ``[..., H + T, B, I]`` with ``H >= L - 1``.
-        basis: ``[K, L]``.
-        steps: number of output steps ``T``.
+        signal: ``[..., T, B, N]``, zero before its first step.
+        taps: the filter ``[L]``.
+        delay: ``d`` in steps.
 
     Returns:
-        Traces ``[..., T, B, K, I]``.
+        ``[..., T, B, N]``.
     """
-    length = basis.shape[-1]
-    lagged = [padded.narrow(-3, length - 1 - lag, steps) for lag in range(length)]
-    return torch.stack([_weighted_sum(lagged, taps) for taps in basis], dim=-2)
+    filtered = torch.zeros_like(signal)
+    steps = signal.shape[-3]
+    for lag, tap in enumerate(taps[: max(steps - delay, 0)], start=delay):
+        filtered.narrow(-3, lag, steps - lag).addcmul_(signal.narrow(-3, 0, steps - lag), tap)
+    return filtered
 
 
-def _weighted_sum(tensors: list[Tensor], weights: Tensor) -> Tensor:
-    total = tensors[0] * weights[0]
-    for tensor, weight in zip(tensors[1:], weights[1:], strict=True):
-        total = total + tensor * weight
-    return total
+def _filter_back(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
+    """The adjoint of `causal_filter`: the same filter, run backwards in time."""
+    return causal_filter(signal.flip(-3), taps, delay).flip(-3)
 
 
-def synaptic_drive(traces: Tensor, weight: Tensor) -> Tensor:
-    r"""What the synapses add to the potential: :math:`\sum_{j,k} w_{k,j,i}\, a_{k,j,t}` (eq. 2).
+def _traces(inputs: Tensor, basis: Tensor, delay: int) -> Tensor:
+    """Traces over all basis functions ``[..., T, B, K * I]``, the pre-synaptic term of eq. 5."""
+    return torch.cat([causal_filter(inputs, taps, delay) for taps in basis], -1)
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """Joins time and batch: ``[..., T, B, N]`` to ``[..., T * B, N]``."""
+    return tensor.flatten(-3, -2)
+
+
+def synaptic_drive(inputs: Tensor, weight: Tensor, basis: Tensor, delay: int) -> Tensor:
+    r"""What the synapses add to the potential: :math:`\sum_{j,k} w_{k,j,i} (A_k * s_j)_{t-d}` (eq. 2).
+
+    All steps and trials are one matrix product. As filtering and weighing commute, the filter runs
+    on the side that has fewer neurons.
 
     Args:
-        traces: ``[..., T, B, K, I]`` from :func:`causal_filter`.
+        inputs: pre-synaptic spikes ``[..., T, B, I]``.
         weight: ``[..., K, I, O]``.
-
-    Returns:
-        Drive ``[..., T, B, O]``, one matrix product for all of T and B.
-    """
-    flat = traces.flatten(-2).flatten(-3, -2)
-    drive = flat @ weight.flatten(-3, -2)
-    return drive.reshape(*drive.shape[:-2], *traces.shape[-4:-2], -1)
-
-
-def feedback_drive(padded: Tensor, feedback: Tensor, basis: Tensor, steps: int) -> Tensor:
-    r"""What a neuron's own past spikes add to its potential: :math:`(\beta_i * s_i)_{t-1}` (eq. 2).
-
-    Args:
-        padded: own spikes ``[..., L + T, B, O]``, of which the first ``L`` steps are history.
-        feedback: weights ``[..., K, O]``.
         basis: ``[K, L]``.
-        steps: number of output steps ``T``.
+        delay: ``d`` in steps.
 
     Returns:
         Drive ``[..., T, B, O]``.
     """
-    traces = causal_filter(padded, basis, steps)
-    return (traces * feedback[..., None, None, :, :]).sum(-2)
+    steps, batch, in_features = inputs.shape[-3:]
+    out_features = weight.shape[-1]
+    if in_features <= out_features:
+        drive = _rows(_traces(inputs, basis, delay)) @ weight.flatten(-3, -2)
+        return drive.reshape(*drive.shape[:-2], steps, batch, out_features)
+    side_by_side = weight.transpose(-3, -2).flatten(-2)
+    weighed = _rows(inputs) @ side_by_side
+    weighed = weighed.reshape(*weighed.shape[:-2], steps, batch, len(basis), out_features)
+    drive = causal_filter(weighed[..., 0, :], basis[0], delay)
+    for function in range(1, len(basis)):
+        drive = drive + causal_filter(weighed[..., function, :], basis[function], delay)
+    return drive
 
 
-def sample(
-    drive: Tensor, feedback: Tensor, basis: Tensor, history: Tensor, uniforms: Tensor
-) -> tuple[Tensor, Tensor]:
-    r"""Runs the neurons: potentials by eq. 2 and spikes :math:`s = [\,U < \sigma(u)\,]` by eq. 3.
+def synaptic_gradient(
+    inputs: Tensor, error: Tensor, basis: Tensor, delay: int, *, per_sample: bool = False
+) -> Tensor:
+    r"""Gradient of synaptic weights, :math:`\sum_t (A_k * s_j)_{t-d}\, e_{i,t}` (eq. 5).
 
-    Only the elementwise feedback is recurrent, so this is the only loop over time.
+    With ``error`` the `score` this is the gradient of the log-likelihood; with the score times a reward
+    it is the three-factor rule (eq. 8). It needs no graph through time: one matrix product of traces
+    and errors, or of spikes and errors filtered back in time, whichever side has fewer neurons.
 
     Args:
-        drive: synaptic drive plus bias ``[..., T, B, O]``.
+        inputs: pre-synaptic spikes ``[..., T, B, I]``.
+        error: post-synaptic ``[..., T, B, O]``.
+        basis: ``[K, L]``.
+        delay: ``d`` in steps.
+        per_sample: keep the batch axis instead of summing over it.
+
+    Returns:
+        ``[..., K, I, O]``, or ``[..., B, K, I, O]`` per sample.
+    """
+    in_features, out_features, functions = inputs.shape[-1], error.shape[-1], len(basis)
+    if per_sample:
+        traces = torch.stack([causal_filter(inputs, taps, delay) for taps in basis], -2)
+        return torch.einsum("...tbki,...tbo->...bkio", traces, error)
+    if in_features <= out_features:
+        gradient = _rows(_traces(inputs, basis, delay)).transpose(-2, -1) @ _rows(error)
+        return gradient.reshape(*gradient.shape[:-2], functions, in_features, out_features)
+    back = torch.cat([_filter_back(error, taps, delay) for taps in basis], -1)
+    gradient = _rows(inputs).transpose(-2, -1) @ _rows(back)
+    gradient = gradient.reshape(*gradient.shape[:-1], functions, out_features)
+    return gradient.transpose(-3, -2)
+
+
+def sample(drive: Tensor, feedback: Tensor, basis: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Runs the neurons: potentials by eq. 2 and spikes :math:`s = [\,U < \sigma(u)\,]` by eq. 3.
+
+    Only a neuron's feedback on itself is recurrent, so this is the only loop over time. Each spike adds
+    its own future effect to the potentials to come.
+
+    Args:
+        drive: synaptic drive plus bias ``[..., T, B, O]``, with the feedback of earlier spikes in it.
         feedback: weights ``[..., K, O]``.
         basis: feedback basis ``[K, L]``.
-        history: own spikes before the first step ``[..., L, B, O]``.
         uniforms: noise in [0, 1), ``[..., T, B, O]``, of the dtype the comparison shall have.
 
     Returns:
         Spikes and potentials, each ``[..., T, B, O]``; spikes are exactly 0 or 1.
     """
-    kernel = torch.einsum("...ko,kl->...lo", feedback, basis).flip(-2).unsqueeze(-2)
-    window = history
-    spikes, potentials = [], []
-    for step in range(drive.shape[-3]):
-        potential = drive.select(-3, step) + (kernel * window).sum(-3)
-        spike = (uniforms.select(-3, step) < torch.sigmoid(potential)).to(drive.dtype)
-        window = torch.cat([window.narrow(-3, 1, window.shape[-3] - 1), spike.unsqueeze(-3)], -3)
-        spikes.append(spike)
-        potentials.append(potential)
-    return torch.stack(spikes, -3), torch.stack(potentials, -3)
+    potentials = drive.clone()
+    spikes = torch.empty_like(potentials)
+    steps, length = drive.shape[-3], basis.shape[-1]
+    kernel = feedback_kernel(feedback, basis).unsqueeze(-2)
+    for step in range(steps):
+        fires = uniforms.select(-3, step) < torch.sigmoid(potentials.select(-3, step))
+        spike = spikes.select(-3, step).copy_(fires)
+        ahead = min(length, steps - step - 1)
+        if ahead:
+            potentials.narrow(-3, step + 1, ahead).addcmul_(
+                kernel.narrow(-3, 0, ahead), spike.unsqueeze(-3)
+            )
+    return spikes, potentials
+
+
+def feedback_kernel(feedback: Tensor, basis: Tensor) -> Tensor:
+    r"""The feedback filters over lags, :math:`\beta_{i,\tau} = \sum_k B_{k,\tau} w_{k,i}` (eq. 2).
+
+    Args:
+        feedback: weights ``[..., K, O]``.
+        basis: ``[K, L]``.
+
+    Returns:
+        ``[..., L, O]``.
+    """
+    return basis.transpose(0, 1) @ feedback
+
+
+def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, steps: int) -> Tensor:
+    """What spikes before the first step still add to the first steps' potentials.
+
+    Args:
+        history: a neuron's own past spikes, oldest first ``[..., H, B, O]``.
+        feedback: weights ``[..., K, O]``.
+        basis: ``[K, L]``.
+        steps: number of steps ``T`` to come.
+
+    Returns:
+        ``[..., T, B, O]``.
+    """
+    ahead = history.new_zeros(*history.shape[:-3], steps, *history.shape[-2:])
+    padded = torch.cat([history, ahead], -3)
+    drives = [
+        feedback[..., function, None, None, :] * causal_filter(padded, taps, 1)
+        for function, taps in enumerate(basis)
+    ]
+    return sum(drives[1:], drives[0]).narrow(-3, history.shape[-3], steps)
+
+
+def feedback_gradient(
+    outputs: Tensor, error: Tensor, basis: Tensor, *, per_sample: bool = False
+) -> Tensor:
+    r"""Gradient of feedback weights, :math:`\sum_t (B_k * s_i)_{t-1}\, e_{i,t}` (eq. 5).
+
+    Args:
+        outputs: a neuron's own spikes ``[..., T, B, O]``.
+        error: post-synaptic ``[..., T, B, O]``.
+        basis: ``[K, L]``.
+        per_sample: keep the batch axis instead of summing over it.
+
+    Returns:
+        ``[..., K, O]``, or ``[..., B, K, O]`` per sample.
+    """
+    axes = (-3,) if per_sample else (-3, -2)
+    gradients = [(causal_filter(outputs, taps, 1) * error).sum(axes) for taps in basis]
+    return torch.stack(gradients, -2)
 
 
 def log_likelihood(spikes: Tensor, potentials: Tensor) -> Tensor:
@@ -151,39 +240,3 @@ def score(spikes: Tensor, potentials: Tensor) -> Tensor:
         ``[..., T, B, O]``.
     """
     return spikes - torch.sigmoid(potentials)
-
-
-def synaptic_gradient(traces: Tensor, error: Tensor, *, per_sample: bool = False) -> Tensor:
-    r"""Gradient of synaptic weights, :math:`\sum_t a_{k,j,t}\, e_{i,t}` (eq. 5).
-
-    With ``error`` the :func:`score` this is the gradient of the log-likelihood; with the score times a
-    reward it is the three-factor rule (eq. 8). It needs no graph through time.
-
-    Args:
-        traces: pre-synaptic ``[..., T, B, K, I]``.
-        error: post-synaptic ``[..., T, B, O]``.
-        per_sample: keep the batch axis instead of summing over it.
-
-    Returns:
-        ``[..., K, I, O]``, or ``[..., B, K, I, O]`` per sample.
-    """
-    if per_sample:
-        return torch.einsum("...tbki,...tbo->...bkio", traces, error)
-    flat = traces.flatten(-2).flatten(-3, -2)
-    gradient = flat.transpose(-2, -1) @ error.flatten(-3, -2)
-    return gradient.reshape(*gradient.shape[:-2], *traces.shape[-2:], -1)
-
-
-def feedback_gradient(traces: Tensor, error: Tensor, *, per_sample: bool = False) -> Tensor:
-    r"""Gradient of feedback weights, :math:`\sum_t b_{k,i,t}\, e_{i,t}` (eq. 5).
-
-    Args:
-        traces: a neuron's own filtered spikes ``[..., T, B, K, O]``, delay 1.
-        error: post-synaptic ``[..., T, B, O]``.
-        per_sample: keep the batch axis instead of summing over it.
-
-    Returns:
-        ``[..., K, O]``, or ``[..., B, K, O]`` per sample.
-    """
-    product = traces * error.unsqueeze(-2)
-    return product.sum(-4) if per_sample else product.sum((-4, -3))

@@ -1,6 +1,7 @@
 """`GLMLayer`: a fully connected layer of stochastic GLM neurons that drops into an snnTorch model."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -32,15 +33,16 @@ class GLMSample(NamedTuple):
     Attributes:
         spikes: ``[T, B, O]``.
         potentials: membrane potentials ``[T, B, O]``.
-        traces: filtered inputs ``[T, B, K, I]``, the pre-synaptic term of eq. 5.
-        feedback_traces: filtered own spikes ``[T, B, K, O]``.
+        inputs: what drove it, with the history in front and each input shifted by its delay
+            ``[H + T, B, I]``.
+        outputs: its own spikes, with the history in front ``[H' + T, B, O]``.
         state: the state after the last step.
     """
 
     spikes: Tensor
     potentials: Tensor
-    traces: Tensor
-    feedback_traces: Tensor
+    inputs: Tensor
+    outputs: Tensor
     state: GLMState
 
     @property
@@ -109,7 +111,6 @@ class GLMLayer(nn.Module):
 
     basis: Tensor
     feedback_basis: Tensor
-    delay: Tensor
     mask: Tensor | None
 
     def __init__(
@@ -138,8 +139,7 @@ class GLMLayer(nn.Module):
         feedback_basis = basis if feedback_basis is None else feedback_basis
         self.register_buffer("basis", _check_basis("basis", basis))
         self.register_buffer("feedback_basis", _check_basis("feedback_basis", feedback_basis))
-        self.register_buffer("delay", _check_delay(delay, in_features), persistent=False)
-        self._delays: list[int] = sorted(set(self.delay.tolist()))
+        self.delays = _check_delay(delay, in_features)
         self.register_buffer("mask", _check_mask(mask, in_features, out_features))
 
         self.weight = nn.Parameter(torch.empty(len(basis), in_features, out_features))
@@ -244,23 +244,27 @@ class GLMLayer(nn.Module):
         """
         self._check_inputs(inputs)
         steps, batch, _ = inputs.shape
-        state = self.initial_state(batch) if state is None else self._check_state(state, batch)
+        if state is not None:
+            self._check_state(state, batch)
         uniforms = self._noise(steps, batch, uniforms, generator)
 
-        padded = torch.cat([state.inputs, inputs.to(self.weight.dtype)])
-        traces = glm.causal_filter(self._align(padded, steps), self.basis, steps)
-        drive = glm.synaptic_drive(traces, self.weight) + self.bias
-        spikes, potentials = glm.sample(
-            drive, self.feedback, self.feedback_basis, state.outputs, uniforms
+        inputs = inputs.to(self.weight.dtype)
+        if state is not None:
+            inputs = torch.cat([state.inputs, inputs])
+        aligned = self._align(inputs)
+        drive = glm.synaptic_drive(aligned, self.weight, self.basis, min(self.delays))[-steps:]
+        drive = drive + self.bias
+        if state is not None:
+            drive += glm.feedback_drive(state.outputs, self.feedback, self.feedback_basis, steps)
+        spikes, potentials = glm.sample(drive, self.feedback, self.feedback_basis, uniforms)
+        _check_finite("membrane potential", potentials)
+        outputs = spikes if state is None else torch.cat([state.outputs, spikes])
+        end = GLMState(
+            mem=potentials[-1],
+            inputs=_last(inputs, self._window),
+            outputs=_last(outputs, self.feedback_basis.shape[1]),
         )
-        history = torch.cat([state.outputs, spikes])
-        return GLMSample(
-            spikes=spikes,
-            potentials=potentials,
-            traces=traces,
-            feedback_traces=glm.causal_filter(history, self.feedback_basis, steps),
-            state=GLMState(potentials[-1], padded[steps:], history[steps:]),
-        )
+        return GLMSample(spikes, potentials, aligned, outputs, end)
 
     @torch.no_grad()
     def gradients(
@@ -280,12 +284,23 @@ class GLMLayer(nn.Module):
         Returns:
             Gradients by parameter name: ``weight``, ``feedback``, ``bias``.
         """
-        weight = glm.synaptic_gradient(run.traces, error, per_sample=per_sample)
+        weight = glm.synaptic_gradient(
+            run.inputs,
+            _behind_silence(error, len(run.inputs)),
+            self.basis,
+            min(self.delays),
+            per_sample=per_sample,
+        )
         if self.mask is not None:
             weight = weight * self.mask
         return {
             "weight": weight,
-            "feedback": glm.feedback_gradient(run.feedback_traces, error, per_sample=per_sample),
+            "feedback": glm.feedback_gradient(
+                run.outputs,
+                _behind_silence(error, len(run.outputs)),
+                self.feedback_basis,
+                per_sample=per_sample,
+            ),
             "bias": error.sum(0) if per_sample else error.sum((0, 1)),
         }
 
@@ -293,22 +308,24 @@ class GLMLayer(nn.Module):
         functions, length = self.basis.shape
         return (
             f"{self.in_features}, {self.out_features}, basis={functions}x{length}, "
-            f"delay={self._delays}, init_hidden={self.init_hidden}"
+            f"delay={sorted(set(self.delays))}, init_hidden={self.init_hidden}"
         )
 
     @property
     def _window(self) -> int:
-        return self.basis.shape[1] - 1 + max(self._delays)
+        return self.basis.shape[1] - 1 + max(self.delays)
 
-    def _align(self, padded: Tensor, steps: int) -> Tensor:
-        """Shifts each input by its delay, so that one filter serves all of them."""
-        length = self.basis.shape[1] - 1 + steps
-        longest = self._delays[-1]
-        aligned = padded[:length]
-        for delay in self._delays[:-1]:
-            start = longest - delay
-            aligned = torch.where(self.delay == delay, padded[start : start + length], aligned)
-        return aligned
+    def _align(self, inputs: Tensor) -> Tensor:
+        """Holds back each input by what its delay exceeds the shortest, so that one filter fits all."""
+        if len(set(self.delays)) == 1:
+            return inputs
+        blocks, start = [], 0
+        for delay, run in groupby(self.delays):
+            stop = start + len(list(run))
+            held_back = inputs[: len(inputs) - (delay - min(self.delays)), :, start:stop]
+            blocks.append(_behind_silence(held_back, len(inputs)))
+            start = stop
+        return torch.cat(blocks, -1)
 
     def _noise(
         self, steps: int, batch: int, uniforms: Tensor | None, generator: torch.Generator | None
@@ -320,6 +337,13 @@ class GLMLayer(nn.Module):
             return torch.rand(shape, generator=generator, dtype=wide, device=self.bias.device)
         if tuple(uniforms.shape) != shape:
             raise InputError("uniforms", expected=f"shape {list(shape)}", got=f"{list(uniforms.shape)}")
+        if not bool(((uniforms >= 0) & (uniforms <= 1)).all()):
+            raise InputError(
+                "uniforms",
+                expected="values in [0, 1)",
+                got="others, or NaN",
+                cure="draw them with torch.rand",
+            )
         return uniforms
 
     def _check_inputs(self, inputs: Tensor) -> None:
@@ -329,8 +353,16 @@ class GLMLayer(nn.Module):
                 expected=f"[B, {self.in_features}] or [T >= 1, B, {self.in_features}]",
                 got=f"{list(inputs.shape)}",
             )
+        _check_finite("input", inputs)
 
-    def _check_state(self, state: GLMState, batch: int) -> GLMState:
+    def _check_state(self, state: GLMState, batch: int) -> None:
+        if not isinstance(state, GLMState):
+            raise InputError(
+                "state",
+                expected="the GLMState of an earlier call",
+                got=type(state).__name__,
+                cure="pass the second thing that the layer returned, or nothing at the start",
+            )
         expected = (self._window, batch, self.in_features)
         if tuple(state.inputs.shape) != expected or state.outputs.shape[1] != batch:
             raise InputError(
@@ -339,7 +371,28 @@ class GLMLayer(nn.Module):
                 got=f"{list(state.inputs.shape)}",
                 cure="call reset_mem() between batches, or pass a state of this layer and batch size",
             )
-        return state
+
+
+def _check_finite(name: str, tensor: Tensor) -> None:
+    # One NaN or infinity anywhere makes the sum one, and a sum is the cheapest pass over memory.
+    if not bool(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32)).isfinite()):
+        raise InputError(
+            name,
+            expected="finite numbers",
+            got="NaN or infinity",
+            cure="look for them in the input and in the layer's parameters",
+        )
+
+
+def _behind_silence(signal: Tensor, steps: int) -> Tensor:
+    """Puts zeros in front of a signal ``[T, B, N]`` until it has so many steps."""
+    missing = steps - len(signal)
+    return nn.functional.pad(signal, (0, 0, 0, 0, missing, 0)) if missing else signal
+
+
+def _last(signal: Tensor, steps: int) -> Tensor:
+    """The last steps of a signal, with silence in front where it is shorter."""
+    return _behind_silence(signal[max(len(signal) - steps, 0) :], steps)
 
 
 def _check_positive(name: str, value: int) -> None:
@@ -353,17 +406,15 @@ def _check_basis(name: str, basis: Tensor) -> Tensor:
     return basis.detach().clone()
 
 
-def _check_delay(delay: int | Sequence[int], in_features: int) -> Tensor:
-    delays = torch.as_tensor(delay)
-    if delays.is_floating_point() or bool((delays < 0).any()):
-        raise InputError("delay", expected="whole steps, 0 or more", got=f"{delay}")
-    if delays.dim() > 0 and tuple(delays.shape) != (in_features,):
+def _check_delay(delay: int | Sequence[int], in_features: int) -> tuple[int, ...]:
+    delays = tuple(delay) if isinstance(delay, Sequence) else (delay,) * in_features
+    if len(delays) != in_features or not all(isinstance(d, int) and d >= 0 for d in delays):
         raise InputError(
             "delay",
-            expected=f"one number or one for each of {in_features} inputs",
-            got=f"{list(delays.shape)} of them",
+            expected=f"a number of steps, 0 or more, or one for each of {in_features} inputs",
+            got=f"{delay}",
         )
-    return delays.expand(in_features).clone()
+    return delays
 
 
 def _check_mask(mask: Tensor | None, in_features: int, out_features: int) -> Tensor | None:

@@ -263,4 +263,4 @@ class SpikeGAN:
             optimizer.param_groups[0]["lr"] = rate * factor
 
     def _adam(self, module: nn.Module, rate: float) -> torch.optim.Adam:
-        return torch.optim.Adam(module.parameters(), lr=rate, betas=(self.beta1, 0.999))
+        return torch.optim.Adam(module.parameters(), lr=rate, betas=(self.beta1, 0.999), fused=True)

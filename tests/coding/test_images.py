@@ -1,0 +1,59 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snn_gan_ext import InputError
+from snn_gan_ext.coding.images import rate_decode, rate_encode, time_surface_decode
+
+
+def test_rate_code_is_bernoulli_and_decodes_to_the_image(rng):
+    """False-alarm rate below 1e-6 over 50 pixels; a code off by 3 % must be seen."""
+    images = torch.rand(5, 10, generator=rng)
+    steps = 40_000
+    decoded = rate_decode(rate_encode(images, steps, generator=rng))
+    bound = 6 * 0.5 / steps**0.5
+    assert (decoded - images).abs().max() < bound
+    wrong = rate_decode(rate_encode((images * 0.97), steps, generator=rng))
+    assert (wrong - images).abs().max() > bound
+
+
+def test_spikes_are_exact_zeros_and_ones_and_follow_the_noise():
+    images = torch.tensor([[0.0, 0.5, 1.0]])
+    uniforms = torch.tensor([[[0.0, 0.4, 0.999]], [[0.0, 0.5, 0.0]]])
+    spikes = rate_encode(images, 2, uniforms=uniforms)
+    assert spikes.tolist() == [[[0.0, 1.0, 1.0]], [[0.0, 0.0, 1.0]]]
+
+
+@given(st.integers(1, 12), st.floats(0.1, 50.0))
+def test_time_surface_is_normalised_and_prefers_late_spikes(steps, decay):
+    always = time_surface_decode(torch.ones(steps, 1, 1), decay)
+    assert always.item() == pytest.approx(1.0, abs=1e-5)
+    single = torch.eye(steps).unsqueeze(1)  # neuron n fires at step n alone
+    surface = time_surface_decode(single, decay)[0]
+    assert (surface.diff() > 0).all()
+
+
+def test_time_surface_by_hand():
+    spikes = torch.tensor([1.0, 0.0, 1.0]).reshape(3, 1, 1)
+    kernel = torch.exp(-torch.tensor([2.0, 1.0, 0.0]) / 2)
+    expected = (kernel[0] + kernel[2]) / kernel.sum()
+    torch.testing.assert_close(time_surface_decode(spikes, 2.0).squeeze(), expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "names"),
+    [
+        (lambda: rate_encode(torch.tensor([[1.5]]), 3), r"\[0, 1\]"),
+        (lambda: rate_encode(torch.tensor([[-0.1]]), 3), r"\[0, 1\]"),
+        (lambda: rate_encode(torch.tensor([[torch.nan]]), 3), "NaN"),
+        (lambda: rate_encode(torch.ones(2, 3, 3), 3), r"\[B, N\]"),
+        (lambda: rate_encode(torch.ones(2, 3, dtype=torch.uint8), 3), "floats"),
+        (lambda: rate_encode(torch.ones(2, 3), 0), "steps"),
+        (lambda: rate_encode(torch.ones(2, 3), 2, uniforms=torch.rand(3, 2, 3)), "uniforms"),
+        (lambda: time_surface_decode(torch.ones(2, 1, 1), 0.0), "decay"),
+    ],
+)
+def test_wrong_input_is_named(call, names):
+    with pytest.raises(InputError, match=names):
+        call()

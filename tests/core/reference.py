@@ -1,0 +1,30 @@
+"""Eq. 2-4 of the SpikeGAN paper written as plainly as can be, for autograd: the judge in the tests."""
+
+import torch
+from torch.nn import functional as F
+
+
+def potentials(inputs, outputs, weight, feedback, bias, basis, feedback_basis, delay):
+    """u [T, B, O] for given spikes; `delay` is one number for each input."""
+    steps, batch, _ = outputs.shape
+    rows = []
+    for t in range(steps):
+        u = bias.expand(batch, -1)
+        for j in range(inputs.shape[-1]):
+            for lag in range(basis.shape[1]):
+                source = t - delay[j] - lag
+                if source >= 0:
+                    taps = (basis[:, lag, None] * weight[:, j]).sum(0)
+                    u = u + inputs[source, :, j, None] * taps
+        for lag in range(feedback_basis.shape[1]):
+            if t - 1 - lag >= 0:
+                taps = (feedback_basis[:, lag, None] * feedback).sum(0)
+                u = u + outputs[t - 1 - lag] * taps
+        rows.append(u)
+    return torch.stack(rows)
+
+
+def log_likelihood(spikes, u):
+    """log p [B]."""
+    log_p = torch.where(spikes > 0, F.logsigmoid(u), F.logsigmoid(-u))
+    return log_p.sum((0, 2))

@@ -1,0 +1,205 @@
+import copy
+
+import pytest
+import snntorch as snn
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from snn_gan_ext import GLMLayer, InputError
+from snn_gan_ext.core import bases
+from tests.core import reference
+
+BASES = {
+    "exponential": lambda: bases.exponential_basis(6, 2.0),
+    "raised cosine": lambda: bases.raised_cosine_basis(2, 5),
+    "identity": lambda: bases.identity_basis(3),
+    "one tap": lambda: bases.identity_basis(1),
+}
+
+
+def make(rng, basis, delay, in_features=5, out_features=4, **options):
+    layer = GLMLayer(in_features, out_features, basis=basis, delay=delay, generator=rng, **options)
+    with torch.no_grad():
+        layer.feedback.normal_(generator=rng)
+    return layer.double()
+
+
+@pytest.mark.parametrize("basis", BASES.values(), ids=BASES)
+@pytest.mark.parametrize("delay", [0, 1, 2, [0, 0, 1, 1, 3]], ids=str)
+def test_three_ways_to_run_give_the_same_spikes(rng, basis, delay):
+    layer = make(rng, basis(), delay)
+    x = (torch.rand(12, 3, 5, generator=rng) < 0.5).double()
+    uniforms = torch.rand(12, 3, 4, generator=rng).double()
+
+    whole, end = layer(x, uniforms=uniforms)
+
+    state, stepwise = None, []
+    for t in range(12):
+        spikes, state = layer(x[t], state, uniforms=uniforms[t])
+        stepwise.append(spikes)
+    assert torch.equal(torch.stack(stepwise), whole)
+    for ours, theirs in zip(state, end, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+    first, state = layer(x[:5], uniforms=uniforms[:5])
+    second, _ = layer(x[5:], state, uniforms=uniforms[5:])
+    assert torch.equal(torch.cat([first, second]), whole)
+
+    hidden = copy.deepcopy(layer)
+    hidden.init_hidden = True
+    assert torch.equal(torch.stack([hidden(x[t], uniforms=uniforms[t]) for t in range(12)]), whole)
+    hidden.reset_mem()
+    assert torch.equal(hidden(x, uniforms=uniforms), whole)
+    assert 0 < whole.mean() < 1
+
+
+def test_hidden_state_lives_in_sequential_between_snntorch_layers():
+    torch.manual_seed(0)
+    glm = GLMLayer(6, 4, init_hidden=True)
+    net = nn.Sequential(
+        nn.Linear(3, 6),
+        snn.Leaky(beta=0.9, init_hidden=True),
+        glm,
+        nn.Linear(4, 2),
+        snn.Leaky(beta=0.9, init_hidden=True, output=True),
+    )
+    for _ in range(10):
+        spikes, mem = net(torch.rand(7, 3))
+    assert spikes.shape == mem.shape == (7, 2)
+    with pytest.raises(InputError, match="reset_mem"):
+        glm(torch.rand(2, 6))
+    glm.reset_mem()
+    assert glm(torch.rand(2, 6)).shape == (2, 4)
+
+
+def test_return_type_is_snntorchs_convention():
+    x = torch.ones(2, 3)
+    spikes, state = GLMLayer(3, 4)(x)
+    assert spikes.shape == state.mem.shape == (2, 4)
+    assert GLMLayer(3, 4, init_hidden=True)(x).shape == (2, 4)
+    spikes, state = GLMLayer(3, 4, init_hidden=True, output=True)(x)
+    assert spikes.shape == state.mem.shape == (2, 4)
+
+
+def test_global_seed_and_generator_seed_the_spikes():
+    layer, x = GLMLayer(3, 4), torch.ones(20, 5, 3)
+    torch.manual_seed(7)
+    first, _ = layer(x)
+    torch.manual_seed(7)
+    second, _ = layer(x)
+    third, _ = layer(x)
+    assert torch.equal(first, second)
+    assert not torch.equal(second, third)
+    draws = [layer(x, generator=torch.Generator().manual_seed(1))[0] for _ in range(2)]
+    assert torch.equal(*draws)
+
+
+@pytest.mark.parametrize("delay", [0, 1, [0, 1, 1, 0, 2]], ids=str)
+def test_gradients_equal_autograd_across_a_cut_sequence(rng, delay):
+    """Eq. 5 with a past: traces reach back over the cut, as the reference's do."""
+    layer = make(rng, bases.raised_cosine_basis(2, 4).double(), delay, in_features=5)
+    x = (torch.rand(9, 3, 5, generator=rng) < 0.5).double()
+    uniforms = torch.rand(9, 3, 4, generator=rng).double()
+    first = layer.sample(x[:4], uniforms=uniforms[:4])
+    second = layer.sample(x[4:], first.state, uniforms=uniforms[4:])
+    ours = [layer.gradients(run, run.score) for run in (first, second)]
+
+    spikes = torch.cat([first.spikes, second.spikes])
+    u = reference.potentials(
+        x,
+        spikes,
+        layer.weight,
+        layer.feedback,
+        layer.bias,
+        layer.basis,
+        layer.feedback_basis,
+        layer.delays,
+    )
+    log_p = reference.log_likelihood(spikes, u)
+    by_autograd = torch.autograd.grad(log_p.sum(), (layer.weight, layer.feedback, layer.bias))
+    for name, expected in zip(("weight", "feedback", "bias"), by_autograd, strict=True):
+        torch.testing.assert_close(ours[0][name] + ours[1][name], expected, rtol=0, atol=1e-10)
+
+
+def test_masked_synapses_are_and_stay_zero(rng):
+    mask = torch.rand(5, 4, generator=rng) < 0.5
+    layer = make(rng, bases.exponential_basis(3, 1.0), 1, mask=mask)
+    assert (layer.weight[:, ~mask] == 0).all()
+    run = layer.sample(torch.ones(6, 3, 5), generator=rng)
+    for per_sample in (False, True):
+        gradient = layer.gradients(run, run.score, per_sample=per_sample)["weight"]
+        assert (gradient[..., ~mask] == 0).all()
+        assert (gradient[..., mask] != 0).any()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    steps=st.integers(1, 9),
+    batch=st.integers(0, 3),
+    length=st.integers(1, 7),
+    delay=st.integers(0, 12),
+    seed=st.integers(0, 2**31),
+)
+def test_any_cut_gives_the_same_spikes(steps, batch, length, delay, seed):
+    """Windows longer than the sequence, delays longer than either, empty batches."""
+    rng = torch.Generator().manual_seed(seed)
+    layer = make(rng, bases.exponential_basis(length, 1.5), delay, 3, 2)
+    x = torch.rand(steps, batch, 3, generator=rng).double()
+    uniforms = torch.rand(steps, batch, 2, generator=rng).double()
+    whole, _ = layer(x, uniforms=uniforms)
+    cut = int(torch.randint(steps, (1,), generator=rng))
+    state, pieces = None, []
+    for piece in (slice(0, cut), slice(cut, steps)):
+        if len(x[piece]):
+            spikes, state = layer(x[piece], state, uniforms=uniforms[piece])
+            pieces.append(spikes)
+    assert torch.equal(torch.cat(pieces), whole)
+
+
+def test_runs_on_the_device(device):
+    layer = GLMLayer(3, 4).to(device)
+    spikes, _ = layer(torch.ones(5, 2, 3, device=device))
+    assert spikes.device.type == device.type
+
+
+def test_half_precision_draws_in_float32():
+    """p = 0.001: bfloat16 uniforms would fire three times as often. False-alarm rate below 1e-9."""
+    torch.manual_seed(0)
+    layer = GLMLayer(1, 1000, weight_std=0.0, bias_init=-6.907).to(torch.bfloat16)
+    spikes, _ = layer(torch.zeros(100, 20, 1, dtype=torch.bfloat16))
+    p = torch.sigmoid(layer.bias.float()).mean().item()
+    count = 100 * 20 * 1000
+    assert abs(spikes.float().mean().item() - p) < 6.5 * (p / count) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("call", "names"),
+    [
+        (lambda layer: layer(torch.ones(2, 4)), "input.*3"),
+        (lambda layer: layer(torch.ones(3)), "input"),
+        (lambda layer: layer(torch.ones(0, 2, 3)), "T >= 1"),
+        (lambda layer: layer(torch.ones(2, 3), uniforms=torch.rand(2, 3)), "uniforms.*4"),
+        (lambda layer: layer(torch.ones(2, 3), uniforms=torch.full((2, 4), 1.5)), r"\[0, 1\)"),
+        (lambda layer: layer(torch.ones(2, 3), uniforms=torch.full((2, 4), torch.nan)), "NaN"),
+        (lambda layer: layer(torch.full((2, 3), torch.nan)), "finite"),
+        (lambda layer: layer(torch.ones(2, 3), layer(torch.ones(5, 3))[1]), "state.*2"),
+        (lambda layer: layer(torch.ones(2, 3), layer.initial_state(2).mem), "GLMState"),
+        (
+            lambda layer: GLMLayer(3, 4, init_hidden=True)(torch.ones(2, 3), layer.initial_state(2)),
+            "init_hidden",
+        ),
+        (lambda layer: GLMLayer(0, 4), "in_features"),
+        (lambda layer: GLMLayer(3, -1), "out_features"),
+        (lambda layer: GLMLayer(3, 4, delay=-1), "delay"),
+        (lambda layer: GLMLayer(3, 4, delay=[0, 1]), "delay.*3"),
+        (lambda layer: GLMLayer(3, 4, delay=0.5), "delay"),
+        (lambda layer: GLMLayer(3, 4, basis=torch.ones(6)), "basis"),
+        (lambda layer: GLMLayer(3, 4, mask=torch.ones(3, 4)), "mask"),
+        (lambda layer: GLMLayer(3, 4, mask=torch.ones(4, 3, dtype=torch.bool)), "mask"),
+    ],
+)
+def test_wrong_input_is_named(call, names):
+    with pytest.raises(InputError, match=names):
+        call(GLMLayer(3, 4))
