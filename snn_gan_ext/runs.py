@@ -138,6 +138,8 @@ def sample(
     """
     if count < 1:
         raise InputError("--n", expected="at least 1", got=f"{count}")
+    if not 0 <= seed < 2**32:
+        raise InputError("--seed", expected="0 .. 2^32 - 1", got=f"{seed}")
     if out.suffix != ".npz":
         raise InputError("--out", expected="a file name ending in .npz", got=f"{out.name}")
     if not out.parent.is_dir():

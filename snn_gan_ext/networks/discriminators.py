@@ -1,11 +1,13 @@
 """Discriminators: ordinary neural networks that tell real trials from generated ones."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.errors import InputError
 from snn_gan_ext.networks.generators import one_hot
 
 __all__ = ["MLPDiscriminator"]
@@ -22,6 +24,9 @@ class MLPDiscriminator(nn.Module):
         hidden: width of each hidden layer; the paper has one of 128.
         label_scale: factor on the one-hot label.
         generator: seeds the initial weights.
+
+    Raises:
+        InputError: if a size is below 1 or ``label_scale`` is not finite.
     """
 
     def __init__(
@@ -34,6 +39,13 @@ class MLPDiscriminator(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        if min(features, classes, *hidden) < 1 or not math.isfinite(label_scale):
+            raise InputError(
+                "discriminator",
+                expected="sizes of at least 1 and a finite label_scale",
+                got=f"features {features}, classes {classes}, hidden {tuple(hidden)}, "
+                f"label_scale {label_scale}",
+            )
         self.classes, self.label_scale = classes, label_scale
         widths = (features + classes, *hidden)
         layers: list[nn.Module] = []

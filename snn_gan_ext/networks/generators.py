@@ -261,7 +261,7 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
     Raises:
         InputError: if the labels are no whole numbers ``[B]`` in ``0 .. classes - 1``.
     """
-    if labels.dim() != 1 or labels.is_floating_point():
+    if labels.dim() != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
         raise InputError(
             "labels", expected="whole numbers [B]", got=f"{labels.dtype} {list(labels.shape)}"
         )

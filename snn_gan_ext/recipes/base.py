@@ -127,4 +127,8 @@ class Recipe(ABC):
                 got=f"{sorted(set(given) ^ fields)} missing or unknown",
                 cure="use the version of snn_gan_ext that wrote it, or start afresh with --force",
             )
+        for field in dataclasses.fields(cls):
+            value, kind = given[field.name], type(field.default)
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise InputError(f"config.json: {field.name}", expected=kind.__name__, got=f"{value!r}")
         return cls(**given)

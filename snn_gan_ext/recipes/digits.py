@@ -41,7 +41,8 @@ class Digits(Recipe):
         gate_latent: give each class synapses of its own from the latent bits.
         latent_hidden_scale: factor on the initial latent-to-hidden weights.
         latent_readout_scale: factor on the initial latent-to-read-out weights.
-        discriminator_hidden: hidden units of the discriminator.
+        discriminator_hidden: units of each hidden layer of the discriminator.
+        discriminator_layers: number of these layers.
         label_scale: factor on the label that the discriminator hears.
         estimator: gradient estimator of the generator.
         baseline: what is subtracted from the rewards.
@@ -66,6 +67,7 @@ class Digits(Recipe):
     latent_hidden_scale: float = 0.5
     latent_readout_scale: float = 0.3
     discriminator_hidden: int = 256
+    discriminator_layers: int = 2
     label_scale: float = 4.0
     estimator: Estimator = "reinforce"
     baseline: Baseline = "batch_mean"
@@ -135,7 +137,7 @@ class DigitsExperiment(Experiment):
         discriminator = MLPDiscriminator(
             PIXELS,
             CLASSES,
-            hidden=(recipe.discriminator_hidden,),
+            hidden=(recipe.discriminator_hidden,) * recipe.discriminator_layers,
             label_scale=recipe.label_scale,
             generator=weights,
         ).to(device)

@@ -1,5 +1,6 @@
 """SpikeGAN (Algorithm 1): a spiking generator against a neural-network discriminator."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
@@ -123,6 +124,9 @@ class SpikeGAN:
         r1: weight of the R1 penalty.
         real_target: the discriminator's target for real trials; below 1 is label smoothing.
 
+    Raises:
+        InputError: if a setting has no meaning, or two of them cannot go together.
+
     References:
         SpikeGAN paper, Algorithm 1, eq. 1 and 6-8.
     """
@@ -141,6 +145,17 @@ class SpikeGAN:
     real_target: float = 0.9
 
     def __post_init__(self) -> None:
+        for name, allowed, meaning in (
+            ("generator_lr", self.generator_lr >= 0, "0 or more"),
+            ("discriminator_lr", self.discriminator_lr >= 0, "0 or more"),
+            ("beta1", 0 <= self.beta1 < 1, "0 or more and below 1"),
+            ("final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "0 .. 1"),
+            ("r1", self.r1 >= 0, "0 or more"),
+            ("real_target", 0 < self.real_target <= 1, "above 0, at most 1"),
+            ("steps", self.steps >= 1, "at least 1"),
+        ):
+            if not allowed or not math.isfinite(getattr(self, name)):
+                raise InputError(name, expected=meaning, got=f"{getattr(self, name)}")
         if self.estimator == "hybrid" and self.baseline == "variance_minimising":
             raise InputError(
                 "baseline",

@@ -1,0 +1,120 @@
+import pytest
+import torch
+
+from snn_gan_ext import GLMLayer, InputError
+from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
+from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.networks.generators import ConditionalGenerator, GLMNetwork, one_hot
+
+
+def generator(**options):
+    options = {"hidden": 7, "basis": exponential_basis(4, 2.0), **options}
+    return ConditionalGenerator(3, 5, 6, generator=torch.Generator().manual_seed(0), **options)
+
+
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("bits", [0, 2])
+def test_samples_are_spikes_and_gradients_fit_the_parameters(rng, gate, bits):
+    net = generator(latent_bits=bits, gate_latent=gate, basis=raised_cosine_basis(2, 4))
+    labels = torch.tensor([0, 2, 1, 1])
+    sample = net.sample(labels, net.noise(4, rng))
+    assert sample.spikes.shape == (6, 4, 5)
+    assert set(sample.spikes.unique().tolist()) == {0.0, 1.0}
+    errors = {name: run.score for name, run in sample.runs.items()}
+    parameters = dict(net.named_parameters())
+    for per_sample in (False, True):
+        gradients = net.gradients(sample, errors, per_sample=per_sample)
+        shapes = {name: g.shape[1:] if per_sample else g.shape for name, g in gradients.items()}
+        assert shapes == {name: p.shape for name, p in parameters.items()}
+
+
+def test_latent_bits_last_through_the_trial_and_gating_keeps_them_to_their_class(rng):
+    net = generator(latent_bits=2, gate_latent=True)
+    noise = net.noise(2, rng)
+    noise["latent"] = torch.tensor([[0.1, 0.9], [0.1, 0.1]])  # bits 1 0 and 1 1
+    heard = net.sample(torch.tensor([0, 2]), noise).runs["hidden"].inputs
+    assert torch.equal(heard[0], heard[-1])
+    assert heard[0].tolist() == [
+        [1, 0, 0, 1, 0, 0, 0, 0, 0],
+        [0, 0, 1, 0, 0, 0, 0, 1, 1],
+    ]
+
+
+def test_same_noise_same_trial_and_the_label_matters(rng):
+    net = generator()
+    noise = net.noise(50, rng)
+    zeros, ones = torch.zeros(50, dtype=torch.long), torch.ones(50, dtype=torch.long)
+    first = net.sample(zeros, noise).spikes
+    assert torch.equal(first, net.sample(zeros, noise).spikes)
+    assert not torch.equal(first, net.sample(ones, noise).spikes)
+
+
+def test_the_label_acts_at_once_and_hidden_spikes_a_step_later():
+    """With delay 0 the first step knows its label; hidden neurons cannot reach it."""
+    net = generator()
+    hidden, readout = net.network.layers["hidden"], net.network.layers["readout"]
+    assert set(hidden.delays) == {0}
+    assert readout.delays == (0, 0, 0, *(1,) * 7)
+    label = {"label": torch.ones(6, 1, 3), "latent": torch.zeros(6, 1, 0)}
+    first = []
+    for hidden_noise in (0.0, 1.0):  # all hidden neurons fire, or none
+        uniforms = {
+            "hidden": torch.full((6, 1, 7), hidden_noise),
+            "readout": torch.full((6, 1, 5), 0.5),
+        }
+        first.append(net.network.sample(label, uniforms)["readout"].potentials)
+    assert torch.equal(first[0][0], first[1][0])
+    assert not torch.equal(first[0][1], first[1][1])
+
+
+def test_wiring_of_any_depth_runs_and_loops_are_refused():
+    def layer(inputs, outputs):
+        return GLMLayer(inputs, outputs, basis=exponential_basis(3, 1.0))
+
+    deep = GLMNetwork(
+        {"x": 2},
+        {"a": layer(2, 3), "b": layer(5, 4), "c": layer(7, 2)},
+        {"a": ["x"], "b": ["x", "a"], "c": ["a", "b"]},
+    )
+    uniforms = {name: torch.rand(5, 1, size) for name, size in (("a", 3), ("b", 4), ("c", 2))}
+    runs = deep.sample({"x": torch.ones(5, 1, 2)}, uniforms)
+    assert runs["c"].spikes.shape == (5, 1, 2)
+    with pytest.raises(InputError, match="come before"):
+        GLMNetwork({"x": 2}, {"a": layer(4, 2), "b": layer(2, 2)}, {"a": ["x", "b"], "b": ["a"]})
+    with pytest.raises(InputError, match="come before"):
+        GLMNetwork({"x": 2}, {"a": layer(2, 2)}, {"a": ["a"]})
+    with pytest.raises(InputError, match="in_features"):
+        GLMNetwork({"x": 2}, {"a": layer(3, 2)}, {"a": ["x"]})
+    with pytest.raises(InputError, match="wiring"):
+        GLMNetwork({"x": 2}, {"a": layer(2, 2)}, {})
+
+
+def test_discriminator_hears_the_label_and_is_seeded():
+    d = MLPDiscriminator(5, 3, hidden=(8, 8), generator=torch.Generator().manual_seed(1))
+    same = MLPDiscriminator(5, 3, hidden=(8, 8), generator=torch.Generator().manual_seed(1))
+    x = torch.rand(4, 5)
+    logits = d(x, torch.tensor([0, 1, 2, 0]))
+    assert logits.shape == (4,)
+    assert torch.equal(logits, same(x, torch.tensor([0, 1, 2, 0])))
+    assert not torch.equal(logits, d(x, torch.tensor([1, 1, 2, 0])))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        torch.tensor([0, 3]),
+        torch.tensor([-1]),
+        torch.tensor([0.0]),
+        torch.tensor([[0]]),
+        torch.tensor([True]),
+    ],
+)
+def test_wrong_labels_are_named(labels):
+    with pytest.raises(InputError, match="labels"):
+        one_hot(labels, 3)
+
+
+@pytest.mark.parametrize("options", [{"latent_bits": -1}, {"hidden": 0}])
+def test_wrong_sizes_are_named(options):
+    with pytest.raises(InputError):
+        generator(**options)

@@ -1,0 +1,187 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from snn_gan_ext import InputError
+from snn_gan_ext.training import checkpoint
+from snn_gan_ext.training.loop import Interrupted, NonFiniteError, fit, read_metrics
+from tests.training.toy import ToyAlgorithm, ToyState, next_batch
+
+
+def run(folder, algorithm=None, *, resume=False, **options):
+    state = ToyState()
+    options = {"steps": 30, "checkpoint_every": 7, "log_every": 1, "progress": False, **options}
+    fit(
+        algorithm or ToyAlgorithm(),
+        state,
+        next_batch,
+        folder=folder,
+        recipe="toy",
+        resume=resume,
+        **options,
+    )
+    return state
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_that_resumes_to_the_same_end(tmp_path, number):
+    (tmp_path / "whole").mkdir()
+    whole = run(tmp_path / "whole")
+
+    def interrupt():
+        os.kill(os.getpid(), number)
+        return {"distance": 0.0}
+
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as caught:
+        run(tmp_path, ToyAlgorithm(at=11, then=interrupt))
+    assert caught.value.signal_number == number
+    assert signal.getsignal(number) is before
+    resumed = run(tmp_path, resume=True)
+    assert torch.equal(resumed.position, whole.position)
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == list(range(1, 31))
+
+
+def test_a_log_is_cut_back_to_the_checkpoint_it_goes_on_from(tmp_path):
+    def crash():
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        run(tmp_path, ToyAlgorithm(at=12, then=crash))  # checkpoint at 7, log up to 11
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 12, "dist')  # torn in the middle of a line
+    run(tmp_path, resume=True)
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["step"] for line in lines] == list(range(1, 31))
+
+
+def test_monitor_does_not_change_the_training(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    plain = run(tmp_path / "a")
+    watched = run(tmp_path / "b", monitor=lambda: {"score": 0.5}, monitor_every=10)
+    assert torch.equal(plain.position, watched.position)
+    scores = [line for line in read_metrics(tmp_path / "b" / "metrics.jsonl") if "score" in line]
+    assert [line["step"] for line in scores] == [10, 20, 30]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_first_non_finite_number_stops_and_keeps_the_checkpoint(tmp_path, value):
+    with pytest.raises(NonFiniteError, match=r"step 12: loss is (nan|inf).*checkpoint"):
+        run(tmp_path, ToyAlgorithm(at=12, then=lambda: {"loss": value}))
+    assert checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", "toy").state["step"] == 7
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save_checkpoint(path, checkpoint.Checkpoint("toy", {"step": 1}, 0.0))
+
+    def half(temporary):
+        temporary.write_bytes(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.write_atomically(path, half)
+    assert checkpoint.load_checkpoint(path, "toy").state == {"step": 1}
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(InputError, match="no such file"):
+        run(tmp_path, resume=True)
+    run(tmp_path)
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"not a checkpoint"):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="damaged or foreign"):
+            checkpoint.load_checkpoint(path, "toy")
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match="damaged or foreign"):
+        checkpoint.load_checkpoint(path, "toy")
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match="recipe 'digits', got 'toy'"):
+        checkpoint.load_checkpoint(path, "digits")
+    monkeypatch.setattr(checkpoint, "__version__", "9.9")
+    with pytest.raises(InputError, match=r"install snn_gan_ext=="):
+        checkpoint.load_checkpoint(path, "toy")
+
+
+class Harmful:
+    """What a hostile checkpoint would hold."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("harm",))
+
+
+def test_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"version": "0", "recipe": Harmful(), "state": {}, "train_seconds": 0.0}, "c.pt")
+    with pytest.raises(InputError):
+        checkpoint.load_checkpoint(tmp_path / "c.pt", "toy")
+    assert not (tmp_path / "harm").exists()
+
+
+def test_tensorboard_is_optional(tmp_path):
+    if "tensorboard" in sys.modules or _importable("tensorboard"):
+        run(tmp_path, tensorboard=True)
+        assert any((tmp_path / "tensorboard").iterdir())
+    else:
+        with pytest.raises(InputError, match="pip install"):
+            run(tmp_path, tensorboard=True)
+
+
+def _importable(name):
+    import importlib.util
+
+    return importlib.util.find_spec(name) is not None
+
+
+@pytest.mark.parametrize("estimator", ["reinforce", "hybrid"])
+def test_resume_after_a_kill_is_bit_for_bit(tmp_path, estimator):
+    """A real SIGKILL at a random step; both networks, both optimisers and the noise go on exactly."""
+
+    def start(folder, mode):
+        folder.mkdir(exist_ok=True)
+        arguments = [sys.executable, "-m", "tests.training.toy", str(folder), estimator, mode]
+        return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+    whole = start(tmp_path / "whole", "fresh")
+    killed = start(tmp_path / "killed", "fresh")
+    last = str(random.Random().randint(7, 38))
+    for line in killed.stdout:
+        if line.strip() == last:
+            killed.send_signal(signal.SIGKILL)
+            break
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    resumed = start(tmp_path / "killed", "resume")
+    for process in (whole, resumed):
+        process.communicate()
+        assert process.returncode == 0
+    one, other = (torch.load(tmp_path / n / "final.pt") for n in ("whole", "killed"))
+    assert_equal(one, other, f"killed at step {last}")
+    logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "killed")]
+    assert [json.loads(line) for line in logs[0].splitlines()] == [
+        json.loads(line) for line in logs[1].splitlines()
+    ]
+
+
+def assert_equal(one, other, where):
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_equal(one[key], other[key], f"{where}: {key}")
+    elif isinstance(one, list | tuple):
+        for a, b in zip(one, other, strict=True):
+            assert_equal(a, b, where)
+    else:
+        assert one == other, where

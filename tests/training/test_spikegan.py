@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from snn_gan_ext import InputError
+from snn_gan_ext.coding.images import rate_decode, rate_encode
+from snn_gan_ext.core.bases import exponential_basis
+from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.training.spikegan import Batch, SpikeGAN
+
+PATTERNS = torch.tensor([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
+
+
+def train(device, steps=250, seed=0, **options):
+    """Learns two patterns of four pixels; returns the trained class means."""
+    rng = torch.Generator().manual_seed(seed)
+    generator = ConditionalGenerator(
+        2, 4, 5, hidden=8, basis=exponential_basis(6, 2.0), generator=rng
+    ).to(device)
+    discriminator = MLPDiscriminator(4, 2, hidden=(32,), generator=rng).to(device)
+    settings = {"r1": 1.0, "generator_lr": 1e-2, "discriminator_lr": 1e-2, **options}
+    algorithm = SpikeGAN(decode=rate_decode, steps=steps, **settings)
+    state = algorithm.init(generator, discriminator, torch.Generator(device).manual_seed(seed))
+    labels = (torch.arange(60) % 2).to(device)
+    patterns = PATTERNS.to(device)
+    for _ in range(steps):
+        spikes = rate_encode(patterns[labels], 5, generator=state.rng)
+        metrics = algorithm.update(state, Batch(spikes, labels))
+    drawn = rate_decode(generator(labels, state.rng)).cpu()
+    means = torch.stack([drawn[labels.cpu() == k].mean(0) for k in range(2)])
+    return means, metrics
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"baseline": "leave_one_out"},
+        {"baseline": "class_mean"},
+        {"baseline": "variance_minimising"},
+        {"objective": "saturating"},
+        {"estimator": "hybrid"},
+        {"estimator": "hybrid", "normalise_rewards": False, "baseline": "leave_one_out"},
+    ],
+    ids=str,
+)
+def test_every_estimator_learns_two_patterns(options, device):
+    means, metrics = train(device, **options)
+    assert (means - PATTERNS).abs().max() < 0.2
+    assert set(metrics) == {
+        "discriminator_loss",
+        "r1_penalty",
+        "real_logit",
+        "fake_logit",
+        "reward",
+    }
+
+
+@pytest.mark.parametrize("options", [{"generator_lr": 0.0}, {"baseline": "none"}], ids=str)
+def test_without_learning_or_without_a_baseline_the_patterns_are_not_there(device, options):
+    """Negative controls of the test above."""
+    means, _ = train(device, **options)
+    assert (means - PATTERNS).abs().max() > 0.5
+
+
+def test_the_same_seed_is_the_same_run():
+    cpu = torch.device("cpu")
+    first, second, other = (train(cpu, steps=20, seed=s)[0] for s in (0, 0, 1))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_learning_rates_fall_linearly_to_their_last_fraction():
+    algorithm = SpikeGAN(decode=rate_decode, steps=4, final_lr_fraction=0.2, generator_lr=1.0)
+    rng = torch.Generator()
+    generator = ConditionalGenerator(2, 4, 5, hidden=2, basis=exponential_basis(2, 2.0))
+    state = algorithm.init(generator, MLPDiscriminator(4, 2), rng)
+    rates = []
+    for _ in range(5):
+        algorithm.update(state, Batch(torch.zeros(5, 4, 4), torch.tensor([0, 1, 0, 1])))
+        rates.append(state.generator_optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_settings_that_cannot_go_together_are_named():
+    with pytest.raises(InputError, match="hybrid"):
+        SpikeGAN(decode=rate_decode, steps=1, estimator="hybrid", baseline="variance_minimising")
