@@ -63,7 +63,7 @@ class Digits(Recipe):
     basis: Literal["exponential", "raised_cosine"] = "exponential"
     hidden: int = 128
     latent_bits: int = 32
-    gate_latent: bool = True
+    gate_latent: bool = False
     latent_hidden_scale: float = 0.5
     latent_readout_scale: float = 0.3
     discriminator_hidden: int = 256
@@ -75,7 +75,7 @@ class Digits(Recipe):
     objective: Objective = "non_saturating"
     generator_lr: float = 3e-3
     discriminator_lr: float = 3e-3
-    r1: float = 3.0
+    r1: float = 1.0
     real_target: float = 0.9
     synthetic_count: int = 3000
 
@@ -99,9 +99,10 @@ class DigitsHybrid(Digits):
     name: ClassVar[str] = "digits-hybrid"
     summary: ClassVar[str] = "the same with the hybrid estimator: more varied samples"
 
-    hidden: int = 256
+    steps: int = 6000
+    hidden: int = 64
+    gate_latent: bool = True
     estimator: Estimator = "hybrid"
-    r1: float = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,7 +141,7 @@ class SpikeGAN:
     discriminator_lr: float = 3e-3
     beta1: float = 0.5
     final_lr_fraction: float = 0.05
-    r1: float = 3.0
+    r1: float = 1.0
     real_target: float = 0.9
 
     def __post_init__(self) -> None:
