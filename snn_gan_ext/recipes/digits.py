@@ -58,19 +58,21 @@ class Digits(Recipe):
     name: ClassVar[str] = "digits"
     summary: ClassVar[str] = "SpikeGAN on handwritten digits, pure REINFORCE (the local rule alone)"
 
+    steps: int = 3000
+    batch: int = 200
     time_steps: int = 5
     decoding: Literal["rate", "time_surface"] = "rate"
     basis: Literal["exponential", "raised_cosine"] = "exponential"
-    hidden: int = 128
+    hidden: int = 64
     latent_bits: int = 32
-    gate_latent: bool = False
+    gate_latent: bool = True
     latent_hidden_scale: float = 0.5
     latent_readout_scale: float = 0.3
     discriminator_hidden: int = 256
     discriminator_layers: int = 2
     label_scale: float = 4.0
     estimator: Estimator = "reinforce"
-    baseline: Baseline = "batch_mean"
+    baseline: Baseline = "leave_one_out"
     normalise_rewards: bool = True
     objective: Objective = "non_saturating"
     generator_lr: float = 3e-3
@@ -100,8 +102,7 @@ class DigitsHybrid(Digits):
     summary: ClassVar[str] = "the same with the hybrid estimator: more varied samples"
 
     steps: int = 6000
-    hidden: int = 64
-    gate_latent: bool = True
+    batch: int = 100
     estimator: Estimator = "hybrid"
 
 
