@@ -127,7 +127,8 @@ def synaptic_gradient(
     back = torch.cat([_filter_back(error, taps, delay) for taps in basis], -1)
     gradient = _rows(inputs).transpose(-2, -1) @ _rows(back)
     gradient = gradient.reshape(*gradient.shape[:-1], functions, out_features)
-    return gradient.transpose(-3, -2)
+    # Fused optimisers read memory in order, whatever the strides of a gradient say.
+    return gradient.transpose(-3, -2).contiguous()
 
 
 def sample(drive: Tensor, feedback: Tensor, basis: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:

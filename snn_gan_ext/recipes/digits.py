@@ -282,6 +282,9 @@ class DigitsExperiment(Experiment):
         return partial(time_surface_decode, decay=TIME_SURFACE_DECAY)
 
     def _basis(self) -> Tensor:
+        exponential = exponential_basis(6, 2.0)
         if self.recipe.basis == "exponential":
-            return exponential_basis(6, 2.0)
-        return raised_cosine_basis(2, 6)
+            return exponential
+        # Of the same area, so that the same initial weights give potentials of the same size.
+        cosines = raised_cosine_basis(2, 6)
+        return cosines * (exponential.sum() / cosines.sum())

@@ -3,7 +3,7 @@ import torch
 
 from snn_gan_ext import InputError
 from snn_gan_ext.coding.images import rate_decode, rate_encode
-from snn_gan_ext.core.bases import exponential_basis
+from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN
@@ -11,11 +11,11 @@ from snn_gan_ext.training.spikegan import Batch, SpikeGAN
 PATTERNS = torch.tensor([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
 
 
-def train(device, steps=250, seed=0, **options):
+def train(device, steps=250, seed=0, basis=None, **options):
     """Learns two patterns of four pixels; returns the trained class means."""
     rng = torch.Generator().manual_seed(seed)
     generator = ConditionalGenerator(
-        2, 4, 5, hidden=8, basis=exponential_basis(6, 2.0), generator=rng
+        2, 4, 5, hidden=8, basis=exponential_basis(6, 2.0) if basis is None else basis, generator=rng
     ).to(device)
     discriminator = MLPDiscriminator(4, 2, hidden=(32,), generator=rng).to(device)
     settings = {"r1": 1.0, "generator_lr": 1e-2, "discriminator_lr": 1e-2, **options}
@@ -40,6 +40,7 @@ def train(device, steps=250, seed=0, **options):
         {"baseline": "variance_minimising"},
         {"objective": "saturating"},
         {"estimator": "hybrid"},
+        {"basis": raised_cosine_basis(2, 6) / 1.5},
         {"estimator": "hybrid", "normalise_rewards": False, "baseline": "leave_one_out"},
     ],
     ids=str,
