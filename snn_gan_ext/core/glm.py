@@ -50,11 +50,18 @@ def causal_filter(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
     Returns:
         ``[..., T, B, N]``.
     """
-    filtered = torch.zeros_like(signal)
     steps = signal.shape[-3]
-    for lag, tap in enumerate(taps[: max(steps - delay, 0)], start=delay):
+    filtered = _shifted(signal * taps[0], delay)
+    for lag, tap in enumerate(taps[1 : max(steps - delay, 1)], start=delay + 1):
         filtered.narrow(-3, lag, steps - lag).addcmul_(signal.narrow(-3, 0, steps - lag), tap)
     return filtered
+
+
+def _shifted(signal: Tensor, delay: int) -> Tensor:
+    """The signal some steps later, behind zeros."""
+    kept = max(signal.shape[-3] - delay, 0)
+    silence = torch.zeros_like(signal.narrow(-3, 0, signal.shape[-3] - kept))
+    return torch.cat([silence, signal.narrow(-3, 0, kept)], -3) if delay else signal
 
 
 def _filter_back(signal: Tensor, taps: Tensor, delay: int) -> Tensor:

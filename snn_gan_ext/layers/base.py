@@ -322,7 +322,7 @@ class GLMNeurons(nn.Module, ABC):
         axes = self._input_axes
         sizes = inputs.shape[2:]
         fits = inputs.dim() == 2 + len(axes) and all(
-            axis in (None, size) for axis, size in zip(axes, sizes, strict=True)
+            axis is None or axis == size for axis, size in zip(axes, sizes, strict=True)
         )
         if not fits or inputs.shape[0] < 1:
             shape = ", ".join("any" if axis is None else str(axis) for axis in axes)
