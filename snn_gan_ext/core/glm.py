@@ -19,6 +19,8 @@ A sequence starts after silence. To go on after a past that matters, put the pas
 ``[..., H + T, B, I]`` with ``H`` steps of history, of whose drive the last ``T`` steps count.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,6 +32,7 @@ __all__ = [
     "feedback_kernel",
     "log_likelihood",
     "sample",
+    "sample_differentiable",
     "score",
     "synaptic_drive",
     "synaptic_gradient",
@@ -47,11 +50,18 @@ def causal_filter(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
     Returns:
         ``[..., T, B, N]``.
     """
-    filtered = torch.zeros_like(signal)
     steps = signal.shape[-3]
-    for lag, tap in enumerate(taps[: max(steps - delay, 0)], start=delay):
+    filtered = _shifted(signal * taps[0], delay)
+    for lag, tap in enumerate(taps[1 : max(steps - delay, 1)], start=delay + 1):
         filtered.narrow(-3, lag, steps - lag).addcmul_(signal.narrow(-3, 0, steps - lag), tap)
     return filtered
+
+
+def _shifted(signal: Tensor, delay: int) -> Tensor:
+    """The signal some steps later, behind zeros."""
+    kept = max(signal.shape[-3] - delay, 0)
+    silence = torch.zeros_like(signal.narrow(-3, 0, signal.shape[-3] - kept))
+    return torch.cat([silence, signal.narrow(-3, 0, kept)], -3) if delay else signal
 
 
 def _filter_back(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
@@ -146,7 +156,8 @@ def sample(drive: Tensor, feedback: Tensor, basis: Tensor, uniforms: Tensor) -> 
     Returns:
         Spikes and potentials, each ``[..., T, B, O]``; spikes are exactly 0 or 1.
     """
-    potentials = drive.clone()
+    # A sum, not a copy: under vmap the noise alone may be many, and then all else has to be.
+    potentials = drive + torch.zeros_like(uniforms, dtype=drive.dtype)
     spikes = torch.empty_like(potentials)
     steps, length = drive.shape[-3], basis.shape[-1]
     kernel = feedback_kernel(feedback, basis).unsqueeze(-2)
@@ -159,6 +170,46 @@ def sample(drive: Tensor, feedback: Tensor, basis: Tensor, uniforms: Tensor) -> 
                 kernel.narrow(-3, 0, ahead), spike.unsqueeze(-3)
             )
     return spikes, potentials
+
+
+def sample_differentiable(
+    drive: Tensor,
+    feedback: Tensor,
+    basis: Tensor,
+    uniforms: Tensor,
+    spike_grad: Callable[[Tensor], Tensor] | None,
+) -> tuple[Tensor, Tensor]:
+    r"""The same spikes as `sample`, with a graph through time for autograd.
+
+    A spike's derivative by its potential is 0 almost everywhere; it is replaced by the slope of
+    ``spike_grad`` at :math:`u - \mathrm{logit}(U)`, or by that of the firing probability,
+    :math:`\sigma(u)(1 - \sigma(u))`. The gradient is biased, as with every surrogate.
+
+    Args:
+        drive: as for `sample`.
+        feedback: as for `sample`.
+        basis: as for `sample`.
+        uniforms: as for `sample`.
+        spike_grad: one of `snntorch.surrogate`, or None for the firing probability's slope.
+
+    Returns:
+        Spikes and potentials, each ``[..., T, B, O]``.
+    """
+    length = basis.shape[-1]
+    kernel = feedback_kernel(feedback, basis).unsqueeze(-2)
+    spikes: list[Tensor] = []
+    potentials = []
+    for step in range(drive.shape[-3]):
+        potential, noise = drive.select(-3, step), uniforms.select(-3, step)
+        if spikes:
+            recent = torch.stack(spikes[: -length - 1 : -1], -3)
+            potential = potential + (kernel.narrow(-3, 0, recent.shape[-3]) * recent).sum(-3)
+        probability = torch.sigmoid(potential)
+        smooth = probability if spike_grad is None else spike_grad(potential - torch.logit(noise))
+        hard = (noise < probability).to(drive.dtype)
+        spikes.append(hard + (smooth - smooth.detach()))
+        potentials.append(potential)
+    return torch.stack(spikes, -3), torch.stack(potentials, -3)
 
 
 def feedback_kernel(feedback: Tensor, basis: Tensor) -> Tensor:

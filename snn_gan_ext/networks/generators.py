@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.layers.glm import GLMLayer, GLMSample
+from snn_gan_ext.layers.base import GLMSample
+from snn_gan_ext.layers.glm import GLMLayer
 
 __all__ = ["ConditionalGenerator", "GLMNetwork", "GeneratorSample"]
 

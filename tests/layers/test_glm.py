@@ -185,9 +185,11 @@ def test_half_precision_draws_in_float32():
         (lambda layer: layer(torch.ones(2, 3), uniforms=torch.full((2, 4), torch.nan)), "NaN"),
         (lambda layer: layer(torch.full((2, 3), torch.nan)), "finite"),
         (lambda layer: layer(torch.ones(2, 3), layer(torch.ones(5, 3))[1]), "state.*2"),
-        (lambda layer: layer(torch.ones(2, 3), layer.initial_state(2).mem), "GLMState"),
+        (lambda layer: layer(torch.ones(2, 3), layer.initial_state(torch.ones(2, 3)).mem), "GLMState"),
         (
-            lambda layer: GLMLayer(3, 4, init_hidden=True)(torch.ones(2, 3), layer.initial_state(2)),
+            lambda layer: GLMLayer(3, 4, init_hidden=True)(
+                torch.ones(2, 3), layer.initial_state(torch.ones(2, 3))
+            ),
             "init_hidden",
         ),
         (lambda layer: GLMLayer(0, 4), "in_features"),

@@ -1,0 +1,422 @@
+"""What all GLM layers share: neurons with feedback, state, noise, and the snnTorch face.
+
+A layer adds its synapses: how traces of the input become a drive, and the gradient of their weights.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from snn_gan_ext.core import bases, glm
+from snn_gan_ext.errors import InputError
+
+__all__ = ["GLMNeurons", "GLMSample", "GLMState"]
+
+
+class GLMState(NamedTuple):
+    """What a GLM layer remembers between steps; ``*out`` is ``O`` or ``C, H, W``.
+
+    Attributes:
+        mem: membrane potential of the last step ``[B, *out]`` (log-odds of a spike).
+        inputs: the last ``L - 1 + d`` input steps, oldest first ``[H, B, *in]``.
+        outputs: the last ``L`` own spikes, oldest first ``[L, B, *out]``.
+    """
+
+    mem: Tensor
+    inputs: Tensor
+    outputs: Tensor
+
+
+class GLMSample(NamedTuple):
+    """One sampled sequence, with what the local learning rule needs.
+
+    Attributes:
+        spikes: ``[T, B, *out]``.
+        potentials: membrane potentials ``[T, B, *out]``.
+        inputs: what drove it, with the history in front and each input shifted by its delay
+            ``[H + T, B, *in]``.
+        outputs: its own spikes, with the history in front ``[H' + T, B, *out]``.
+        state: the state after the last step.
+    """
+
+    spikes: Tensor
+    potentials: Tensor
+    inputs: Tensor
+    outputs: Tensor
+    state: GLMState
+
+    @property
+    def score(self) -> Tensor:
+        r"""The post-synaptic term of eq. 5, :math:`s - \sigma(u)`, ``[T, B, *out]``."""
+        return glm.score(self.spikes, self.potentials)
+
+    @property
+    def log_likelihood(self) -> Tensor:
+        """Log-probability of each sequence in the batch, ``[B]`` (eq. 4)."""
+        return glm.log_likelihood(self.spikes.flatten(2), self.potentials.flatten(2))
+
+
+class GLMNeurons(nn.Module, ABC):
+    """GLM neurons without their synapses; see `GLMLayer` and `GLMConv2d` for the arguments.
+
+    The parameters ``feedback [K, C]`` and ``bias [C]`` are shared by all neurons of a channel; in a
+    fully connected layer each neuron is a channel.
+    """
+
+    basis: Tensor
+    feedback_basis: Tensor
+    weight: nn.Parameter
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        basis: Tensor | None,
+        feedback_basis: Tensor | None,
+        spike_grad: Callable[[Tensor], Tensor] | None,
+        init_hidden: bool,
+        output: bool,
+    ) -> None:
+        super().__init__()
+        basis = bases.exponential_basis(6, 2.0) if basis is None else basis
+        feedback_basis = basis if feedback_basis is None else feedback_basis
+        self.register_buffer("basis", check_basis("basis", basis))
+        self.register_buffer("feedback_basis", check_basis("feedback_basis", feedback_basis))
+        self.feedback = nn.Parameter(torch.empty(len(feedback_basis), channels))
+        self.bias = nn.Parameter(torch.empty(channels))
+        self.spike_grad = spike_grad
+        self.init_hidden, self.output = init_hidden, output
+        self._state: GLMState | None = None
+
+    @property
+    @abstractmethod
+    def _input_axes(self) -> tuple[int | None, ...]:
+        """Sizes of an input behind time and batch; None is any size."""
+
+    @property
+    @abstractmethod
+    def _longest_delay(self) -> int: ...
+
+    @abstractmethod
+    def _output_shape(self, inputs: Tensor) -> tuple[int, ...]:
+        """Sizes ``*out`` of the output behind time and batch."""
+
+    @abstractmethod
+    def _align(self, inputs: Tensor) -> Tensor:
+        """Shifts inputs until one delay fits all of them."""
+
+    @abstractmethod
+    def _drive(self, aligned: Tensor) -> Tensor:
+        """The synapses: ``[R, B, *in]`` to ``[R, B, *out]``."""
+
+    @abstractmethod
+    def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
+        """Gradient of the weights for an error ``[R, B, *out]``."""
+
+    @torch.no_grad()
+    def _reset_neurons(self, bias_init: float, feedback_init: float) -> None:
+        self.bias.fill_(bias_init)
+        self.feedback.fill_(feedback_init)
+
+    def reset_mem(self) -> None:
+        """Forgets the hidden state. The next call starts from silence, at any batch size.
+
+        Returns None, which as an explicit state means silence too: ``state = layer.reset_mem()``
+        works as snnTorch users know it.
+        """
+        self._state = None
+
+    def detach_hidden(self) -> None:
+        """Cuts the hidden state off the graph, for truncated backpropagation through time."""
+        if self._state is not None:
+            self._state = _detached(self._state)
+
+    def initial_state(self, inputs: Tensor) -> GLMState:
+        """The state before the first step: no spikes so far.
+
+        Args:
+            inputs: a step ``[B, *in]`` of the recording to come, for its sizes.
+        """
+        batch, out = inputs.shape[0], self._output_shape(inputs)
+        bias = self._per_neuron(self.bias.detach(), out).reshape(out)
+        return GLMState(
+            mem=bias.expand(batch, *out),
+            inputs=self.bias.new_zeros(self._window, batch, *inputs.shape[1:]),
+            outputs=self.bias.new_zeros(self.feedback_basis.shape[1], batch, *out),
+        )
+
+    def forward(
+        self,
+        input_: Tensor,
+        state: GLMState | None = None,
+        *,
+        uniforms: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor | tuple[Tensor, GLMState]:
+        """Samples spikes for one step ``[B, *in]`` or a sequence ``[T, B, *in]``.
+
+        Args:
+            input_: spikes or real-valued currents.
+            state: where to go on from; silence by default. Not with ``init_hidden=True``.
+            uniforms: noise in [0, 1) of the output's shape.
+            generator: draws the noise where none is given; torch's global generator by default.
+
+        Returns:
+            ``(spikes, state)``, or the spikes alone with ``init_hidden=True`` and not ``output``.
+
+        Raises:
+            InputError: if a shape, the noise or the state does not fit.
+        """
+        if self.init_hidden:
+            if state is not None:
+                raise InputError(
+                    "state",
+                    expected="none, as init_hidden=True keeps it inside the layer",
+                    got="a state",
+                    cure="call reset_mem() to start afresh, or build with init_hidden=False",
+                )
+            state = self._state
+        one_step = input_.dim() == 1 + len(self._input_axes)
+        if one_step:
+            input_ = input_.unsqueeze(0)
+            uniforms = None if uniforms is None else uniforms.unsqueeze(0)
+        run = self._run(input_, state, uniforms, generator, torch.is_grad_enabled())
+        spikes = run.spikes.squeeze(0) if one_step else run.spikes
+        if self.init_hidden:
+            self._state = run.state
+        return (spikes, run.state) if self.output or not self.init_hidden else spikes
+
+    @torch.no_grad()
+    def sample(
+        self,
+        inputs: Tensor,
+        state: GLMState | None = None,
+        *,
+        uniforms: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> GLMSample:
+        """Samples a sequence and keeps what the local learning rule needs; stores no graph.
+
+        Args:
+            inputs: ``[T, B, *in]``.
+            state: where to go on from; silence by default.
+            uniforms: noise in [0, 1), ``[T, B, *out]``.
+            generator: draws the noise where none is given.
+
+        Raises:
+            InputError: if a shape, the noise or the state does not fit.
+        """
+        return self._run(inputs, state, uniforms, generator, differentiable=False)
+
+    @torch.no_grad()
+    def gradients(
+        self, run: GLMSample, error: Tensor, *, per_sample: bool = False
+    ) -> dict[str, Tensor]:
+        r"""Closed-form gradients for a post-synaptic error, without a graph through time (eq. 5, 8).
+
+        With ``error = run.score`` they are the gradient of ``run.log_likelihood.sum()``, exactly; with
+        the score times a reward for each trial, REINFORCE, which is unbiased and local: pre-synaptic
+        trace, post-synaptic error, global reward.
+
+        Args:
+            run: what `sample` returned.
+            error: ``[T, B, *out]``.
+            per_sample: keep the batch axis in front instead of summing over it.
+
+        Returns:
+            Gradients by parameter name: ``weight``, ``feedback``, ``bias``.
+        """
+        if error.shape != run.spikes.shape:
+            raise InputError(
+                "error", expected=f"shape {list(run.spikes.shape)}", got=f"{list(error.shape)}"
+            )
+        channels = len(self.bias)
+        feedback = glm.feedback_gradient(
+            run.outputs.flatten(2),
+            behind_silence(error, len(run.outputs)).flatten(2),
+            self.feedback_basis,
+            per_sample=per_sample,
+        )
+        bias = error.flatten(2).sum(0) if per_sample else error.flatten(2).sum((0, 1))
+        return {
+            "weight": self._weight_gradient(
+                run.inputs, behind_silence(error, len(run.inputs)), per_sample
+            ),
+            "feedback": _sum_over_space(feedback, channels),
+            "bias": _sum_over_space(bias, channels),
+        }
+
+    def _run(
+        self,
+        inputs: Tensor,
+        state: GLMState | None,
+        uniforms: Tensor | None,
+        generator: torch.Generator | None,
+        differentiable: bool,
+    ) -> GLMSample:
+        self._check_inputs(inputs)
+        steps, batch = inputs.shape[:2]
+        out = self._output_shape(inputs[0])
+        self._check_state(state, inputs)
+        uniforms = self._noise((steps, batch, *out), uniforms, generator)
+
+        inputs = inputs.to(self.weight.dtype)
+        if state is not None:
+            inputs = torch.cat([state.inputs, inputs])
+        aligned = self._align(inputs)
+        # Autocast may have made the product half precise; the neurons go on as their parameters are.
+        drive = self._drive(aligned)[-steps:].to(self.bias.dtype).flatten(2)
+        drive = drive + self._per_neuron(self.bias, out)
+        feedback = self._per_neuron(self.feedback, out)
+        if state is not None:
+            past = state.outputs.flatten(2)
+            drive = drive + glm.feedback_drive(past, feedback, self.feedback_basis, steps)
+        if differentiable:
+            spikes, potentials = glm.sample_differentiable(
+                drive, feedback, self.feedback_basis, uniforms.flatten(2), self.spike_grad
+            )
+        else:
+            spikes, potentials = glm.sample(drive, feedback, self.feedback_basis, uniforms.flatten(2))
+        check_finite("membrane potential", potentials)
+        spikes, potentials = (x.reshape(steps, batch, *out) for x in (spikes, potentials))
+        outputs = spikes if state is None else torch.cat([state.outputs, spikes])
+        end = GLMState(
+            mem=potentials[-1],
+            inputs=_last(inputs, self._window),
+            outputs=_last(outputs, self.feedback_basis.shape[1]),
+        )
+        return GLMSample(spikes, potentials, aligned, outputs, end)
+
+    def _per_neuron(self, by_channel: Tensor, out: tuple[int, ...]) -> Tensor:
+        """Repeats ``[..., C]`` for each place of a channel: ``[..., O]``."""
+        places = math.prod(out[1:])
+        return by_channel if places == 1 else by_channel.repeat_interleave(places, -1)
+
+    @property
+    def _window(self) -> int:
+        return self.basis.shape[1] - 1 + self._longest_delay
+
+    def _noise(
+        self, shape: tuple[int, ...], uniforms: Tensor | None, generator: torch.Generator | None
+    ) -> Tensor:
+        if uniforms is None:
+            # bfloat16 or float16 uniforms are too coarse: p = 0.001 would fire at 0.003.
+            wide = torch.promote_types(self.bias.dtype, torch.float32)
+            return torch.rand(shape, generator=generator, dtype=wide, device=self.bias.device)
+        if tuple(uniforms.shape) != shape:
+            raise InputError("uniforms", expected=f"shape {list(shape)}", got=f"{list(uniforms.shape)}")
+        if not holds(((uniforms >= 0) & (uniforms <= 1)).all()):
+            raise InputError(
+                "uniforms",
+                expected="values in [0, 1)",
+                got="others, or NaN",
+                cure="draw them with torch.rand",
+            )
+        return uniforms
+
+    def _check_inputs(self, inputs: Tensor) -> None:
+        axes = self._input_axes
+        sizes = inputs.shape[2:]
+        fits = inputs.dim() == 2 + len(axes) and all(
+            axis is None or axis == size for axis, size in zip(axes, sizes, strict=True)
+        )
+        if not fits or inputs.shape[0] < 1:
+            shape = ", ".join("any" if axis is None else str(axis) for axis in axes)
+            raise InputError(
+                "input",
+                expected=f"[B, {shape}] or [T >= 1, B, {shape}]",
+                got=f"{list(inputs.shape)}",
+            )
+        check_finite("input", inputs)
+
+    def _check_state(self, state: GLMState | None, inputs: Tensor) -> None:
+        if state is None:
+            return
+        if not isinstance(state, GLMState):
+            raise InputError(
+                "state",
+                expected="the GLMState of an earlier call",
+                got=type(state).__name__,
+                cure="pass the second thing that the layer returned, or nothing at the start",
+            )
+        expected = (self._window, *inputs.shape[1:])
+        batch, out = inputs.shape[1], self._output_shape(inputs[0])
+        if tuple(state.inputs.shape) != expected or tuple(state.outputs.shape[1:]) != (batch, *out):
+            raise InputError(
+                "state",
+                expected=f"input history {list(expected)}",
+                got=f"{list(state.inputs.shape)}",
+                cure="call reset_mem() between batches, or pass a state of this layer and batch size",
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A hidden state that hangs on a graph can be neither copied nor pickled.
+        own = self.__dict__.copy()
+        own["_state"] = None if self._state is None else _detached(self._state)
+        return own
+
+
+def holds(condition: Tensor) -> bool:
+    """Whether a check holds; taken for granted where values cannot be looked at (compile, vmap)."""
+    if torch.compiler.is_compiling():
+        return True
+    try:
+        return bool(condition)
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        return True
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """One NaN or infinity anywhere makes the sum one, and a sum is the cheapest pass over memory."""
+    if not holds(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32)).isfinite()):
+        raise InputError(
+            name,
+            expected="finite numbers",
+            got="NaN or infinity",
+            cure="look for them in the input and in the layer's parameters",
+        )
+
+
+def check_positive(**sizes: int) -> None:
+    """Makes sure that sizes are whole numbers of at least 1."""
+    for name, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise InputError(name, expected="a whole number of at least 1", got=f"{value}")
+
+
+def check_basis(name: str, basis: Tensor) -> Tensor:
+    """Makes sure of a finite ``[K, L]``, and copies it."""
+    if basis.dim() != 2 or 0 in basis.shape:
+        raise InputError(name, expected="a basis [K, L]", got=f"shape {list(basis.shape)}")
+    check_finite(name, basis)
+    return basis.detach().clone()
+
+
+def behind_silence(signal: Tensor, steps: int) -> Tensor:
+    """Puts zeros in front of a signal ``[T, ...]`` until it has so many steps."""
+    missing = steps - len(signal)
+    if not missing:
+        return signal
+    return torch.cat([signal.new_zeros(missing, *signal.shape[1:]), signal])
+
+
+def _last(signal: Tensor, steps: int) -> Tensor:
+    """The last steps of a signal, with silence in front where it is shorter."""
+    return behind_silence(signal[max(len(signal) - steps, 0) :], steps)
+
+
+def _sum_over_space(per_neuron: Tensor, channels: int) -> Tensor:
+    """``[..., O]`` to ``[..., C]``."""
+    if per_neuron.shape[-1] == channels:
+        return per_neuron
+    return per_neuron.reshape(*per_neuron.shape[:-1], channels, -1).sum(-1)
+
+
+def _detached(state: GLMState) -> GLMState:
+    return GLMState(*(part.detach() for part in state))

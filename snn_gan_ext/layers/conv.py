@@ -1,0 +1,230 @@
+"""Convolutional GLM layers, for event frames and for generators of them."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
+
+from snn_gan_ext.core import glm
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.layers.base import GLMNeurons, check_positive
+
+__all__ = ["GLMConv2d", "GLMConvTranspose2d"]
+
+
+class _Convolutional(GLMNeurons):
+    """What both directions share: traces of the input, then one convolution for all of T and B."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        basis: Tensor | None = None,
+        feedback_basis: Tensor | None = None,
+        delay: int = 1,
+        weight_std: float | None = None,
+        bias_init: float = -1.0,
+        feedback_init: float = 0.0,
+        spike_grad: Callable[[Tensor], Tensor] | None = None,
+        init_hidden: bool = False,
+        output: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        height, width = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
+        check_positive(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            kernel_size=min(height, width),
+            stride=stride,
+        )
+        for name, value in (("padding", padding), ("delay", delay)):
+            if not isinstance(value, int) or value < 0:
+                raise InputError(name, expected="a whole number, 0 or more", got=f"{value}")
+        super().__init__(
+            out_channels,
+            basis=basis,
+            feedback_basis=feedback_basis,
+            spike_grad=spike_grad,
+            init_hidden=init_hidden,
+            output=output,
+        )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.padding, self.delay = (
+            (height, width),
+            stride,
+            padding,
+            delay,
+        )
+        shape = (len(self.basis), in_channels, out_channels, height, width)
+        self.weight = nn.Parameter(torch.empty(shape))
+        self.reset_parameters(weight_std, bias_init, feedback_init, generator)
+
+    @torch.no_grad()
+    def reset_parameters(
+        self,
+        weight_std: float | None = None,
+        bias_init: float = -1.0,
+        feedback_init: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Draws fresh weights; see the class for the arguments."""
+        if weight_std is None:
+            inputs = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
+            weight_std = float((inputs * self.basis.square().sum()).rsqrt())
+        self.weight.normal_(0.0, weight_std, generator=generator)
+        self._reset_neurons(bias_init, feedback_init)
+
+    @property
+    def _input_axes(self) -> tuple[int | None, ...]:
+        return (self.in_channels, None, None)
+
+    @property
+    def _longest_delay(self) -> int:
+        return self.delay
+
+    def _align(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def _output_shape(self, inputs: Tensor) -> tuple[int, ...]:
+        sizes = tuple(
+            self._output_size(size, kernel)
+            for size, kernel in zip(inputs.shape[-2:], self.kernel_size, strict=True)
+        )
+        if min(sizes) < 1:
+            raise InputError(
+                "input",
+                expected=f"frames that a kernel of {list(self.kernel_size)} fits into",
+                got=f"{list(inputs.shape[-2:])}",
+            )
+        return (self.out_channels, *sizes)
+
+    @abstractmethod
+    def _output_size(self, size: int, kernel: int) -> int: ...
+
+    @abstractmethod
+    def _convolve(self, traces: Tensor) -> Tensor:
+        """``[R * B, K * C_in, H, W]`` to ``[R * B, C_out, H', W']``."""
+
+    @abstractmethod
+    def _gradient(self, traces: Tensor, error: Tensor) -> Tensor:
+        """Gradient of the convolution's weight, in the order of `_convolve`'s weight."""
+
+    def _correlate(self, wide: Tensor, shape: tuple[int, ...], narrow: Tensor) -> Tensor:
+        """Weight gradient of the convolution that makes ``narrow`` frames of ``wide`` ones."""
+        gradient: Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
+            wide, shape, narrow, stride=self.stride, padding=self.padding
+        )
+        return gradient
+
+    def _traces(self, inputs: Tensor) -> Tensor:
+        flat = inputs.flatten(2)
+        traces = [
+            glm.causal_filter(flat, taps, self.delay).reshape(inputs.shape) for taps in self.basis
+        ]
+        return torch.cat(traces, 2)
+
+    def _drive(self, aligned: Tensor) -> Tensor:
+        traces = self._traces(aligned)
+        drive = self._convolve(traces.flatten(0, 1))
+        return drive.reshape(*traces.shape[:2], *drive.shape[1:])
+
+    def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
+        traces = self._traces(aligned)
+        if per_sample:
+            gradients = [
+                self._gradient(traces[:, trial], error[:, trial]) for trial in range(error.shape[1])
+            ]
+            return torch.stack(gradients).reshape(-1, *self.weight.shape)
+        return self._gradient(traces.flatten(0, 1), error.flatten(0, 1)).reshape(self.weight.shape)
+
+    def extra_repr(self) -> str:
+        functions, length = self.basis.shape
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}, padding={self.padding}, basis={functions}x{length}, "
+            f"delay={self.delay}, init_hidden={self.init_hidden}"
+        )
+
+
+class GLMConv2d(_Convolutional):
+    r"""Convolutional GLM neurons for event frames ``[T, B, C, H, W]``.
+
+    As `GLMLayer`, with synaptic filters shared over space:
+
+    .. math:: u_{c,x,t} = \sum_{c',y} (\alpha_{c',c,y} * s_{c',x+y})_{t-d}
+        + (\beta_c * s_{c,x})_{t-1} + \gamma_c
+
+    Each neuron hears its own past; feedback filter :math:`\beta_c` and bias :math:`\gamma_c` are shared
+    by a channel. A step is ``[B, C, H, W]``, a sequence ``[T, B, C, H, W]``.
+
+    Args:
+        in_channels: input channels (2 for the polarities of an event camera).
+        out_channels: output channels.
+        kernel_size: height and width of the synaptic filters in pixels, or one number for both.
+        stride: pixels between neighbouring neurons' fields.
+        padding: silent pixels around a frame.
+        basis: temporal basis ``[K, L]`` (steps); by default ``exp(-lag / 2)`` over 6 steps.
+        feedback_basis: that of the feedback; by default the same.
+        delay: synaptic delay in steps.
+        weight_std: standard deviation of the initial weights; by default one over the root of
+            ``C_in * h * w * sum(basis ** 2)``.
+        bias_init: initial bias.
+        feedback_init: initial value of every feedback weight.
+        spike_grad: surrogate for autograd; see `GLMLayer`.
+        init_hidden: keep the state inside the layer.
+        output: with ``init_hidden``, return the state as well.
+        generator: seeds the initial weights.
+
+    Shapes:
+        weight ``[K, C_in, C_out, h, w]``, feedback ``[K, C_out]``, bias ``[C_out]``.
+
+    Raises:
+        InputError: if a size, a delay or a basis has no meaning.
+
+    References:
+        SpikeGAN paper, eq. 2-5, with shared weights.
+    """
+
+    def _output_size(self, size: int, kernel: int) -> int:
+        return (size + 2 * self.padding - kernel) // self.stride + 1
+
+    def _convolve(self, traces: Tensor) -> Tensor:
+        weight = self.weight.flatten(0, 1).transpose(0, 1)
+        return F.conv2d(traces, weight, stride=self.stride, padding=self.padding)
+
+    def _gradient(self, traces: Tensor, error: Tensor) -> Tensor:
+        shape = (error.shape[1], traces.shape[1], *self.kernel_size)
+        return self._correlate(traces, shape, error).transpose(0, 1).contiguous()
+
+
+class GLMConvTranspose2d(_Convolutional):
+    r"""GLM neurons that read a coarse frame and fill a finer one, for generators of event frames.
+
+    The transpose of `GLMConv2d`, with the same arguments: a spike at one place drives a patch of
+    ``kernel_size`` neurons, and neighbouring patches stand ``stride`` apart. A frame of ``H`` rows
+    becomes one of ``(H - 1) * stride - 2 * padding + kernel`` rows.
+
+    Shapes:
+        weight ``[K, C_in, C_out, h, w]``, feedback ``[K, C_out]``, bias ``[C_out]``.
+
+    References:
+        SpikeGAN paper, eq. 2-5, with shared weights.
+    """
+
+    def _output_size(self, size: int, kernel: int) -> int:
+        return (size - 1) * self.stride - 2 * self.padding + kernel
+
+    def _convolve(self, traces: Tensor) -> Tensor:
+        weight = self.weight.flatten(0, 1)
+        return F.conv_transpose2d(traces, weight, stride=self.stride, padding=self.padding)
+
+    def _gradient(self, traces: Tensor, error: Tensor) -> Tensor:
+        shape = (traces.shape[1], error.shape[1], *self.kernel_size)
+        return self._correlate(error, shape, traces)
