@@ -4,10 +4,11 @@ import difflib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Union
 
+import torch
 import tyro
 
 from snn_gan_ext import runs
@@ -15,6 +16,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes import RECIPES
 from snn_gan_ext.recipes.base import Recipe
 from snn_gan_ext.training.loop import Interrupted, NonFiniteError
+from snn_gan_ext.version import __version__
 
 __all__ = ["main"]
 
@@ -39,9 +41,9 @@ class RunOptions:
     """Show a progress bar."""
 
 
-def _train_command(recipe_class: type[Recipe]) -> Callable[..., Command]:
+def _train_command(recipe_class: type[Recipe], given: set[str]) -> Callable[..., Command]:
     def command(recipe: Recipe, run: RunOptions) -> Command:
-        return lambda: _train(recipe, run)
+        return lambda: _train(recipe, run, given)
 
     command.__doc__ = recipe_class.summary
     command.__annotations__ = {
@@ -52,8 +54,10 @@ def _train_command(recipe_class: type[Recipe]) -> Callable[..., Command]:
     return command
 
 
-def _train(recipe: Recipe, run: RunOptions) -> None:
+def _train(recipe: Recipe, run: RunOptions, given: set[str]) -> None:
     folder = run.out or Path("runs") / f"{recipe.name}-seed{recipe.seed}"
+    if run.resume and not run.force:
+        recipe = _resumed(recipe, runs.read_recipe(folder), given)
     metrics = runs.train(
         recipe,
         folder,
@@ -65,6 +69,14 @@ def _train(recipe: Recipe, run: RunOptions) -> None:
     )
     print(json.dumps(metrics, indent=2))
     print(f"report: {folder / 'report.html'}", file=sys.stderr)
+
+
+def _resumed(asked: Recipe, stored: Recipe, given: set[str]) -> Recipe:
+    """The stored settings, and on top those that stand on the command line."""
+    if type(asked) is not type(stored):
+        return asked
+    names = {field.name for field in fields(asked)} & given
+    return replace(stored, **{name: getattr(asked, name) for name in names})
 
 
 def _evaluate(run: tyro.conf.Positional[Path], device: str = "cpu") -> Command:
@@ -129,7 +141,8 @@ def _parse(arguments: Sequence[str]) -> Command:
         """Train a recipe into a run folder."""
         return recipe
 
-    trainable = _choice({name: _train_command(recipe) for name, recipe in RECIPES.items()})
+    given = _options(arguments)
+    trainable = _choice({name: _train_command(recipe, given) for name, recipe in RECIPES.items()})
     train.__annotations__["recipe"] = Annotated[trainable, tyro.conf.OmitSubcommandPrefixes]
     command: Command = tyro.cli(
         _choice({"train": train, "evaluate": _evaluate, "sample": _sample, "recipes": _recipes}),
@@ -138,6 +151,12 @@ def _parse(arguments: Sequence[str]) -> Command:
         description="Spiking networks that learn distributions of spike trains.",
     )
     return command
+
+
+def _options(arguments: Sequence[str]) -> set[str]:
+    """Names of the settings that stand on the command line."""
+    words = (word[2:].partition("=")[0] for word in arguments if word.startswith("--"))
+    return {word.replace("-", "_").removeprefix("no_") for word in words}
 
 
 def _check_recipe(arguments: Sequence[str]) -> None:
@@ -157,16 +176,29 @@ def _check_recipe(arguments: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code: 0, 1 failure, 2 bad input, 128 + signal."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if list(arguments) == ["--version"]:
+        print(__version__)
+        return 0
+    # The networks are small: a second thread gains nothing, and loses much on a busy machine.
+    torch.set_num_threads(1)
     try:
         _check_recipe(arguments)
         _parse(arguments)()
     except InputError as error:
-        print(f"snn-gan-ext: {error}", file=sys.stderr)
-        return 2
+        return _fail(error, 2)
+    except OSError as error:
+        return _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
     except NonFiniteError as error:
-        print(f"snn-gan-ext: {error}", file=sys.stderr)
-        return 1
+        return _fail(error, 1)
     except Interrupted as error:
-        print(f"snn-gan-ext: {error}; go on with --resume", file=sys.stderr)
-        return 128 + error.signal_number
+        return _fail(error, 128 + error.signal_number)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        return _fail("memory: expected sizes that fit, got larger ones; lower batch, sizes or --n", 2)
     return 0
+
+
+def _fail(message: object, code: int) -> int:
+    print(f"snn-gan-ext: {message}", file=sys.stderr)
+    return code

@@ -4,6 +4,7 @@ A folder holds ``config.json`` (the recipe), ``checkpoint.pt``, ``metrics.jsonl`
 ``generator.safetensors`` (the trained weights), ``metrics.json``, the PNGs and ``report.html``.
 """
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -11,18 +12,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 
 from snn_gan_ext import plots, report
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes import RECIPES
 from snn_gan_ext.recipes.base import Experiment, Recipe
 from snn_gan_ext.training.checkpoint import write_atomically
-from snn_gan_ext.training.loop import fit, read_metrics
+from snn_gan_ext.training.loop import (
+    catch_signals,
+    check_finite,
+    fit,
+    read_metrics,
+    require_tensorboard,
+)
 from snn_gan_ext.version import __version__
 
-__all__ = ["evaluate", "load_run", "sample", "train"]
+__all__ = ["evaluate", "load_run", "read_recipe", "sample", "train"]
 
 OWN_FILES = (
     "config.json",
@@ -61,15 +68,16 @@ def train(
     Raises:
         InputError: if the folder holds a run (and neither ``resume`` nor ``force``), or nothing to
             resume, or a run of other settings.
-        Interrupted: after Ctrl-C or SIGTERM; the checkpoint is written.
+        Interrupted: after Ctrl-C or SIGTERM; the checkpoint or the generator is written.
         NonFiniteError: at the first training number that is infinite or NaN.
     """
     if resume and force:
         raise InputError("--resume and --force", expected="one of them", got="both")
-    if resume:
-        recipe = _stored_recipe(folder, recipe)
     experiment = recipe.build(_device(device))
-    if not resume:
+    if resume:
+        _check_same(recipe, read_recipe(folder), folder)
+    else:
+        _rehearse(recipe, device, tensorboard)
         _start_afresh(recipe, folder, force)
     seconds = fit(
         experiment.algorithm,
@@ -77,7 +85,7 @@ def train(
         experiment.next_batch,
         steps=recipe.steps,
         folder=folder,
-        recipe=recipe.name,
+        config=recipe.to_config(),
         resume=resume,
         monitor=experiment.monitor,
         monitor_every=recipe.monitor_every,
@@ -86,10 +94,8 @@ def train(
         progress=progress,
     )
     weights = {name: tensor.contiguous() for name, tensor in experiment.generator.state_dict().items()}
-    write_atomically(
-        folder / "generator.safetensors",
-        lambda temporary: save_file(weights, temporary, {"version": __version__}),
-    )
+    about = {"config": json.dumps(recipe.to_config()), "train_seconds": f"{seconds:.1f}"}
+    write_atomically(folder / "generator.safetensors", save(weights, about))
     return _judge(recipe, experiment, folder, seconds)
 
 
@@ -107,7 +113,8 @@ def evaluate(folder: Path, device: str = "cpu") -> dict[str, Any]:
         InputError: if the folder holds no finished run.
     """
     recipe, experiment = load_run(folder, device)
-    seconds = _read_json(folder / "metrics.json").get("train_seconds", float("nan"))
+    with safe_open(folder / "generator.safetensors", "pt") as file:
+        seconds = float(file.metadata()["train_seconds"])
     return _judge(recipe, experiment, folder, seconds)
 
 
@@ -142,7 +149,7 @@ def sample(
         raise InputError("--seed", expected="0 .. 2^32 - 1", got=f"{seed}")
     if out.suffix != ".npz":
         raise InputError("--out", expected="a file name ending in .npz", got=f"{out.name}")
-    if not out.parent.is_dir():
+    if not out.parent.is_dir() or out.is_dir():
         raise InputError("--out", expected="a file in an existing folder", got=f"{out}")
     _, experiment = load_run(folder, device)
     rng = torch.Generator(_device(device)).manual_seed(seed)
@@ -150,11 +157,9 @@ def sample(
     arrays = {name: tensor.numpy() for name, tensor in drawn.items()}
     arrays["spikes"] = arrays["spikes"].astype(np.uint8)
 
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-
-    write_atomically(out, write)
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_atomically(out, content.getvalue())
     return drawn
 
 
@@ -164,7 +169,7 @@ def load_run(folder: Path, device: str = "cpu") -> tuple[Recipe, Experiment]:
     Raises:
         InputError: if the folder holds no finished run.
     """
-    recipe = _read_recipe(folder)
+    recipe = read_recipe(folder)
     path = folder / "generator.safetensors"
     if not path.is_file():
         raise InputError(
@@ -175,19 +180,24 @@ def load_run(folder: Path, device: str = "cpu") -> tuple[Recipe, Experiment]:
         )
     experiment = recipe.build(_device(device))
     try:
+        with safe_open(path, "pt") as file:
+            trained = json.loads((file.metadata() or {}).get("config", "{}"))
+        if trained != recipe.to_config():
+            raise ValueError("weights of other settings")
         experiment.generator.load_state_dict(load_file(path, device=device))
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, ValueError) as error:
         raise InputError(
             f"{path}",
             expected="the weights of this run's config.json",
             got=str(error).splitlines()[0],
-            cure="train it again with --force",
+            cure="restore config.json, or train it again with --force",
         ) from None
     return recipe, experiment
 
 
 def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float) -> dict[str, Any]:
-    results = experiment.evaluate()
+    with catch_signals("while judging; the generator is saved: judge it with `snn-gan-ext evaluate`"):
+        results = experiment.evaluate()
     metrics: dict[str, Any] = {
         **{name: round(value, 4) for name, value in results.metrics.items()},
         "evaluated_on": recipe.evaluate_on,
@@ -209,27 +219,29 @@ def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float)
         figure.savefig(folder / f"{name}.png", dpi=110)
     _write_json(folder / "metrics.json", metrics)
     page = report.render(recipe, metrics, [folder / f"{name}.png" for name in figures])
-    _write_text(folder / "report.html", page)
+    write_atomically(folder / "report.html", page)
     return metrics
 
 
-def _stored_recipe(folder: Path, asked: Recipe) -> Recipe:
-    """The recipe that a resumed run goes on with; what was asked for may leave settings at default."""
-    stored = _read_recipe(folder)
-    if type(stored) is not type(asked):
-        raise InputError(
-            f"{folder}", expected=f"a run of {asked.name!r}", got=f"one of {stored.name!r}"
-        )
-    here, there, default = (r.to_config() for r in (stored, asked, type(asked)()))
-    other = [key for key in here if there[key] not in (here[key], default[key])]
+def _check_same(asked: Recipe, stored: Recipe, folder: Path) -> None:
+    here, there = stored.to_config(), asked.to_config()
+    other = [key for key in here if here[key] != there.get(key)]
     if other:
         raise InputError(
             f"{folder}",
             expected=", ".join(f"{key} = {here[key]}" for key in other) + " as in its config.json",
-            got=", ".join(f"{there[key]}" for key in other),
-            cure="leave settings out with --resume, or give another --out",
+            got=", ".join(f"{there.get(key)}" for key in other),
+            cure="leave settings out with --resume (a run cannot be extended), or give another --out",
         )
-    return stored
+
+
+def _rehearse(recipe: Recipe, device: str, tensorboard: bool) -> None:
+    """One step on a copy, so that what cannot work fails before anything in the folder is touched."""
+    if tensorboard:
+        require_tensorboard()
+    experiment = recipe.build(_device(device))
+    metrics = experiment.algorithm.update(experiment.state, experiment.next_batch(experiment.state.rng))
+    check_finite(metrics, step=1)
 
 
 def _start_afresh(recipe: Recipe, folder: Path, force: bool) -> None:
@@ -250,7 +262,12 @@ def _start_afresh(recipe: Recipe, folder: Path, force: bool) -> None:
     _write_json(folder / "config.json", {"version": __version__, **recipe.to_config()})
 
 
-def _read_recipe(folder: Path) -> Recipe:
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a run folder.
+
+    Raises:
+        InputError: if the folder holds no run, or its ``config.json`` is damaged.
+    """
     config = _read_json(folder / "config.json")
     if not config:
         raise InputError(
@@ -259,9 +276,8 @@ def _read_recipe(folder: Path) -> Recipe:
             got="no config.json in it",
             cure="make one with `snn-gan-ext train`",
         )
-    config.pop("version", None)
     name = config.get("recipe")
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise InputError(
             f"{folder / 'config.json'}", expected=f"one of {list(RECIPES)}", got=f"{name!r}"
         )
@@ -273,7 +289,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise InputError(
@@ -286,18 +302,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    _write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text))
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
         raise InputError(
             "--device", expected="cpu or a device of this machine", got=f"{name}", cure="take cpu"
         ) from None

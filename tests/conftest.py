@@ -1,6 +1,9 @@
 import pytest
 import torch
 
+# The networks here are tiny: more threads only get in each other's way.
+torch.set_num_threads(1)
+
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 

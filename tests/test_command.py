@@ -1,14 +1,17 @@
 """The command, end to end, on a run of a few steps."""
 
 import json
+import os
 import re
+import signal
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from snn_gan_ext import cli, runs
+from snn_gan_ext import InputError, cli, runs
+from snn_gan_ext.metrics import transfer
 from snn_gan_ext.recipes import RECIPES
 
 KEYS = {
@@ -130,6 +133,10 @@ def test_bad_words_are_refused_in_one_line(capsys, tmp_path):
         (("train", "digits", "--discriminator-hidden", "0"), "discriminator"),
         (("train", "digits", "--synthetic-count", "5"), "synthetic_count"),
         (("train", "digits", "--device", "abacus"), "--device"),
+        (("train", "digits", "--device", "meta"), "--device"),
+        (("train", "digits", "--discriminator-layers", "-2"), "discriminator_layers"),
+        (("train", "digits", "--latent-hidden-scale", "nan"), "latent_hidden_scale"),
+        (("train", "digits", "--time-steps", "100000000000"), "time_steps"),
         (("train", "digits", "--resume"), "expected a run folder"),
         (("train", "digits", "--resume", "--force"), "one of them"),
     ]:
@@ -153,13 +160,39 @@ def test_a_run_is_never_overwritten_by_accident(run, capsys, tmp_path):
     for arguments, says in [
         ((), "--resume.*--force"),
         (("--resume", "--steps", 50), "steps = 40"),
+        (("--resume", "--steps", 3000), "steps = 40.*cannot be extended"),
         (("--resume", "--seed", 4), "seed = 3"),
     ]:
         expect_refusal(capsys, "train", "digits", "--out", run, *arguments, says=says)
-    expect_refusal(capsys, "train", "digits-hybrid", "--out", run, "--resume", says="'digits'")
+    expect_refusal(capsys, "train", "digits-hybrid", "--out", run, "--resume", says="recipe = digits,")
     file = tmp_path / "file"
     file.touch()
     expect_refusal(capsys, "train", "digits", "--out", file, says="expected a folder")
+    assert snapshot(run) == before
+
+
+def test_what_cannot_work_fails_before_force_throws_anything_away(run, capsys, monkeypatch):
+    before = snapshot(run)
+
+    def missing():
+        raise InputError("tensorboard", expected="the package", got="none")
+
+    monkeypatch.setattr(runs, "require_tensorboard", missing)
+    arguments = ("train", "digits", "--out", run, "--force", "--tensorboard")
+    expect_refusal(capsys, *arguments, says="tensorboard")
+    assert snapshot(run) == before
+
+
+def test_ctrl_c_while_judging_writes_no_metrics(run, monkeypatch, capsys):
+    """scikit-learn would take the interrupt for an early end of its training."""
+    before = snapshot(run)
+
+    def interrupt(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(transfer, "fit_classifier", interrupt)
+    assert command("evaluate", run) == 128 + signal.SIGINT
+    assert "while judging" in capsys.readouterr().err
     assert snapshot(run) == before
 
 
@@ -180,6 +213,11 @@ def test_damaged_runs_are_refused(run, capsys, tmp_path):
         ("config.json", json.dumps({**config, "colour": 1}).encode(), "colour"),
         ("config.json", json.dumps({**config, "hidden": 5}).encode(), "weights"),
         ("config.json", json.dumps({**config, "hidden": "many"}).encode(), "hidden"),
+        ("config.json", json.dumps({**config, "estimator": "foo"}).encode(), "estimator"),
+        ("config.json", json.dumps({**config, "evaluate_on": "trian"}).encode(), "evaluate_on"),
+        ("config.json", json.dumps({**config, "steps": 41}).encode(), "other settings"),
+        ("config.json", json.dumps({**config, "steps": 10**400}).encode(), "steps"),
+        ("config.json", json.dumps({**config, "recipe": []}).encode(), "recipe"),
         ("generator.safetensors", weights[:100], "weights"),
         ("generator.safetensors", b"", "weights"),
     ]:

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from snn_gan_ext.errors import InputError
 
-__all__ = ["Labelled", "check_images", "rate_decode", "rate_encode", "time_surface_decode"]
+__all__ = [
+    "Labelled",
+    "check_images",
+    "check_labelled",
+    "rate_decode",
+    "rate_encode",
+    "time_surface_decode",
+]
 
 
 class Labelled(NamedTuple):
@@ -57,6 +64,8 @@ def rate_encode(
     shape = (steps, *images.shape)
     if uniforms is None:
         uniforms = torch.rand(shape, generator=generator, device=images.device)
+    elif not bool(((uniforms >= 0) & (uniforms <= 1)).all()):
+        raise InputError("uniforms", expected="values in [0, 1)", got="others, or NaN")
     elif tuple(uniforms.shape) != shape:
         raise InputError("uniforms", expected=f"shape {list(shape)}", got=f"{list(uniforms.shape)}")
     return (uniforms < images).to(images.dtype)
@@ -74,6 +83,7 @@ def rate_decode(spikes: Tensor) -> Tensor:
     References:
         SpikeGAN paper, section VII-A.
     """
+    _check_spikes(spikes)
     return spikes.mean(0)
 
 
@@ -98,11 +108,35 @@ def time_surface_decode(spikes: Tensor, decay: float = 2.0) -> Tensor:
     References:
         SpikeGAN paper, section VII-A; Lagorce et al. (2017), "HOTS".
     """
-    if not decay > 0:
+    if not 1e-6 <= decay < float("inf"):
         raise InputError("decay", expected="a positive time constant in steps", got=f"{decay}")
+    _check_spikes(spikes)
     age = torch.arange(len(spikes) - 1, -1, -1, device=spikes.device, dtype=spikes.dtype)
     kernel = torch.exp(-age / decay)
     return torch.einsum("t...,t->...", spikes, kernel / kernel.sum())
+
+
+def check_labelled(data: Labelled) -> None:
+    """Makes sure of images as `check_images` has them, with a label of 0 or more for each.
+
+    Raises:
+        InputError: otherwise.
+    """
+    check_images(data.images)
+    labels = data.labels
+    if tuple(labels.shape) != (len(data.images),) or labels.is_floating_point() or not len(labels):
+        raise InputError(
+            "labels",
+            expected=f"whole numbers [{len(data.images)}], at least one",
+            got=f"{labels.dtype} {list(labels.shape)}",
+        )
+    if int(labels.min()) < 0:
+        raise InputError("labels", expected="0 or more", got=f"{int(labels.min())}")
+
+
+def _check_spikes(spikes: Tensor) -> None:
+    if spikes.dim() < 2 or len(spikes) < 1:
+        raise InputError("spikes", expected="[T >= 1, B, N]", got=f"{list(spikes.shape)}")
 
 
 def check_images(images: Tensor) -> None:

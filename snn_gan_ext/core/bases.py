@@ -71,7 +71,7 @@ def raised_cosine_basis(count: int, length: int, offset: float = 1.0) -> Tensor:
     """
     _check_size("count", count)
     _check_size("length", length)
-    if not offset > 0:
+    if not 0 < offset < math.inf:
         raise InputError("offset", expected="a positive number of steps", got=f"{offset}")
     log_lag = torch.log(torch.arange(length) + offset)
     start, stop = math.log(offset), math.log(length + offset)

@@ -6,6 +6,7 @@ A layer adds its synapses: how traces of the input become a drive, and the gradi
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -99,7 +100,7 @@ class GLMNeurons(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def _longest_delay(self) -> int: ...
+    def _delays_of_inputs(self) -> tuple[int, ...]: ...
 
     @abstractmethod
     def _output_shape(self, inputs: Tensor) -> tuple[int, ...]:
@@ -118,7 +119,20 @@ class GLMNeurons(nn.Module, ABC):
         """Gradient of the weights for an error ``[R, B, *out]``."""
 
     @torch.no_grad()
-    def _reset_neurons(self, bias_init: float, feedback_init: float) -> None:
+    def _reset(
+        self,
+        weight_std: float,
+        bias_init: float,
+        feedback_init: float,
+        generator: torch.Generator | None,
+    ) -> None:
+        if not (weight_std >= 0 and all(map(math.isfinite, (weight_std, bias_init, feedback_init)))):
+            raise InputError(
+                "weight_std, bias_init and feedback_init",
+                expected="finite numbers, the first 0 or more",
+                got=f"{weight_std}, {bias_init} and {feedback_init}",
+            )
+        self.weight.normal_(0.0, weight_std, generator=generator)
         self.bias.fill_(bias_init)
         self.feedback.fill_(feedback_init)
 
@@ -180,6 +194,8 @@ class GLMNeurons(nn.Module, ABC):
                     cure="call reset_mem() to start afresh, or build with init_hidden=False",
                 )
             state = self._state
+        if not isinstance(input_, Tensor):
+            raise InputError("input", expected="a tensor", got=type(input_).__name__)
         one_step = input_.dim() == 1 + len(self._input_axes)
         if one_step:
             input_ = input_.unsqueeze(0)
@@ -298,7 +314,7 @@ class GLMNeurons(nn.Module, ABC):
 
     @property
     def _window(self) -> int:
-        return self.basis.shape[1] - 1 + self._longest_delay
+        return self.basis.shape[1] - 1 + max(self._delays_of_inputs)
 
     def _noise(
         self, shape: tuple[int, ...], uniforms: Tensor | None, generator: torch.Generator | None
@@ -307,6 +323,9 @@ class GLMNeurons(nn.Module, ABC):
             # bfloat16 or float16 uniforms are too coarse: p = 0.001 would fire at 0.003.
             wide = torch.promote_types(self.bias.dtype, torch.float32)
             return torch.rand(shape, generator=generator, dtype=wide, device=self.bias.device)
+        if not isinstance(uniforms, Tensor) or not uniforms.is_floating_point():
+            got = uniforms.dtype if isinstance(uniforms, Tensor) else type(uniforms).__name__
+            raise InputError("uniforms", expected="a tensor of floats", got=f"{got}")
         if tuple(uniforms.shape) != shape:
             raise InputError("uniforms", expected=f"shape {list(shape)}", got=f"{list(uniforms.shape)}")
         if not holds(((uniforms >= 0) & (uniforms <= 1)).all()):
@@ -331,6 +350,8 @@ class GLMNeurons(nn.Module, ABC):
                 expected=f"[B, {shape}] or [T >= 1, B, {shape}]",
                 got=f"{list(inputs.shape)}",
             )
+        if inputs.is_complex():
+            raise InputError("input", expected="real numbers", got=f"{inputs.dtype}")
         check_finite("input", inputs)
 
     def _check_state(self, state: GLMState | None, inputs: Tensor) -> None:
@@ -343,14 +364,29 @@ class GLMNeurons(nn.Module, ABC):
                 got=type(state).__name__,
                 cure="pass the second thing that the layer returned, or nothing at the start",
             )
-        expected = (self._window, *inputs.shape[1:])
-        batch, out = inputs.shape[1], self._output_shape(inputs[0])
-        if tuple(state.inputs.shape) != expected or tuple(state.outputs.shape[1:]) != (batch, *out):
+        past, own = (self._window, *inputs.shape[1:]), self.feedback_basis.shape[1]
+        own_past = (own, inputs.shape[1], *self._output_shape(inputs[0]))
+        shapes, dtype = (tuple(state.inputs.shape), tuple(state.outputs.shape)), state.inputs.dtype
+        if shapes != (past, own_past) or dtype != self.bias.dtype:
             raise InputError(
                 "state",
-                expected=f"input history {list(expected)}",
-                got=f"{list(state.inputs.shape)}",
+                expected=f"histories {list(past)} and {list(own_past)}, {self.bias.dtype}",
+                got=f"{list(shapes[0])} and {list(shapes[1])}, {dtype}",
                 cure="call reset_mem() between batches, or pass a state of this layer and batch size",
+            )
+
+    def get_extra_state(self) -> Tensor:
+        """The delays, which weights are meaningless without."""
+        return torch.tensor(self._delays_of_inputs)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuses weights that were learned with other delays."""
+        if tuple(state.tolist()) != self._delays_of_inputs:
+            raise InputError(
+                "state_dict",
+                expected=f"weights of a layer with delays {sorted(set(self._delays_of_inputs))}",
+                got=f"{sorted(set(state.tolist()))}, or in another order",
+                cure="build the layer with the delay it was trained with",
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -386,7 +422,7 @@ def check_finite(name: str, tensor: Tensor) -> None:
 def check_positive(**sizes: int) -> None:
     """Makes sure that sizes are whole numbers of at least 1."""
     for name, value in sizes.items():
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, Integral) or value < 1:
             raise InputError(name, expected="a whole number of at least 1", got=f"{value}")
 
 
@@ -394,8 +430,9 @@ def check_basis(name: str, basis: Tensor) -> Tensor:
     """Makes sure of a finite ``[K, L]``, and copies it."""
     if basis.dim() != 2 or 0 in basis.shape:
         raise InputError(name, expected="a basis [K, L]", got=f"shape {list(basis.shape)}")
-    check_finite(name, basis)
-    return basis.detach().clone()
+    if not basis.is_floating_point() or not bool(basis.isfinite().all()):
+        raise InputError(name, expected="finite floats", got=f"{basis.dtype}, NaN or infinity")
+    return basis.detach().to(torch.get_default_dtype(), copy=True)
 
 
 def behind_silence(signal: Tensor, steps: int) -> Tensor:

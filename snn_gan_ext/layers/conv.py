@@ -78,16 +78,15 @@ class _Convolutional(GLMNeurons):
         if weight_std is None:
             inputs = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
             weight_std = float((inputs * self.basis.square().sum()).rsqrt())
-        self.weight.normal_(0.0, weight_std, generator=generator)
-        self._reset_neurons(bias_init, feedback_init)
+        self._reset(weight_std, bias_init, feedback_init, generator)
 
     @property
     def _input_axes(self) -> tuple[int | None, ...]:
         return (self.in_channels, None, None)
 
     @property
-    def _longest_delay(self) -> int:
-        return self.delay
+    def _delays_of_inputs(self) -> tuple[int, ...]:
+        return (self.delay,)
 
     def _align(self, inputs: Tensor) -> Tensor:
         return inputs

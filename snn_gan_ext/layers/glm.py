@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -120,8 +121,7 @@ class GLMLayer(GLMNeurons):
         """Draws fresh weights; see the class for the arguments."""
         if weight_std is None:
             weight_std = float((self.in_features * self.basis.square().sum()).rsqrt())
-        self.weight.normal_(0.0, weight_std, generator=generator)
-        self._reset_neurons(bias_init, feedback_init)
+        self._reset(weight_std, bias_init, feedback_init, generator)
         if self.mask is not None:
             self.weight.mul_(self.mask)
 
@@ -130,8 +130,8 @@ class GLMLayer(GLMNeurons):
         return (self.in_features,)
 
     @property
-    def _longest_delay(self) -> int:
-        return max(self.delays)
+    def _delays_of_inputs(self) -> tuple[int, ...]:
+        return self.delays
 
     def _output_shape(self, inputs: Tensor) -> tuple[int, ...]:
         return (self.out_features,)
@@ -168,13 +168,13 @@ class GLMLayer(GLMNeurons):
 
 def _check_delay(delay: int | Sequence[int], in_features: int) -> tuple[int, ...]:
     delays = tuple(delay) if isinstance(delay, Sequence) else (delay,) * in_features
-    if len(delays) != in_features or not all(isinstance(d, int) and d >= 0 for d in delays):
+    if len(delays) != in_features or not all(isinstance(d, Integral) and d >= 0 for d in delays):
         raise InputError(
             "delay",
             expected=f"a number of steps, 0 or more, or one for each of {in_features} inputs",
             got=f"{delay}",
         )
-    return delays
+    return tuple(int(d) for d in delays)
 
 
 def _check_mask(mask: Tensor | None, in_features: int, out_features: int) -> Tensor | None:

@@ -42,8 +42,9 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor) -> Tensor:
     ``leave_one_out``    mean reward of the *other* trials of the group   yes
     ==================== ================================================ ======================
 
-    ``batch_mean`` equals ``(r - mean) * B / (B - 1)``. A trial alone in its group has no others to
-    be compared with; ``leave_one_out`` then takes the other trials of the batch.
+    Without a baseline the mean reward drowns the differences that matter: it is unbiased and does not
+    learn in practice. ``batch_mean`` equals ``(r - mean) * B / (B - 1)``. A trial alone in its group
+    has no others to be compared with; ``leave_one_out`` then takes the other trials of the batch.
     ``variance_minimising`` differs by parameter: see `variance_minimising_gradient`.
 
     Args:
@@ -55,7 +56,8 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor) -> Tensor:
         ``[B]``.
 
     Raises:
-        InputError: if ``rewards`` and ``groups`` differ in shape, or the name is unknown.
+        InputError: if ``rewards`` and ``groups`` differ in shape, there is one trial alone, or the
+            name is unknown.
 
     References:
         SpikeGAN paper, eq. 7-8; Kool et al., "Buy 4 REINFORCE samples, get a baseline for free!".
@@ -71,6 +73,7 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor) -> Tensor:
         )
     if baseline == "none":
         return rewards
+    _check_comparable(rewards)
     others_of_batch = rewards - _mean_of_others(rewards, torch.zeros_like(groups))
     if baseline == "batch_mean":
         return others_of_batch
@@ -95,6 +98,7 @@ def normalised(advantages: Tensor, floor: float = 1e-8) -> Tensor:
         advantages: ``[B]``, ``B >= 2``.
         floor: added to the standard deviation.
     """
+    _check_comparable(advantages)
     return advantages / (advantages.std() + floor)
 
 
@@ -159,6 +163,11 @@ def variance_minimising_gradient(per_sample: Tensor, rewards: Tensor) -> Tensor:
     weight = squares.sum(0) - squares
     baseline = ((squares * rewards).sum(0) - squares * rewards) / weight.clamp_min(1e-12)
     return (per_sample * (rewards - baseline)).mean(0)
+
+
+def _check_comparable(rewards: Tensor) -> None:
+    if len(rewards) < 2:
+        raise InputError("rewards", expected="at least two trials", got=f"{len(rewards)}")
 
 
 def _group_mean(values: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:

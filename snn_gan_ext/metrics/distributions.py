@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
-from snn_gan_ext.coding.images import Labelled
+from snn_gan_ext.coding.images import Labelled, check_labelled
 from snn_gan_ext.errors import InputError
 
 __all__ = [
@@ -79,9 +79,20 @@ def classifier_two_sample_test(
         test: real and synthetic images to be told apart, equally many.
         seed: initial weights and batches.
 
+    Raises:
+        InputError: if they are not equally many, or images or labels have no meaning.
+
     References:
         Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
     """
+    for data in (*train, *test):
+        check_labelled(data)
+    if len(test[0].labels) != len(test[1].labels):
+        raise InputError(
+            "test",
+            expected="as many synthetic images as real ones",
+            got=f"{len(test[1].labels)} and {len(test[0].labels)}",
+        )
     classes = 1 + int(max(part.labels.max() for part in (*train, *test)))
     classifier = MLPClassifier((100, 100), alpha=1e-2, max_iter=30, random_state=seed)
     with warnings.catch_warnings():
@@ -114,6 +125,14 @@ def _real_or_synthetic(pair: tuple[Labelled, Labelled], classes: int) -> tuple[n
 
 
 def _shared_classes(real: Labelled, synthetic: Labelled) -> list[int]:
+    for data in (real, synthetic):
+        check_labelled(data)
+    if real.images.shape[1] != synthetic.images.shape[1]:
+        raise InputError(
+            "real and synthetic images",
+            expected="one number of pixels",
+            got=f"{real.images.shape[1]} and {synthetic.images.shape[1]}",
+        )
     counts = [
         dict(zip(*np.unique(d.labels.numpy(), return_counts=True), strict=True))
         for d in (real, synthetic)

@@ -7,7 +7,8 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from snn_gan_ext.coding.images import Labelled
+from snn_gan_ext.coding.images import Labelled, check_labelled
+from snn_gan_ext.errors import InputError
 
 __all__ = ["class_means", "kmeans_mixture"]
 
@@ -19,8 +20,9 @@ def class_means(train: Labelled, labels: Tensor) -> Tensor:
         train: real images.
         labels: ``[B]``, each of a class in ``train``.
     """
+    _check_classes(train, labels)
     means = torch.stack(
-        [train.images[train.labels == label].mean(0) for label in range(1 + int(train.labels.max()))]
+        [train.images[train.labels == label].mean(0) for label in range(1 + int(labels.max()))]
     )
     return means[labels]
 
@@ -34,6 +36,7 @@ def kmeans_mixture(train: Labelled, labels: Tensor, clusters: int = 10, seed: in
         clusters: number of clusters a class.
         seed: of the clustering and of the draws.
     """
+    _check_classes(train, labels)
     probabilities = torch.empty(len(labels), train.images.shape[1])
     generator = torch.Generator().manual_seed(seed)
     for label in sorted(set(labels.tolist())):
@@ -44,3 +47,12 @@ def kmeans_mixture(train: Labelled, labels: Tensor, clusters: int = 10, seed: in
         draws = torch.randint(len(images), (int(wanted.sum()),), generator=generator)
         probabilities[wanted] = centres[torch.from_numpy(fitted.labels_).long()[draws]]
     return probabilities
+
+
+def _check_classes(train: Labelled, labels: Tensor) -> None:
+    check_labelled(train)
+    missing = sorted(set(labels.tolist()) - set(train.labels.tolist()))
+    if missing:
+        raise InputError(
+            "labels", expected="classes that the training images have", got=f"{missing} as well"
+        )

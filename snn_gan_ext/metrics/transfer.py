@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from snn_gan_ext.coding.images import Labelled
+from snn_gan_ext.coding.images import Labelled, check_labelled
+from snn_gan_ext.errors import InputError
 
 __all__ = ["accuracy", "fit_classifier", "tstr"]
 
@@ -19,6 +20,7 @@ def fit_classifier(data: Labelled, seed: int, epochs: int = 60) -> MLPClassifier
         seed: initial weights and batches.
         epochs: passes over the data (Adam, batches of 200).
     """
+    check_labelled(data)
     classifier = MLPClassifier((100, 100), max_iter=epochs, random_state=seed)
     with warnings.catch_warnings():
         # The number of epochs is the training budget; that it is reached is no news.
@@ -32,6 +34,7 @@ def accuracy(classifier: MLPClassifier, data: Labelled) -> float:
     With a classifier trained on real data and synthetic ``data`` this is TRTS: do the samples show
     their class?
     """
+    check_labelled(data)
     return float(classifier.score(data.images.numpy(), data.labels.numpy()))
 
 
@@ -44,5 +47,7 @@ def tstr(train_on: Labelled, real_test: Labelled, seed: int, repeats: int = 3) -
         seed: seed of the first classifier.
         repeats: number of classifiers, differing in their seed, whose accuracies are averaged.
     """
+    if repeats < 1:
+        raise InputError("repeats", expected="at least 1", got=f"{repeats}")
     scores = [accuracy(fit_classifier(train_on, seed + repeat), real_test) for repeat in range(repeats)]
     return float(np.mean(scores))

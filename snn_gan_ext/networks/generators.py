@@ -199,6 +199,9 @@ class ConditionalGenerator(nn.Module):
             bits = slice(classes, exogenous)
             hidden_layer.weight[:, bits] *= latent_scale[0]
             readout_layer.weight[:, bits] *= latent_scale[1]
+        parameters = (*hidden_layer.parameters(), *readout_layer.parameters())
+        if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+            raise InputError("latent_scale", expected="finite factors", got=f"{latent_scale}")
         self.network = GLMNetwork(
             inputs={"label": classes, "latent": latent},
             layers={"hidden": hidden_layer, "readout": readout_layer},
@@ -234,6 +237,8 @@ class ConditionalGenerator(nn.Module):
             InputError: if a label is out of range.
         """
         label_spikes = one_hot(labels, self.classes).to(noise["readout"])
+        if not bool(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()):
+            raise InputError("latent noise", expected="values in [0, 1)", got="others, or NaN")
         bits = (noise["latent"] < 0.5).to(label_spikes)
         if self.gate_latent:
             bits = (label_spikes.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)

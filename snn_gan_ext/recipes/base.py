@@ -3,7 +3,7 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from matplotlib.figure import Figure
@@ -15,6 +15,8 @@ from snn_gan_ext.training.loop import Algorithm, TrainingState
 __all__ = ["Experiment", "Recipe", "Results", "Split"]
 
 Split = Literal["validation", "test"]
+
+LARGEST = 1e10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +89,11 @@ class Recipe(ABC):
         Raises:
             InputError: if one has none.
         """
-        for field in ("steps", "monitor_every", "checkpoint_every"):
-            if getattr(self, field) < 1:
-                raise InputError(field, expected="at least 1", got=f"{getattr(self, field)}")
+        for field in dataclasses.fields(self):
+            _check_field(field.name, getattr(self, field.name), get_type_hints(type(self))[field.name])
+        for name in ("steps", "monitor_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise InputError(name, expected="at least 1", got=f"{getattr(self, name)}")
         if self.batch < 2:
             raise InputError("batch", expected="at least 2", got=f"{self.batch}")
         if not 0 <= self.seed < 2**32:
@@ -119,7 +123,7 @@ class Recipe(ABC):
             InputError: if a field is missing or unknown.
         """
         fields = {field.name for field in dataclasses.fields(cls)}
-        given = {key: value for key, value in config.items() if key != "recipe"}
+        given = {key: value for key, value in config.items() if key not in ("recipe", "version")}
         if set(given) != fields:
             raise InputError(
                 "config.json",
@@ -127,8 +131,16 @@ class Recipe(ABC):
                 got=f"{sorted(set(given) ^ fields)} missing or unknown",
                 cure="use the version of snn_gan_ext that wrote it, or start afresh with --force",
             )
-        for field in dataclasses.fields(cls):
-            value, kind = given[field.name], type(field.default)
-            if type(value) is not kind and not (kind is float and type(value) is int):
-                raise InputError(f"config.json: {field.name}", expected=kind.__name__, got=f"{value!r}")
         return cls(**given)
+
+
+def _check_field(name: str, value: Any, kind: Any) -> None:
+    """A setting has its declared type; one read from a file, or from Python, may have any."""
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            names = ", ".join(map(str, get_args(kind)))
+            raise InputError(name, expected=f"one of {names}", got=f"{value!r}")
+    elif type(value) is not kind and not (kind is float and type(value) is int):
+        raise InputError(name, expected=f"{kind.__name__}", got=f"{value!r}")
+    elif kind in (int, float) and not abs(value) < LARGEST:
+        raise InputError(name, expected=f"a finite number below {LARGEST:.0e}", got=f"{value}"[:40])

@@ -83,6 +83,10 @@ class Digits(Recipe):
 
     def check(self) -> None:
         super().check()
+        if self.discriminator_layers < 1:
+            raise InputError(
+                "discriminator_layers", expected="at least 1", got=f"{self.discriminator_layers}"
+            )
         if self.synthetic_count < 10 * CLASSES:
             raise InputError(
                 "synthetic_count",

@@ -1,7 +1,8 @@
 """Checkpoints that are whole or not there, and that say what they belong to."""
 
+import io
 import os
-import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,45 +19,34 @@ class Checkpoint(NamedTuple):
     """A stopped run.
 
     Attributes:
-        recipe: name of the recipe it belongs to.
+        config: the recipe and its settings; the checkpoint serves no other.
         state: the training state's ``state_dict``.
         train_seconds: time spent training so far.
     """
 
-    recipe: str
+    config: Mapping[str, Any]
     state: Mapping[str, Any]
     train_seconds: float
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint; whoever reads meanwhile, or after a crash, finds the old or the new one."""
-    payload = {"version": __version__, **checkpoint._asdict()}
-    write_atomically(path, lambda temporary: torch.save(payload, temporary))
+    """Writes a checkpoint; a reader at any time, or after a crash, finds the old or the new one."""
+    content = io.BytesIO()
+    torch.save({"version": __version__, **checkpoint._asdict()}, content)
+    write_atomically(path, content.getvalue())
 
 
-def load_checkpoint(path: Path, recipe: str) -> Checkpoint:
-    """Reads a checkpoint of this recipe and this version (``weights_only``: it runs no code).
+def load_checkpoint(path: Path, config: Mapping[str, Any]) -> Checkpoint:
+    """Reads a checkpoint of this version and these settings (``weights_only``: it runs no code).
 
     Raises:
-        InputError: if it is missing, damaged, or from another recipe or version.
+        InputError: if it is missing, damaged, or from another version, recipe or setting.
     """
     if not path.is_file():
         raise InputError(
-            f"{path}",
-            expected="a checkpoint",
-            got="no such file",
-            cure="start afresh without --resume",
+            f"{path}", expected="a checkpoint", got="no such file", cure="start afresh without --resume"
         )
-    try:
-        payload = torch.load(path, map_location="cpu", weights_only=True)
-        version, checkpoint = payload.pop("version"), Checkpoint(**payload)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError):
-        raise InputError(
-            f"{path}",
-            expected="a whole checkpoint",
-            got="a damaged or foreign file",
-            cure="start afresh with --force",
-        ) from None
+    version, checkpoint = _read(path)
     if version != __version__:
         raise InputError(
             f"{path}",
@@ -64,22 +54,46 @@ def load_checkpoint(path: Path, recipe: str) -> Checkpoint:
             got=f"one of {version}",
             cure=f"install snn_gan_ext=={version}, or start afresh with --force",
         )
-    if checkpoint.recipe != recipe:
+    theirs = checkpoint.config
+    other = sorted(key for key in {**config, **theirs} if config.get(key) != theirs.get(key))
+    if other:
         raise InputError(
             f"{path}",
-            expected=f"a checkpoint of recipe {recipe!r}",
-            got=f"{checkpoint.recipe!r}",
-            cure="give another --out",
+            expected="a checkpoint with " + ", ".join(f"{key} = {config.get(key)!r}" for key in other),
+            got=", ".join(f"{theirs.get(key)!r}" for key in other),
+            cure="restore config.json, or give another --out",
         )
     return checkpoint
 
 
-def write_atomically(path: Path, write: Any) -> None:
-    """Calls ``write(temporary path)`` and moves the result into place in one step."""
+def _read(path: Path) -> tuple[str, Checkpoint]:
+    try:
+        # torch.load does not look at the checksums that torch.save has written.
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+        version, checkpoint = payload.pop("version"), Checkpoint(**payload)
+        if not isinstance(checkpoint.config, dict) or not isinstance(checkpoint.train_seconds, float):
+            raise TypeError
+    except Exception:  # damage shows up as almost any exception in there
+        raise InputError(
+            f"{path}",
+            expected="a whole checkpoint",
+            got="a damaged or foreign file",
+            cure="start afresh with --force",
+        ) from None
+    return str(version), checkpoint
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Writes a file in one step: it is there as a whole, or as it was before."""
+    content = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
-        with temporary.open("rb") as file:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:

@@ -26,7 +26,18 @@ from snn_gan_ext.training.checkpoint import (
     write_atomically,
 )
 
-__all__ = ["Algorithm", "Interrupted", "MetricsLog", "NonFiniteError", "TrainingState", "fit"]
+__all__ = [
+    "Algorithm",
+    "Interrupted",
+    "MetricsLog",
+    "NonFiniteError",
+    "TrainingState",
+    "catch_signals",
+    "check_finite",
+    "fit",
+    "read_metrics",
+    "require_tensorboard",
+]
 
 
 class TrainingState(Protocol):
@@ -46,15 +57,14 @@ class Algorithm(Protocol):
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM came, and the checkpoint is written.
+    """Ctrl-C or SIGTERM came, and what there was to save is saved.
 
     Attributes:
         signal_number: which signal.
     """
 
-    def __init__(self, signal_number: int, step: int) -> None:
-        name = signal.Signals(signal_number).name
-        super().__init__(f"{name}: stopped after step {step}; the checkpoint is saved")
+    def __init__(self, signal_number: int, where: str) -> None:
+        super().__init__(f"{signal.Signals(signal_number).name}: stopped {where}")
         self.signal_number = signal_number
 
 
@@ -78,9 +88,9 @@ class MetricsLog:
     def __init__(self, path: Path, from_step: int = 0, tensorboard: Path | None = None) -> None:
         kept = [line for line in read_metrics(path) if line["step"] <= from_step > 0]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_atomically(path, lambda temporary: temporary.write_text(text))
+        write_atomically(path, text)
         self._file = path.open("a")
-        self._writer = None if tensorboard is None else _summary_writer(tensorboard)
+        self._writer = None if tensorboard is None else require_tensorboard()(str(tensorboard))
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds one line."""
@@ -98,13 +108,15 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The lines of a metrics file; none where there is no file. A torn last line is left out."""
+    """The lines of a metrics file; none where there is no file. Torn or foreign lines are left out."""
     lines = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(line, dict) and type(line.get("step")) is int:
+            lines.append(line)
     return lines
 
 
@@ -115,7 +127,7 @@ def fit(
     *,
     steps: int,
     folder: Path,
-    recipe: str,
+    config: Mapping[str, Any],
     resume: bool = False,
     monitor: Callable[[], dict[str, float]] | None = None,
     monitor_every: int = 500,
@@ -135,7 +147,7 @@ def fit(
         next_batch: draws a batch with ``state.rng``.
         steps: total number of steps.
         folder: where ``checkpoint.pt`` and ``metrics.jsonl`` go; it exists.
-        recipe: name that the checkpoint carries.
+        config: what the checkpoint is bound to: the ``recipe`` and all its settings.
         resume: go on from the folder's checkpoint.
         monitor: an evaluation while training; it must not use ``state.rng``.
         monitor_every: steps between two of them.
@@ -153,22 +165,28 @@ def fit(
         NonFiniteError: at the first metric that is infinite or NaN; the last checkpoint stays.
     """
     path = folder / "checkpoint.pt"
-    seconds = _restore(state, path, recipe) if resume else 0.0
+    seconds = _restore(state, path, config, steps) if resume else 0.0
 
     def save() -> None:
-        save_checkpoint(path, Checkpoint(recipe, state.state_dict(), seconds))
+        save_checkpoint(path, Checkpoint(dict(config), state.state_dict(), seconds))
 
     log = MetricsLog(
         folder / "metrics.jsonl", state.step, folder / "tensorboard" if tensorboard else None
     )
-    bar = tqdm(total=steps, initial=state.step, unit="step", disable=not progress, desc=recipe)
+    bar = tqdm(
+        total=steps,
+        initial=state.step,
+        unit="step",
+        disable=not progress,
+        desc=str(config.get("recipe", "")),
+    )
     try:
-        with _catch_signals() as caught:
+        with catch_signals() as caught:
             while state.step < steps:
                 started = time.perf_counter()
                 metrics = algorithm.update(state, next_batch(state.rng))
                 seconds += time.perf_counter() - started
-                _check_finite(metrics, state.step, path)
+                check_finite(metrics, state.step, path)
                 bar.update()
                 last = state.step == steps
                 if state.step % log_every == 0 or last:
@@ -178,7 +196,7 @@ def fit(
                     log.write(state.step, monitor())
                 if caught:
                     save()
-                    raise Interrupted(caught[0], state.step)
+                    raise Interrupted(caught[0], f"after step {state.step}; go on with --resume")
                 if state.step % checkpoint_every == 0 or last:
                     save()
     finally:
@@ -187,32 +205,41 @@ def fit(
     return seconds
 
 
-def _restore(state: TrainingState, path: Path, recipe: str) -> float:
-    checkpoint = load_checkpoint(path, recipe)
+def _restore(state: TrainingState, path: Path, config: Mapping[str, Any], steps: int) -> float:
+    checkpoint = load_checkpoint(path, config)
     try:
         state.load_state_dict(checkpoint.state)
-    except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        if type(state.step) is not int or not 0 <= state.step <= steps:
+            raise ValueError(f"step {state.step!r} of {steps}")
+    except Exception as error:
         raise InputError(
             f"{path}",
-            expected="the networks of this run's config.json",
-            got=str(error).splitlines()[0],
-            cure="restore config.json, or start afresh with --force",
+            expected="the training state of this run",
+            got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            cure="start afresh with --force",
         ) from None
     return checkpoint.train_seconds
 
 
-def _check_finite(metrics: Mapping[str, float], step: int, checkpoint: Path) -> None:
+def check_finite(metrics: Mapping[str, float], step: int, checkpoint: Path | None = None) -> None:
+    """Raises `NonFiniteError` at the first metric that is infinite or NaN."""
     for name, value in metrics.items():
         if not math.isfinite(value):
-            kept = f"; the last good state is in {checkpoint}" if checkpoint.exists() else ""
+            kept = checkpoint is not None and checkpoint.exists()
+            last = f"; the last good state is in {checkpoint}" if kept else ""
             raise NonFiniteError(
-                f"step {step}: {name} is {value}{kept}; lower the learning rates or raise r1"
+                f"step {step}: {name} is {value}{last}; lower the learning rates or raise r1"
             )
 
 
 @contextmanager
-def _catch_signals() -> Iterator[list[int]]:
-    """Collects the first SIGINT or SIGTERM; a second one acts as it would without us."""
+def catch_signals(where: str | None = None) -> Iterator[list[int]]:
+    """Collects the first SIGINT or SIGTERM; a second one acts as it would without us.
+
+    Args:
+        where: raise `Interrupted` with these words at once, instead of collecting. (Some libraries take
+            a KeyboardInterrupt as a wish to end early, and return what they have.)
+    """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -222,6 +249,8 @@ def _catch_signals() -> Iterator[list[int]]:
     def handle(number: int, frame: FrameType | None) -> None:
         caught.append(number)
         restore()
+        if where is not None:
+            raise Interrupted(number, where)
 
     def restore() -> None:
         for number, handler in previous.items():
@@ -235,7 +264,12 @@ def _catch_signals() -> Iterator[list[int]]:
         restore()
 
 
-def _summary_writer(folder: Path) -> Any:
+def require_tensorboard() -> Any:
+    """TensorBoard's `SummaryWriter`.
+
+    Raises:
+        InputError: if TensorBoard is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -245,4 +279,4 @@ def _summary_writer(folder: Path) -> Any:
             got="an environment without it",
             cure="pip install tensorboard, or leave --tensorboard out",
         ) from None
-    return SummaryWriter(str(folder))
+    return SummaryWriter

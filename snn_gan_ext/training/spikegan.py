@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +81,8 @@ class SpikeGANState:
         self.rng.set_state(saved["rng"].cpu())
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            _check_moments(optimizer)
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Adam]:
         return {
@@ -89,6 +91,30 @@ class SpikeGANState:
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
+
+
+def _check_batch(batch: Batch, sample: Sample) -> None:
+    if len(batch.labels) < 2:
+        raise InputError(
+            "batch", expected="at least two trials, to be compared", got=f"{len(batch.labels)}"
+        )
+    if batch.spikes.shape != sample.spikes.shape:
+        raise InputError(
+            "batch",
+            expected=f"spikes [T, B, N] = {list(sample.spikes.shape)}, as the generator's",
+            got=f"{list(batch.spikes.shape)}",
+            cure="encode images with rate_encode, over as many steps as the generator has",
+        )
+    if not bool(((batch.spikes >= 0) & (batch.spikes <= 1)).all()):
+        raise InputError("batch", expected="spikes of 0 and 1", got="other values, or NaN")
+
+
+def _check_moments(optimizer: torch.optim.Optimizer) -> None:
+    """The fused Adam trusts the sizes of what it loads, to the point of writing out of bounds."""
+    for parameter, moments in optimizer.state.items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            if moments[name].shape != parameter.shape:
+                raise ValueError(f"{name} of shape {list(moments[name].shape)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +182,15 @@ class SpikeGAN:
         ):
             if not allowed or not math.isfinite(getattr(self, name)):
                 raise InputError(name, expected=meaning, got=f"{getattr(self, name)}")
+        for name, names in (
+            ("estimator", get_args(Estimator)),
+            ("baseline", get_args(Baseline)),
+            ("objective", get_args(Objective)),
+        ):
+            if getattr(self, name) not in names:
+                raise InputError(
+                    name, expected=f"one of {', '.join(names)}", got=f"{getattr(self, name)!r}"
+                )
         if self.estimator == "hybrid" and self.baseline == "variance_minimising":
             raise InputError(
                 "baseline",
@@ -187,10 +222,15 @@ class SpikeGAN:
 
         Returns:
             The step's losses, mean logits and mean reward, by name.
+
+        Raises:
+            InputError: if the batch has fewer than two trials, is not as long or as wide as the
+                generator's trials, or holds something else than numbers from 0 to 1.
         """
-        self._set_learning_rates(state)
         generator: Any = state.generator
         sample = generator.sample(batch.labels, generator.noise(len(batch.labels), state.rng))
+        _check_batch(batch, sample)
+        self._set_learning_rates(state)
         metrics = self._update_discriminator(state, batch, sample)
         metrics |= self._update_generator(state, batch.labels, sample)
         state.step += 1

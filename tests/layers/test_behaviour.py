@@ -69,12 +69,18 @@ def test_state_dict_round_trip(make, inputs, outputs, dtype, device):
     saved.seek(0)
     twin = make().to(device=device, dtype=dtype)
     twin.load_state_dict(torch.load(saved, weights_only=True))
-    for name, tensor in twin.state_dict().items():
+    for name, tensor in [*twin.named_parameters(), *twin.named_buffers()]:
         assert tensor.dtype == dtype
         assert tensor.device.type == device.type
-        torch.testing.assert_close(tensor.cpu(), layer.state_dict()[name].to(dtype))
+        torch.testing.assert_close(tensor.detach().cpu(), layer.state_dict()[name].to(dtype))
     spikes, _ = twin(torch.ones(3, 2, *inputs, dtype=dtype, device=device))
     assert spikes.dtype == dtype
+
+
+@each_layer
+def test_weights_of_other_delays_are_refused(make, inputs, outputs):
+    with pytest.raises(InputError, match=r"delays \[1\], got \[3\]"):
+        make().load_state_dict(make(delay=3).state_dict())
 
 
 @each_layer

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import random
@@ -10,8 +11,8 @@ import torch
 
 from snn_gan_ext import InputError
 from snn_gan_ext.training import checkpoint
-from snn_gan_ext.training.loop import Interrupted, NonFiniteError, fit, read_metrics
-from tests.training.toy import ToyAlgorithm, ToyState, next_batch
+from snn_gan_ext.training.loop import Interrupted, NonFiniteError, catch_signals, fit, read_metrics
+from tests.training.toy import CONFIG, ToyAlgorithm, ToyState, next_batch
 
 
 def run(folder, algorithm=None, *, resume=False, **options):
@@ -22,7 +23,7 @@ def run(folder, algorithm=None, *, resume=False, **options):
         state,
         next_batch,
         folder=folder,
-        recipe="toy",
+        config=CONFIG,
         resume=resume,
         **options,
     )
@@ -75,20 +76,20 @@ def test_monitor_does_not_change_the_training(tmp_path):
 def test_the_first_non_finite_number_stops_and_keeps_the_checkpoint(tmp_path, value):
     with pytest.raises(NonFiniteError, match=r"step 12: loss is (nan|inf).*checkpoint"):
         run(tmp_path, ToyAlgorithm(at=12, then=lambda: {"loss": value}))
-    assert checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", "toy").state["step"] == 7
+    assert checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", CONFIG).state["step"] == 7
 
 
-def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
-    checkpoint.save_checkpoint(path, checkpoint.Checkpoint("toy", {"step": 1}, 0.0))
+    checkpoint.save_checkpoint(path, checkpoint.Checkpoint(CONFIG, {"step": 1}, 0.0))
 
-    def half(temporary):
-        temporary.write_bytes(b"half")
+    def full(file):
         raise OSError("disk full")
 
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
-        checkpoint.write_atomically(path, half)
-    assert checkpoint.load_checkpoint(path, "toy").state == {"step": 1}
+        checkpoint.write_atomically(path, b"half")
+    assert checkpoint.load_checkpoint(path, CONFIG).state == {"step": 1}
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
 
 
@@ -98,19 +99,50 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path, monkeypatch):
         run(tmp_path, resume=True)
     run(tmp_path)
     whole = path.read_bytes()
-    for damaged in (b"", whole[: len(whole) // 2], b"not a checkpoint"):
+    hole = whole[:400] + bytes(64) + whole[464:]
+    truncated = [whole[: len(whole) * part // 10] for part in range(10)]
+    for damaged in (hole, b"not a checkpoint", *truncated):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="damaged or foreign"):
-            checkpoint.load_checkpoint(path, "toy")
+            checkpoint.load_checkpoint(path, CONFIG)
     torch.save({"weights": torch.zeros(3)}, path)
     with pytest.raises(InputError, match="damaged or foreign"):
-        checkpoint.load_checkpoint(path, "toy")
+        checkpoint.load_checkpoint(path, CONFIG)
     path.write_bytes(whole)
-    with pytest.raises(InputError, match="recipe 'digits', got 'toy'"):
-        checkpoint.load_checkpoint(path, "digits")
+    with pytest.raises(InputError, match=r"recipe = 'digits'.*got 'toy'"):
+        checkpoint.load_checkpoint(path, {**CONFIG, "recipe": "digits"})
+    with pytest.raises(InputError, match=r"rate = 0.2.*got 0.1"):
+        checkpoint.load_checkpoint(path, {**CONFIG, "rate": 0.2})
     monkeypatch.setattr(checkpoint, "__version__", "9.9")
     with pytest.raises(InputError, match=r"install snn_gan_ext=="):
-        checkpoint.load_checkpoint(path, "toy")
+        checkpoint.load_checkpoint(path, CONFIG)
+
+
+def test_a_checkpoint_of_another_state_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    state = ToyState().state_dict()
+    for changes in ({"step": "x"}, {"step": -5}, {"step": 31}, {"rng": torch.zeros(3)}):
+        checkpoint.save_checkpoint(path, checkpoint.Checkpoint(CONFIG, {**state, **changes}, 0.0))
+        with pytest.raises(InputError, match="training state"):
+            run(tmp_path, resume=True)
+
+
+def test_signals_can_stop_what_swallows_keyboard_interrupts():
+    """scikit-learn's networks end their training early on Ctrl-C, and return what they have."""
+
+    def swallow():
+        with catch_signals("while judging"), contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        return "half-trained"
+
+    with pytest.raises(Interrupted, match="while judging"):
+        swallow()
+
+
+def test_foreign_lines_in_the_log_are_left_out(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n3\n[]\n{"a": 1}\n{"step": "x"}\n\xff\n{"step": 2}\n{"st')
+    assert read_metrics(path) == [{"step": 1}, {"step": 2}]
 
 
 class Harmful:

@@ -8,6 +8,8 @@ import torch
 from snn_gan_ext.recipes.digits import Digits, DigitsHybrid
 from snn_gan_ext.training.loop import fit
 
+CONFIG = {"recipe": "toy", "rate": 0.1}
+
 
 class ToyState:
     """A random walk."""
@@ -59,7 +61,7 @@ def train_digits(folder, hybrid, resume):
         batch,
         steps=recipe.steps,
         folder=Path(folder),
-        recipe=recipe.name,
+        config=recipe.to_config(),
         resume=resume,
         checkpoint_every=6,
         log_every=1,
