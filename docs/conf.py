@@ -17,7 +17,7 @@ extensions = [
 html_theme = "furo"
 html_title = "snn_gan_ext"
 html_static_path = ["_static"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]
 
 default_role = "py:obj"
 autodoc_member_order = "bysource"

@@ -217,7 +217,7 @@ def test_damaged_runs_are_refused(run, capsys, tmp_path):
         ("config.json", json.dumps({**config, "evaluate_on": "trian"}).encode(), "evaluate_on"),
         ("config.json", json.dumps({**config, "steps": 41}).encode(), "other settings"),
         ("config.json", json.dumps({**config, "steps": 10**400}).encode(), "steps"),
-        ("config.json", json.dumps({**config, "recipe": []}).encode(), "recipe"),
+        ("config.json", json.dumps({**config, "recipe": []}).encode(), "expected one of"),
         ("generator.safetensors", weights[:100], "weights"),
         ("generator.safetensors", b"", "weights"),
     ]:
