@@ -56,7 +56,7 @@ def train(
     Args:
         recipe: what to train.
         folder: the run folder, made if need be.
-        resume: go on from the folder's checkpoint, with the settings in its ``config.json``.
+        resume: go on from the folder's checkpoint; ``recipe`` has to be the one in its ``config.json``.
         force: throw away the run that is there.
         device: where to train.
         tensorboard: write TensorBoard event files too.
