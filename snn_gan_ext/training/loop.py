@@ -86,11 +86,11 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path, from_step: int = 0, tensorboard: Path | None = None) -> None:
+        self._writer = None if tensorboard is None else require_tensorboard()(str(tensorboard))
         kept = [line for line in read_metrics(path) if line["step"] <= from_step > 0]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomically(path, text)
         self._file = path.open("a")
-        self._writer = None if tensorboard is None else require_tensorboard()(str(tensorboard))
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds one line."""
