@@ -67,33 +67,27 @@ def glm(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> S
 
 
 def leaky(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> Step:
-    x = inputs(batch, steps, sizes[0])
-    linear = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-    neurons = [snn.Leaky(beta=0.9) for _ in linear]
-    target = torch.randn(batch, sizes[-1])
-
-    def step() -> None:
-        states = [neuron.reset_mem() for neuron in neurons]
-        total = torch.zeros(())
-        for frame in x:
-            signal = frame
-            for number, (weigh, neuron) in enumerate(zip(linear, neurons, strict=True)):
-                signal, states[number] = neuron(weigh(signal), states[number])
-            total = total + (signal * target).sum()
-        total.backward()
-
-    return step
+    return surrogate_network(batch, steps, sizes, lambda: snn.Leaky(beta=0.9))
 
 
 def norse(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> Step:
     from norse.torch import LIFCell
 
+    return surrogate_network(batch, steps, sizes, LIFCell)
+
+
+def surrogate_network(
+    batch: int, steps: int, sizes: tuple[int, ...], cell: Callable[[], nn.Module]
+) -> Step:
+    """Linear layers and cells in turn, by the step; backpropagation through time."""
     x = inputs(batch, steps, sizes[0])
     linear = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-    neurons = [LIFCell() for _ in linear]
+    neurons = [cell() for _ in linear]
     target = torch.randn(batch, sizes[-1])
 
     def step() -> None:
+        for neuron in neurons:
+            getattr(neuron, "reset_mem", lambda: None)()
         states = [None] * len(neurons)
         total = torch.zeros(())
         for frame in x:

@@ -100,6 +100,11 @@ class GLMNeurons(nn.Module, ABC):
 
     @property
     @abstractmethod
+    def _fan_in(self) -> int:
+        """Number of inputs of a neuron."""
+
+    @property
+    @abstractmethod
     def _delays_of_inputs(self) -> tuple[int, ...]: ...
 
     @abstractmethod
@@ -119,13 +124,16 @@ class GLMNeurons(nn.Module, ABC):
         """Gradient of the weights for an error ``[R, B, *out]``."""
 
     @torch.no_grad()
-    def _reset(
+    def reset_parameters(
         self,
-        weight_std: float,
-        bias_init: float,
-        feedback_init: float,
-        generator: torch.Generator | None,
+        weight_std: float | None = None,
+        bias_init: float = -1.0,
+        feedback_init: float = 0.0,
+        generator: torch.Generator | None = None,
     ) -> None:
+        """Draws fresh weights; see the class for the arguments."""
+        if weight_std is None:
+            weight_std = float((self._fan_in * self.basis.square().sum()).rsqrt())
         if not (weight_std >= 0 and all(map(math.isfinite, (weight_std, bias_init, feedback_init)))):
             raise InputError(
                 "weight_std, bias_init and feedback_init",

@@ -66,19 +66,9 @@ class _Convolutional(GLMNeurons):
         self.weight = nn.Parameter(torch.empty(shape))
         self.reset_parameters(weight_std, bias_init, feedback_init, generator)
 
-    @torch.no_grad()
-    def reset_parameters(
-        self,
-        weight_std: float | None = None,
-        bias_init: float = -1.0,
-        feedback_init: float = 0.0,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        """Draws fresh weights; see the class for the arguments."""
-        if weight_std is None:
-            inputs = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
-            weight_std = float((inputs * self.basis.square().sum()).rsqrt())
-        self._reset(weight_std, bias_init, feedback_init, generator)
+    @property
+    def _fan_in(self) -> int:
+        return self.in_channels * self.kernel_size[0] * self.kernel_size[1]
 
     @property
     def _input_axes(self) -> tuple[int | None, ...]:

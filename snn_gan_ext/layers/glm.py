@@ -118,12 +118,14 @@ class GLMLayer(GLMNeurons):
         feedback_init: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draws fresh weights; see the class for the arguments."""
-        if weight_std is None:
-            weight_std = float((self.in_features * self.basis.square().sum()).rsqrt())
-        self._reset(weight_std, bias_init, feedback_init, generator)
+        """Draws fresh weights, masked ones aside; see the class for the arguments."""
+        super().reset_parameters(weight_std, bias_init, feedback_init, generator)
         if self.mask is not None:
             self.weight.mul_(self.mask)
+
+    @property
+    def _fan_in(self) -> int:
+        return self.in_features
 
     @property
     def _input_axes(self) -> tuple[int | None, ...]:
