@@ -61,7 +61,7 @@ def glm(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> S
             runs.append(layer.sample(signal))
             signal = runs[-1].spikes
         for layer, run in zip(layers, runs, strict=True):
-            layer.gradients(run, run.score * reward)
+            layer.gradients(run, run.score.mul_(reward))
 
     return step
 

@@ -20,8 +20,11 @@ A sequence starts after silence. To go on after a past that matters, put the pas
 """
 
 from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -37,6 +40,34 @@ __all__ = [
     "synaptic_drive",
     "synaptic_gradient",
 ]
+
+
+def _arrays(*tensors: Tensor) -> list[NDArray[Any]] | None:
+    """The tensors' memory for the compiled kernels, if these can work on it.
+
+    They run one network on the CPU in one precision, without autograd, vmap or torch.compile.
+    """
+    dtype = tensors[0].dtype
+    if torch.compiler.is_compiling() or dtype not in (torch.float32, torch.float64):
+        return None
+    needs_graph = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    if needs_graph or any(tensor.device.type != "cpu" or tensor.dtype != dtype for tensor in tensors):
+        return None
+    try:
+        return [_plain(tensor).contiguous().numpy() for tensor in tensors]
+    except RuntimeError:  # vmap and fake tensors have no memory of their own
+        return None
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach() if tensor.requires_grad else tensor
+
+
+def _kernels() -> ModuleType:
+    """Imported when first needed, as loading numba takes a good part of a second."""
+    from snn_gan_ext.core import kernels
+
+    return kernels
 
 
 def causal_filter(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
@@ -94,6 +125,9 @@ def synaptic_drive(inputs: Tensor, weight: Tensor, basis: Tensor, delay: int) ->
     Returns:
         Drive ``[..., T, B, O]``.
     """
+    if inputs.dim() == weight.dim() == 3 and (arrays := _arrays(inputs, weight, basis)):
+        if _kernels().is_sparse(arrays[0], torch.get_num_threads()):
+            return torch.from_numpy(_kernels().synaptic_drive(*arrays, delay))
     steps, batch, in_features = inputs.shape[-3:]
     out_features = weight.shape[-1]
     if in_features <= out_features:
@@ -131,6 +165,9 @@ def synaptic_gradient(
     if per_sample:
         traces = torch.stack([causal_filter(inputs, taps, delay) for taps in basis], -2)
         return torch.einsum("...tbki,...tbo->...bkio", traces, error)
+    if inputs.dim() == error.dim() == 3 and (arrays := _arrays(inputs, error, basis)):
+        if _kernels().is_sparse(arrays[0], torch.get_num_threads()):
+            return torch.from_numpy(_kernels().synaptic_gradient(*arrays, delay))
     if in_features <= out_features:
         gradient = _rows(_traces(inputs, basis, delay)).transpose(-2, -1) @ _rows(error)
         return gradient.reshape(*gradient.shape[:-2], functions, in_features, out_features)
@@ -141,14 +178,20 @@ def synaptic_gradient(
     return gradient.transpose(-3, -2).contiguous()
 
 
-def sample(drive: Tensor, feedback: Tensor, basis: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Runs the neurons: potentials by eq. 2 and spikes :math:`s = [\,U < \sigma(u)\,]` by eq. 3.
+def sample(
+    drive: Tensor, bias: Tensor, feedback: Tensor, basis: Tensor, uniforms: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""Runs the neurons: potentials by eq. 2 and spikes by eq. 3.
+
+    With a uniform ``U`` a neuron fires where :math:`\sigma(u) > U`, computed as
+    :math:`u > \mathrm{logit}(U)`.
 
     Only a neuron's feedback on itself is recurrent, so this is the only loop over time. Each spike adds
     its own future effect to the potentials to come.
 
     Args:
-        drive: synaptic drive plus bias ``[..., T, B, O]``, with the feedback of earlier spikes in it.
+        drive: synaptic drive ``[..., T, B, O]``, with the feedback of earlier spikes in it.
+        bias: ``[..., O]``.
         feedback: weights ``[..., K, O]``.
         basis: feedback basis ``[K, L]``.
         uniforms: noise in [0, 1), ``[..., T, B, O]``, of the dtype the comparison shall have.
@@ -156,13 +199,18 @@ def sample(drive: Tensor, feedback: Tensor, basis: Tensor, uniforms: Tensor) -> 
     Returns:
         Spikes and potentials, each ``[..., T, B, O]``; spikes are exactly 0 or 1.
     """
+    kernel, thresholds = feedback_kernel(feedback, basis), torch.logit(uniforms)
+    one_network = drive.dim() == uniforms.dim() == 3 and kernel.dim() == 2
+    if one_network and (arrays := _arrays(drive, bias, kernel, thresholds)):
+        spikes, potentials = map(torch.from_numpy, _kernels().sample(*arrays))
+        return spikes, potentials
     # A sum, not a copy: under vmap the noise alone may be many, and then all else has to be.
-    potentials = drive + torch.zeros_like(uniforms, dtype=drive.dtype)
+    potentials = drive + bias[..., None, None, :] + torch.zeros_like(uniforms, dtype=drive.dtype)
     spikes = torch.empty_like(potentials)
     steps, length = drive.shape[-3], basis.shape[-1]
-    kernel = feedback_kernel(feedback, basis).unsqueeze(-2)
+    kernel = kernel.unsqueeze(-2)
     for step in range(steps):
-        fires = uniforms.select(-3, step) < torch.sigmoid(potentials.select(-3, step))
+        fires = potentials.select(-3, step) > thresholds.select(-3, step)
         spike = spikes.select(-3, step).copy_(fires)
         ahead = min(length, steps - step - 1)
         if ahead:
@@ -174,6 +222,7 @@ def sample(drive: Tensor, feedback: Tensor, basis: Tensor, uniforms: Tensor) -> 
 
 def sample_differentiable(
     drive: Tensor,
+    bias: Tensor,
     feedback: Tensor,
     basis: Tensor,
     uniforms: Tensor,
@@ -187,6 +236,7 @@ def sample_differentiable(
 
     Args:
         drive: as for `sample`.
+        bias: as for `sample`.
         feedback: as for `sample`.
         basis: as for `sample`.
         uniforms: as for `sample`.
@@ -195,18 +245,18 @@ def sample_differentiable(
     Returns:
         Spikes and potentials, each ``[..., T, B, O]``.
     """
-    length = basis.shape[-1]
+    length, thresholds = basis.shape[-1], torch.logit(uniforms)
     kernel = feedback_kernel(feedback, basis).unsqueeze(-2)
+    drive = drive + bias[..., None, None, :]
     spikes: list[Tensor] = []
     potentials = []
     for step in range(drive.shape[-3]):
-        potential, noise = drive.select(-3, step), uniforms.select(-3, step)
+        potential, threshold = drive.select(-3, step), thresholds.select(-3, step)
         if spikes:
             recent = torch.stack(spikes[: -length - 1 : -1], -3)
             potential = potential + (kernel.narrow(-3, 0, recent.shape[-3]) * recent).sum(-3)
-        probability = torch.sigmoid(potential)
-        smooth = probability if spike_grad is None else spike_grad(potential - torch.logit(noise))
-        hard = (noise < probability).to(drive.dtype)
+        smooth = torch.sigmoid(potential) if spike_grad is None else spike_grad(potential - threshold)
+        hard = (potential > threshold).to(drive.dtype)
         spikes.append(hard + (smooth - smooth.detach()))
         potentials.append(potential)
     return torch.stack(spikes, -3), torch.stack(potentials, -3)
@@ -260,6 +310,8 @@ def feedback_gradient(
     Returns:
         ``[..., K, O]``, or ``[..., B, K, O]`` per sample.
     """
+    if outputs.dim() == 3 and not per_sample and (arrays := _arrays(outputs, error, basis)):
+        return torch.from_numpy(_kernels().feedback_gradient(*arrays))
     axes = (-3,) if per_sample else (-3, -2)
     gradients = [(causal_filter(outputs, taps, 1) * error).sum(axes) for taps in basis]
     return torch.stack(gradients, -2)

@@ -38,17 +38,26 @@ class GLMSample(NamedTuple):
     Attributes:
         spikes: ``[T, B, *out]``.
         potentials: membrane potentials ``[T, B, *out]``.
-        inputs: what drove it, with the history in front and each input shifted by its delay
-            ``[H + T, B, *in]``.
+        inputs: what drove it, with the history in front ``[H + T, B, *in]``.
+        aligned: the same, each input shifted by its delay ``[H + T, B, *in]``.
         outputs: its own spikes, with the history in front ``[H' + T, B, *out]``.
-        state: the state after the last step.
+        windows: how many steps of inputs and of outputs the steps to come depend on.
     """
 
     spikes: Tensor
     potentials: Tensor
     inputs: Tensor
+    aligned: Tensor
     outputs: Tensor
-    state: GLMState
+    windows: tuple[int, int]
+
+    @property
+    def state(self) -> GLMState:
+        """The state after the last step."""
+        inputs, outputs = self.windows
+        return GLMState(
+            self.potentials[-1], _last(self.inputs, inputs), _last(self.outputs, outputs)
+        )
 
     @property
     def score(self) -> Tensor:
@@ -268,7 +277,7 @@ class GLMNeurons(nn.Module, ABC):
         bias = error.flatten(2).sum(0) if per_sample else error.flatten(2).sum((0, 1))
         return {
             "weight": self._weight_gradient(
-                run.inputs, behind_silence(error, len(run.inputs)), per_sample
+                run.aligned, behind_silence(error, len(run.aligned)), per_sample
             ),
             "feedback": _sum_over_space(feedback, channels),
             "bias": _sum_over_space(bias, channels),
@@ -294,26 +303,20 @@ class GLMNeurons(nn.Module, ABC):
         aligned = self._align(inputs)
         # Autocast may have made the product half precise; the neurons go on as their parameters are.
         drive = self._drive(aligned)[-steps:].to(self.bias.dtype).flatten(2)
-        drive = drive + self._per_neuron(self.bias, out)
-        feedback = self._per_neuron(self.feedback, out)
+        bias, feedback = self._per_neuron(self.bias, out), self._per_neuron(self.feedback, out)
         if state is not None:
             past = state.outputs.flatten(2)
             drive = drive + glm.feedback_drive(past, feedback, self.feedback_basis, steps)
+        neurons = drive, bias, feedback, self.feedback_basis, uniforms.flatten(2)
         if differentiable:
-            spikes, potentials = glm.sample_differentiable(
-                drive, feedback, self.feedback_basis, uniforms.flatten(2), self.spike_grad
-            )
+            spikes, potentials = glm.sample_differentiable(*neurons, self.spike_grad)
         else:
-            spikes, potentials = glm.sample(drive, feedback, self.feedback_basis, uniforms.flatten(2))
+            spikes, potentials = glm.sample(*neurons)
         check_finite("membrane potential", potentials)
         spikes, potentials = (x.reshape(steps, batch, *out) for x in (spikes, potentials))
         outputs = spikes if state is None else torch.cat([state.outputs, spikes])
-        end = GLMState(
-            mem=potentials[-1],
-            inputs=_last(inputs, self._window),
-            outputs=_last(outputs, self.feedback_basis.shape[1]),
-        )
-        return GLMSample(spikes, potentials, aligned, outputs, end)
+        windows = self._window, self.feedback_basis.shape[1]
+        return GLMSample(spikes, potentials, inputs, aligned, outputs, windows)
 
     def _per_neuron(self, by_channel: Tensor, out: tuple[int, ...]) -> Tensor:
         """Repeats ``[..., C]`` for each place of a channel: ``[..., O]``."""
@@ -336,7 +339,7 @@ class GLMNeurons(nn.Module, ABC):
             raise InputError("uniforms", expected="a tensor of floats", got=f"{got}")
         if tuple(uniforms.shape) != shape:
             raise InputError("uniforms", expected=f"shape {list(shape)}", got=f"{list(uniforms.shape)}")
-        if not holds(((uniforms >= 0) & (uniforms <= 1)).all()):
+        if look(((uniforms >= 0) & (uniforms <= 1)).all()) is False:
             raise InputError(
                 "uniforms",
                 expected="values in [0, 1)",
@@ -404,21 +407,23 @@ class GLMNeurons(nn.Module, ABC):
         return own
 
 
-def holds(condition: Tensor) -> bool:
-    """Whether a check holds; taken for granted where values cannot be looked at (compile, vmap)."""
+def look(value: Tensor) -> float | None:
+    """The number in a tensor; None where values cannot be looked at (compile, vmap)."""
     if torch.compiler.is_compiling():
-        return True
+        return None
     try:
-        return bool(condition)
+        return value.item()
     except RuntimeError as error:
         if "vmap" not in str(error):
             raise
-        return True
+        return None
 
 
 def check_finite(name: str, tensor: Tensor) -> None:
     """One NaN or infinity anywhere makes the sum one, and a sum is the cheapest pass over memory."""
-    if not holds(tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32)).isfinite()):
+    total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
+    found = look(total)
+    if found is not None and not math.isfinite(found):
         raise InputError(
             name,
             expected="finite numbers",
@@ -445,7 +450,7 @@ def check_basis(name: str, basis: Tensor) -> Tensor:
 
 def behind_silence(signal: Tensor, steps: int) -> Tensor:
     """Puts zeros in front of a signal ``[T, ...]`` until it has so many steps."""
-    missing = steps - len(signal)
+    missing = steps - signal.shape[0]
     if not missing:
         return signal
     return torch.cat([signal.new_zeros(missing, *signal.shape[1:]), signal])

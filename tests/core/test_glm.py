@@ -31,8 +31,8 @@ def test_potentials_are_eq_2_and_gradients_eq_5(rng, basis, in_features, out_fea
     inputs, *parameters, uniforms = network(rng, basis, in_features, out_features)
     weight, feedback, bias = (p.requires_grad_() for p in parameters)
     with torch.no_grad():
-        drive = glm.synaptic_drive(inputs, weight, basis, delay) + bias
-        spikes, u = glm.sample(drive, feedback, basis, uniforms)
+        drive = glm.synaptic_drive(inputs, weight, basis, delay)
+        spikes, u = glm.sample(drive, bias, feedback, basis, uniforms)
     delays = [delay] * in_features
     expected_u = reference.potentials(inputs, spikes, weight, feedback, bias, basis, basis, delays)
     torch.testing.assert_close(u, expected_u.detach(), rtol=0, atol=1e-12)
@@ -86,12 +86,12 @@ def test_a_leading_axis_is_a_population_of_networks(rng):
         inputs, weight, feedback, bias, uniforms = (
             torch.stack(part) for part in zip(*members, strict=True)
         )
-        drive = glm.synaptic_drive(inputs, weight, basis, 1) + bias[:, None, None]
-        spikes, u = glm.sample(drive, feedback, basis, uniforms)
+        drive = glm.synaptic_drive(inputs, weight, basis, 1)
+        spikes, u = glm.sample(drive, bias, feedback, basis, uniforms)
         error = glm.score(spikes, u)
         gradient = glm.synaptic_gradient(inputs, error, basis, 1)
         for j, (x, w, f, b, noise) in enumerate(members):
-            alone, u_alone = glm.sample(glm.synaptic_drive(x, w, basis, 1) + b, f, basis, noise)
+            alone, u_alone = glm.sample(glm.synaptic_drive(x, w, basis, 1), b, f, basis, noise)
             assert torch.equal(spikes[j], alone)
             torch.testing.assert_close(u[j], u_alone)
             torch.testing.assert_close(gradient[j], glm.synaptic_gradient(x, error[j], basis, 1))
@@ -109,17 +109,12 @@ def test_log_likelihood_stays_finite_and_keeps_its_slope():
 def test_spikes_are_fair(rng):
     """False-alarm rate 1e-9 (6 standard deviations); a neuron off by 2 % must be seen."""
     steps, batch, p = 100, 2000, 0.3
-    bias = torch.logit(torch.tensor(p))
-    drive = bias.expand(steps, batch, 1)
+    bias = torch.logit(torch.tensor([p]))
+    drive = torch.zeros(steps, batch, 1)
     uniforms = torch.rand(steps, batch, 1, generator=rng)
-    no_feedback = torch.zeros(1, 1)
-    spikes, _ = glm.sample(drive, no_feedback, bases.exponential_basis(1, 1.0), uniforms)
+    silent = torch.zeros(1, 1), bases.exponential_basis(1, 1.0)
+    spikes, _ = glm.sample(drive, bias, *silent, uniforms)
     bound = 6 * (p * (1 - p) / (steps * batch)) ** 0.5
     assert abs(spikes.mean().item() - p) < bound
-    wrong, _ = glm.sample(
-        torch.logit(torch.tensor(p + 0.02)).expand(steps, batch, 1),
-        no_feedback,
-        bases.exponential_basis(1, 1.0),
-        uniforms,
-    )
+    wrong, _ = glm.sample(drive, torch.logit(torch.tensor([p + 0.02])), *silent, uniforms)
     assert abs(wrong.mean().item() - p) > bound
