@@ -5,7 +5,7 @@ layers, then the exact gradient of every weight) over that of a peer's step, mea
 
 - leaky: a two-layer `snn.Leaky` network, forward and backpropagation through time
 - norse: the same with norse's LIF cells, where norse is installed
-- loop: a GLM network that runs by the step and backpropagates its log-likelihood, as published code
+- loop: a GLM network that runs and backpropagates its log-likelihood by the step, as published code
 - floor: the four dense matrix products alone
 
 Memory is the peak of a process above its start, GLM over leaky.
@@ -15,9 +15,11 @@ Usage: python -m benchmarks.layers [--rounds N] [--threads N] [--quick]
 
 import argparse
 import importlib.util
+import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -29,7 +31,6 @@ from torch import Tensor, nn
 
 from snn_gan_ext import GLMLayer
 from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
-from snn_gan_ext.core.glm import log_likelihood
 
 SIZES = {  # batch, steps, inputs, hidden, outputs
     "B100 T5 10-128-64": (100, 5, 10, 128, 64),
@@ -38,6 +39,7 @@ SIZES = {  # batch, steps, inputs, hidden, outputs
     "B32 T1000 700-256-20": (32, 1000, 700, 256, 20),
 }
 DENSITY = 0.05
+PIECE = 25  # steps of a run that are given their errors at a time
 Step = Callable[[], None]
 
 
@@ -61,7 +63,10 @@ def glm(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> S
             runs.append(layer.sample(signal))
             signal = runs[-1].spikes
         for layer, run in zip(layers, runs, strict=True):
-            layer.gradients(run, run.score.mul_(reward))
+            total = {name: torch.zeros_like(value) for name, value in layer.named_parameters()}
+            for piece in run.pieces(PIECE):
+                for name, gradient in layer.gradients(piece, piece.score.mul_(reward)).items():
+                    total[name] += gradient
 
     return step
 
@@ -101,30 +106,44 @@ def surrogate_network(
 
 
 def loop(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> Step:
-    """Traces from a window of the past at every step; autograd through the log-likelihood."""
-    x = inputs(batch, steps, sizes[0])
-    layers = [GLMLayer(a, b, basis=basis(functions)) for a, b in pairwise(sizes)]
-    reward = torch.randn(batch)
+    """A GLM network as published code runs it (layers of github.com/kclip/snn, in batches).
 
-    def window(past: list[Tensor], taps: Tensor) -> Tensor:
-        recent = torch.stack(past[: -taps.shape[1] - 1 : -1])
-        return torch.einsum("kl,lbn->kbn", taps[:, : len(recent)], recent)
+    At each step every layer filters a window of the past ``[B, N, L]``, weighs it, draws spikes,
+    and the step's log-likelihood is backpropagated.
+    """
+    x = inputs(batch, steps, sizes[0])
+    taps = basis(functions)
+    length = taps.shape[1]
+    synapses = [
+        nn.ModuleList(nn.Linear(a, b, bias=False) for _ in taps) for a, b in pairwise(sizes)
+    ]
+    feedback = [nn.Parameter(torch.zeros(functions, b)) for b in sizes[1:]]
+    biases = [nn.Parameter(torch.full((b,), -1.0)) for b in sizes[1:]]
+    reward = torch.randn(batch, 1)
+
+    def traces(past: Tensor) -> list[Tensor]:
+        recent_first = past.flip(-1)
+        return [recent_first @ row[: past.shape[-1]] for row in taps]
+
+    def shift(past: Tensor, now: Tensor) -> Tensor:
+        return torch.cat([past[:, :, 1 - length :], now.unsqueeze(-1)], -1)
 
     def step() -> None:
-        histories: list[list[Tensor]] = [[torch.zeros(batch, size)] for size in sizes]
-        total = torch.zeros(batch)
+        pasts = [torch.zeros(batch, size, 1) for size in sizes]
         for frame in x:
-            for number, layer in enumerate(layers):
-                synaptic = torch.einsum(
-                    "kbi,kio->bo", window(histories[number], layer.basis), layer.weight
-                )
-                own = window(histories[number + 1], layer.basis)
-                u = synaptic + (own * layer.feedback.unsqueeze(1)).sum(0) + layer.bias
-                spikes = (torch.rand_like(u) < torch.sigmoid(u)).float()
-                total = total + log_likelihood(spikes.unsqueeze(0), u.unsqueeze(0))
-                histories[number + 1].append(spikes)
-            histories[0].append(frame)
-        (total * reward).sum().backward()
+            loss = torch.zeros(())
+            news = [frame]
+            for number, weigh in enumerate(synapses):
+                own, heard = traces(pasts[number + 1]), traces(pasts[number])
+                u = sum(map(lambda layer, trace: layer(trace), weigh, heard), biases[number])
+                u = u + sum(map(torch.mul, feedback[number], own))
+                probability = torch.sigmoid(u)
+                spikes = torch.bernoulli(probability.detach())
+                losses = nn.functional.binary_cross_entropy(probability, spikes, reduction="none")
+                loss = loss + (losses * reward).sum()
+                news.append(spikes)
+            loss.backward()
+            pasts = list(map(shift, pasts, news))
 
     return step
 
@@ -168,17 +187,29 @@ def peak_memory(name: str, size: tuple[int, ...]) -> float:
 
 
 def measure_memory(name: str, size: tuple[int, ...]) -> None:
+    """Prints a step's peak above what the process held before, libraries and input included."""
     batch, steps, *sizes = size
-    step = {**PEERS, "glm": glm}[name](batch, steps, tuple(sizes))
-    before = high_water()
+    make = {**PEERS, "glm": glm}[name]
+    make(2, 2, tuple(sizes))()
+    step = make(batch, steps, tuple(sizes))
+    samples = [resident()]
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.0005):
+            samples.append(resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     step()
-    print(high_water() - before)
+    done.set()
+    watcher.join()
+    print(max(samples) - samples[0])
 
 
-def high_water() -> float:
-    """Peak resident memory of this process in MB (Linux; `ru_maxrss` would count the parent's)."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+def resident() -> float:
+    """Memory that this process holds, in MB (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def main() -> None:

@@ -95,6 +95,11 @@ def _shifted(signal: Tensor, delay: int) -> Tensor:
     return torch.cat([silence, signal.narrow(-3, 0, kept)], -3) if delay else signal
 
 
+def _behind_silence(signal: Tensor, steps: int) -> Tensor:
+    """Zeros in front of a signal until it has so many steps."""
+    return F.pad(signal, (0, 0, 0, 0, steps - signal.shape[-3], 0))
+
+
 def _filter_back(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
     """The adjoint of `causal_filter`: the same filter, run backwards in time."""
     return causal_filter(signal.flip(-3), taps, delay).flip(-3)
@@ -152,7 +157,7 @@ def synaptic_gradient(
     and errors, or of spikes and errors filtered back in time, whichever side has fewer neurons.
 
     Args:
-        inputs: pre-synaptic spikes ``[..., T, B, I]``.
+        inputs: pre-synaptic spikes ``[..., H + T, B, I]``, with a past of ``H >= 0`` steps in front.
         error: post-synaptic ``[..., T, B, O]``.
         basis: ``[K, L]``.
         delay: ``d`` in steps.
@@ -162,12 +167,13 @@ def synaptic_gradient(
         ``[..., K, I, O]``, or ``[..., B, K, I, O]`` per sample.
     """
     in_features, out_features, functions = inputs.shape[-1], error.shape[-1], len(basis)
+    if inputs.dim() == error.dim() == 3 and not per_sample and (arrays := _arrays(inputs, error, basis)):
+        if _kernels().is_sparse(arrays[0], torch.get_num_threads()):
+            return torch.from_numpy(_kernels().synaptic_gradient(*arrays, delay))
+    error = _behind_silence(error, inputs.shape[-3])
     if per_sample:
         traces = torch.stack([causal_filter(inputs, taps, delay) for taps in basis], -2)
         return torch.einsum("...tbki,...tbo->...bkio", traces, error)
-    if inputs.dim() == error.dim() == 3 and (arrays := _arrays(inputs, error, basis)):
-        if _kernels().is_sparse(arrays[0], torch.get_num_threads()):
-            return torch.from_numpy(_kernels().synaptic_gradient(*arrays, delay))
     if in_features <= out_features:
         gradient = _rows(_traces(inputs, basis, delay)).transpose(-2, -1) @ _rows(error)
         return gradient.reshape(*gradient.shape[:-2], functions, in_features, out_features)
@@ -179,7 +185,13 @@ def synaptic_gradient(
 
 
 def sample(
-    drive: Tensor, bias: Tensor, feedback: Tensor, basis: Tensor, uniforms: Tensor
+    drive: Tensor,
+    bias: Tensor,
+    feedback: Tensor,
+    basis: Tensor,
+    uniforms: Tensor,
+    *,
+    overwrite: bool = False,
 ) -> tuple[Tensor, Tensor]:
     r"""Runs the neurons: potentials by eq. 2 and spikes by eq. 3.
 
@@ -195,14 +207,16 @@ def sample(
         feedback: weights ``[..., K, O]``.
         basis: feedback basis ``[K, L]``.
         uniforms: noise in [0, 1), ``[..., T, B, O]``, of the dtype the comparison shall have.
+        overwrite: the memory of ``drive`` and ``uniforms`` may be used for what is returned.
 
     Returns:
         Spikes and potentials, each ``[..., T, B, O]``; spikes are exactly 0 or 1.
     """
-    kernel, thresholds = feedback_kernel(feedback, basis), torch.logit(uniforms)
+    kernel = feedback_kernel(feedback, basis)
+    thresholds = uniforms.logit_() if overwrite else torch.logit(uniforms)
     one_network = drive.dim() == uniforms.dim() == 3 and kernel.dim() == 2
     if one_network and (arrays := _arrays(drive, bias, kernel, thresholds)):
-        spikes, potentials = map(torch.from_numpy, _kernels().sample(*arrays))
+        spikes, potentials = map(torch.from_numpy, _kernels().sample(*arrays, overwrite))
         return spikes, potentials
     # A sum, not a copy: under vmap the noise alone may be many, and then all else has to be.
     potentials = drive + bias[..., None, None, :] + torch.zeros_like(uniforms, dtype=drive.dtype)
@@ -302,7 +316,7 @@ def feedback_gradient(
     r"""Gradient of feedback weights, :math:`\sum_t (B_k * s_i)_{t-1}\, e_{i,t}` (eq. 5).
 
     Args:
-        outputs: a neuron's own spikes ``[..., T, B, O]``.
+        outputs: a neuron's own spikes ``[..., H + T, B, O]``, with a past of ``H >= 0`` steps in front.
         error: post-synaptic ``[..., T, B, O]``.
         basis: ``[K, L]``.
         per_sample: keep the batch axis instead of summing over it.
@@ -312,6 +326,7 @@ def feedback_gradient(
     """
     if outputs.dim() == 3 and not per_sample and (arrays := _arrays(outputs, error, basis)):
         return torch.from_numpy(_kernels().feedback_gradient(*arrays))
+    error = _behind_silence(error, outputs.shape[-3])
     axes = (-3,) if per_sample else (-3, -2)
     gradients = [(causal_filter(outputs, taps, 1) * error).sum(axes) for taps in basis]
     return torch.stack(gradients, -2)

@@ -54,9 +54,11 @@ def synaptic_gradient(inputs: Array, error: Array, basis: Array, delay: int) -> 
     return np.ascontiguousarray(gradient.reshape(shape).transpose(1, 0, 2))
 
 
-def sample(drive: Array, bias: Array, kernel: Array, thresholds: Array) -> tuple[Array, Array]:
+def sample(
+    drive: Array, bias: Array, kernel: Array, thresholds: Array, overwrite: bool
+) -> tuple[Array, Array]:
     """See `snn_gan_ext.core.glm.sample`; ``thresholds`` are log-odds and become the spikes."""
-    potentials = np.empty_like(drive)
+    potentials = drive if overwrite else np.empty_like(drive)
     _fire(drive, bias, kernel, potentials, thresholds)
     return thresholds, potentials
 
@@ -121,14 +123,15 @@ def _add_gradient(inputs: Array, error: Array, basis: Array, delay: int, gradien
     steps, batch, in_features = inputs.shape
     functions, length = basis.shape
     out_features = error.shape[2]
+    history = steps - error.shape[0]
     back = np.empty((functions, out_features), error.dtype)
     events = np.empty(in_features, np.int64)
     for t in range(steps - delay):
         for b in range(batch):
             back[:] = 0
             for k in range(functions):
-                for lag in range(min(length, steps - t - delay)):
-                    tap, later = basis[k, lag], error[t + delay + lag, b]
+                for lag in range(max(history - t - delay, 0), min(length, steps - t - delay)):
+                    tap, later = basis[k, lag], error[t + delay + lag - history, b]
                     for o in range(out_features):
                         back[k, o] += tap * later[o]
             flat = back.reshape(-1)
@@ -158,10 +161,11 @@ def _fire(drive: Array, bias: Array, kernel: Array, potentials: Array, spikes: A
 @_compile
 def _correlate(outputs: Array, error: Array, by_lag: Array) -> None:
     """Sums over time and trials of an error times the neuron's own spike so many steps before."""
-    steps, batch, neurons = outputs.shape
+    steps, batch, neurons = error.shape
+    history = outputs.shape[0] - steps
     for t in range(steps):
         for b in range(batch):
-            for lag in range(min(len(by_lag), t)):
-                total, earlier = by_lag[lag], outputs[t - 1 - lag, b]
+            for lag in range(min(len(by_lag), history + t)):
+                total, earlier = by_lag[lag], outputs[history + t - 1 - lag, b]
                 for o in range(neurons):
                     total[o] += earlier[o] * error[t, b, o]

@@ -5,7 +5,7 @@ A layer adds its synapses: how traces of the input become a drive, and the gradi
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -58,6 +58,25 @@ class GLMSample(NamedTuple):
         return GLMState(
             self.potentials[-1], _last(self.inputs, inputs), _last(self.outputs, outputs)
         )
+
+    def pieces(self, steps: int) -> Iterator["GLMSample"]:
+        """The run in pieces of so many steps, each with the history that its gradients need.
+
+        Gradients of the pieces add up to those of the whole, so that a long recording needs an
+        error for one piece at a time.
+        """
+        check_positive(steps=steps)
+        inputs, outputs = self.windows
+        for start in range(0, len(self.spikes), steps):
+            now = slice(start, start + steps)
+            yield GLMSample(
+                self.spikes[now],
+                self.potentials[now],
+                _with_past(self.inputs, now, len(self.spikes), inputs),
+                _with_past(self.aligned, now, len(self.spikes), inputs),
+                _with_past(self.outputs, now, len(self.spikes), outputs),
+                self.windows,
+            )
 
     @property
     def score(self) -> Tensor:
@@ -130,7 +149,7 @@ class GLMNeurons(nn.Module, ABC):
 
     @abstractmethod
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
-        """Gradient of the weights for an error ``[R, B, *out]``."""
+        """Gradient of the weights for an error ``[T, B, *out]``, behind an input's past."""
 
     @torch.no_grad()
     def reset_parameters(
@@ -270,15 +289,13 @@ class GLMNeurons(nn.Module, ABC):
         channels = len(self.bias)
         feedback = glm.feedback_gradient(
             run.outputs.flatten(2),
-            behind_silence(error, len(run.outputs)).flatten(2),
+            error.flatten(2),
             self.feedback_basis,
             per_sample=per_sample,
         )
         bias = error.flatten(2).sum(0) if per_sample else error.flatten(2).sum((0, 1))
         return {
-            "weight": self._weight_gradient(
-                run.aligned, behind_silence(error, len(run.aligned)), per_sample
-            ),
+            "weight": self._weight_gradient(run.aligned, error, per_sample),
             "feedback": _sum_over_space(feedback, channels),
             "bias": _sum_over_space(bias, channels),
         }
@@ -295,7 +312,7 @@ class GLMNeurons(nn.Module, ABC):
         steps, batch = inputs.shape[:2]
         out = self._output_shape(inputs[0])
         self._check_state(state, inputs)
-        uniforms = self._noise((steps, batch, *out), uniforms, generator)
+        noise = self._noise((steps, batch, *out), uniforms, generator)
 
         inputs = inputs.to(self.weight.dtype)
         if state is not None:
@@ -307,11 +324,11 @@ class GLMNeurons(nn.Module, ABC):
         if state is not None:
             past = state.outputs.flatten(2)
             drive = drive + glm.feedback_drive(past, feedback, self.feedback_basis, steps)
-        neurons = drive, bias, feedback, self.feedback_basis, uniforms.flatten(2)
+        neurons = drive, bias, feedback, self.feedback_basis, noise.flatten(2)
         if differentiable:
             spikes, potentials = glm.sample_differentiable(*neurons, self.spike_grad)
         else:
-            spikes, potentials = glm.sample(*neurons)
+            spikes, potentials = glm.sample(*neurons, overwrite=uniforms is None)
         check_finite("membrane potential", potentials)
         spikes, potentials = (x.reshape(steps, batch, *out) for x in (spikes, potentials))
         outputs = spikes if state is None else torch.cat([state.outputs, spikes])
@@ -454,6 +471,12 @@ def behind_silence(signal: Tensor, steps: int) -> Tensor:
     if not missing:
         return signal
     return torch.cat([signal.new_zeros(missing, *signal.shape[1:]), signal])
+
+
+def _with_past(signal: Tensor, now: slice, steps: int, window: int) -> Tensor:
+    """The part of a signal ``[H + T, ...]`` that belongs to some of the T steps, and a past."""
+    history = len(signal) - steps
+    return signal[max(history + now.start - window, 0) : history + now.stop]
 
 
 def _last(signal: Tensor, steps: int) -> Tensor:

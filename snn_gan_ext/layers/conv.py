@@ -125,7 +125,7 @@ class _Convolutional(GLMNeurons):
         return drive.reshape(*traces.shape[:2], *drive.shape[1:])
 
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
-        traces = self._traces(aligned)
+        traces = self._traces(aligned)[len(aligned) - len(error) :]
         if per_sample:
             gradients = [
                 self._gradient(traces[:, trial], error[:, trial]) for trial in range(error.shape[1])
