@@ -63,10 +63,10 @@ def glm(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> S
             runs.append(layer.sample(signal))
             signal = runs[-1].spikes
         for layer, run in zip(layers, runs, strict=True):
-            total = {name: torch.zeros_like(value) for name, value in layer.named_parameters()}
+            total: dict[str, Tensor] = {}
             for piece in run.pieces(PIECE):
                 for name, gradient in layer.gradients(piece, piece.score.mul_(reward)).items():
-                    total[name] += gradient
+                    total[name] = total[name].add_(gradient) if name in total else gradient
 
     return step
 
@@ -114,9 +114,7 @@ def loop(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> 
     x = inputs(batch, steps, sizes[0])
     taps = basis(functions)
     length = taps.shape[1]
-    synapses = [
-        nn.ModuleList(nn.Linear(a, b, bias=False) for _ in taps) for a, b in pairwise(sizes)
-    ]
+    synapses = [nn.ModuleList(nn.Linear(a, b, bias=False) for _ in taps) for a, b in pairwise(sizes)]
     feedback = [nn.Parameter(torch.zeros(functions, b)) for b in sizes[1:]]
     biases = [nn.Parameter(torch.full((b,), -1.0)) for b in sizes[1:]]
     reward = torch.randn(batch, 1)

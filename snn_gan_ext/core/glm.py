@@ -20,11 +20,11 @@ A sequence starts after silence. To go on after a past that matters, put the pas
 """
 
 from collections.abc import Callable
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -42,32 +42,38 @@ __all__ = [
 ]
 
 
-def _arrays(*tensors: Tensor) -> list[NDArray[Any]] | None:
+def _arrays(*tensors: Tensor) -> list[Any] | None:
     """The tensors' memory for the compiled kernels, if these can work on it.
 
     They run one network on the CPU in one precision, without autograd, vmap or torch.compile.
     """
-    dtype = tensors[0].dtype
+    dtype, grad = tensors[0].dtype, torch.is_grad_enabled()
     if torch.compiler.is_compiling() or dtype not in (torch.float32, torch.float64):
         return None
-    needs_graph = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    if needs_graph or any(tensor.device.type != "cpu" or tensor.dtype != dtype for tensor in tensors):
-        return None
-    try:
-        return [_plain(tensor).contiguous().numpy() for tensor in tensors]
-    except RuntimeError:  # vmap and fake tensors have no memory of their own
-        return None
+    arrays = []
+    for tensor in tensors:
+        if tensor.dtype != dtype or not tensor.is_cpu or (grad and tensor.requires_grad):
+            return None
+        try:
+            arrays.append(tensor.detach().contiguous().numpy())
+        except RuntimeError:  # vmap and fake tensors have no memory of their own
+            return None
+    return arrays
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach() if tensor.requires_grad else tensor
-
-
+@cache
 def _kernels() -> ModuleType:
     """Imported when first needed, as loading numba takes a good part of a second."""
-    from snn_gan_ext.core import kernels
+    from snn_gan_ext import kernels
 
     return kernels
+
+
+def _sparse_arrays(inputs: Tensor, *others: Tensor) -> list[Any] | None:
+    """The same, if the inputs are those of one network and so sparse that skipping zeros pays."""
+    if inputs.dim() != 3 or (arrays := _arrays(inputs, *others)) is None:
+        return None
+    return arrays if _kernels().is_sparse(arrays[0], torch.get_num_threads()) else None
 
 
 def causal_filter(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
@@ -130,9 +136,8 @@ def synaptic_drive(inputs: Tensor, weight: Tensor, basis: Tensor, delay: int) ->
     Returns:
         Drive ``[..., T, B, O]``.
     """
-    if inputs.dim() == weight.dim() == 3 and (arrays := _arrays(inputs, weight, basis)):
-        if _kernels().is_sparse(arrays[0], torch.get_num_threads()):
-            return torch.from_numpy(_kernels().synaptic_drive(*arrays, delay))
+    if weight.dim() == 3 and (arrays := _sparse_arrays(inputs, weight, basis)):
+        return torch.from_numpy(_kernels().synaptic_drive(*arrays, delay))
     steps, batch, in_features = inputs.shape[-3:]
     out_features = weight.shape[-1]
     if in_features <= out_features:
@@ -167,9 +172,9 @@ def synaptic_gradient(
         ``[..., K, I, O]``, or ``[..., B, K, I, O]`` per sample.
     """
     in_features, out_features, functions = inputs.shape[-1], error.shape[-1], len(basis)
-    if inputs.dim() == error.dim() == 3 and not per_sample and (arrays := _arrays(inputs, error, basis)):
-        if _kernels().is_sparse(arrays[0], torch.get_num_threads()):
-            return torch.from_numpy(_kernels().synaptic_gradient(*arrays, delay))
+    summed = error.dim() == 3 and not per_sample
+    if summed and (arrays := _sparse_arrays(inputs, error, basis)):
+        return torch.from_numpy(_kernels().synaptic_gradient(*arrays, delay))
     error = _behind_silence(error, inputs.shape[-3])
     if per_sample:
         traces = torch.stack([causal_filter(inputs, taps, delay) for taps in basis], -2)
@@ -324,7 +329,8 @@ def feedback_gradient(
     Returns:
         ``[..., K, O]``, or ``[..., B, K, O]`` per sample.
     """
-    if outputs.dim() == 3 and not per_sample and (arrays := _arrays(outputs, error, basis)):
+    summed = outputs.dim() == error.dim() == 3 and not per_sample
+    if summed and (arrays := _arrays(outputs, error, basis)):
         return torch.from_numpy(_kernels().feedback_gradient(*arrays))
     error = _behind_silence(error, outputs.shape[-3])
     axes = (-3,) if per_sample else (-3, -2)

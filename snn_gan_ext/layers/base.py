@@ -55,9 +55,7 @@ class GLMSample(NamedTuple):
     def state(self) -> GLMState:
         """The state after the last step."""
         inputs, outputs = self.windows
-        return GLMState(
-            self.potentials[-1], _last(self.inputs, inputs), _last(self.outputs, outputs)
-        )
+        return GLMState(self.potentials[-1], _last(self.inputs, inputs), _last(self.outputs, outputs))
 
     def pieces(self, steps: int) -> Iterator["GLMSample"]:
         """The run in pieces of so many steps, each with the history that its gradients need.
@@ -66,15 +64,16 @@ class GLMSample(NamedTuple):
         error for one piece at a time.
         """
         check_positive(steps=steps)
+        total = self.spikes.shape[0]
         inputs, outputs = self.windows
-        for start in range(0, len(self.spikes), steps):
-            now = slice(start, start + steps)
+        for start in range(0, total, steps):
+            now = slice(start, min(start + steps, total))
             yield GLMSample(
                 self.spikes[now],
                 self.potentials[now],
-                _with_past(self.inputs, now, len(self.spikes), inputs),
-                _with_past(self.aligned, now, len(self.spikes), inputs),
-                _with_past(self.outputs, now, len(self.spikes), outputs),
+                _with_past(self.inputs, now, total, inputs),
+                _with_past(self.aligned, now, total, inputs),
+                _with_past(self.outputs, now, total, outputs),
                 self.windows,
             )
 
@@ -475,7 +474,7 @@ def behind_silence(signal: Tensor, steps: int) -> Tensor:
 
 def _with_past(signal: Tensor, now: slice, steps: int, window: int) -> Tensor:
     """The part of a signal ``[H + T, ...]`` that belongs to some of the T steps, and a past."""
-    history = len(signal) - steps
+    history = signal.shape[0] - steps
     return signal[max(history + now.start - window, 0) : history + now.stop]
 
 

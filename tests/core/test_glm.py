@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from snn_gan_ext import kernels
 from snn_gan_ext.core import bases, glm
 from tests.core import reference
 
@@ -21,6 +22,16 @@ def network(rng, basis, in_features, out_features, steps=7, batch=4):
     bias = torch.randn(out_features, generator=rng)
     uniforms = torch.rand(steps, batch, out_features, generator=rng)
     return inputs, weight, feedback, bias, uniforms
+
+
+@pytest.fixture(params=["compiled", "torch"], autouse=True)
+def path(request, monkeypatch):
+    """Every test here holds for the compiled kernels and for PyTorch's operations."""
+    if request.param == "torch":
+        monkeypatch.setattr(glm, "_arrays", lambda *tensors: None)
+    else:
+        monkeypatch.setattr(kernels, "is_sparse", lambda inputs, threads: True)
+    return request.param
 
 
 @pytest.mark.parametrize("basis", BASES.values(), ids=BASES)
@@ -118,3 +129,57 @@ def test_spikes_are_fair(rng):
     assert abs(spikes.mean().item() - p) < bound
     wrong, _ = glm.sample(drive, torch.logit(torch.tensor([p + 0.02])), *silent, uniforms)
     assert abs(wrong.mean().item() - p) > bound
+
+
+@pytest.mark.parametrize("delay", [0, 1, 3])
+@pytest.mark.parametrize(("in_features", "out_features"), SIZES)
+def test_gradients_take_a_past_in_front(rng, in_features, out_features, delay):
+    basis = bases.raised_cosine_basis(2, 5)
+    inputs, _, _, _, uniforms = network(rng, basis, in_features, out_features)
+    spikes, error = (uniforms < 0.5).double(), torch.randn(uniforms.shape, generator=rng)
+    past = 3
+    silent = error.clone()
+    silent[:past] = 0
+    torch.testing.assert_close(
+        glm.synaptic_gradient(inputs, error[past:], basis, delay),
+        glm.synaptic_gradient(inputs, silent, basis, delay),
+    )
+    torch.testing.assert_close(
+        glm.feedback_gradient(spikes, error[past:], basis),
+        glm.feedback_gradient(spikes, silent, basis),
+    )
+
+
+def test_arguments_are_left_alone_unless_they_may_be_overwritten(rng, path):
+    basis = bases.exponential_basis(4, 2.0)
+    _, _, feedback, bias, uniforms = network(rng, basis, 3, 5)
+    drive = torch.randn(uniforms.shape, generator=rng)
+    before = drive.clone(), uniforms.clone()
+    expected = glm.sample(drive, bias, feedback, basis, uniforms)
+    assert torch.equal(drive, before[0])
+    assert torch.equal(uniforms, before[1])
+    spikes, u = glm.sample(drive, bias, feedback, basis, uniforms, overwrite=True)
+    assert torch.equal(spikes, expected[0])
+    assert torch.equal(u, expected[1])
+    if path == "compiled":
+        assert u.data_ptr() == drive.data_ptr()
+        assert spikes.data_ptr() == uniforms.data_ptr()
+
+
+def test_strides_of_arguments_do_not_matter(rng):
+    basis = bases.raised_cosine_basis(2, 5)
+    inputs, weight, *_ = network(rng, basis, 5, 3)
+    turned = inputs.transpose(0, 1).contiguous().transpose(0, 1)
+    assert not turned.is_contiguous()
+    drive = glm.synaptic_drive(inputs, weight, basis, 1)
+    assert torch.equal(glm.synaptic_drive(turned, weight, basis, 1), drive)
+    assert torch.equal(
+        glm.synaptic_gradient(turned, drive, basis, 1), glm.synaptic_gradient(inputs, drive, basis, 1)
+    )
+
+
+def test_real_valued_inputs_are_weighed_by_their_values(rng):
+    basis = bases.exponential_basis(4, 2.0)
+    inputs, weight, *_ = network(rng, basis, 5, 3)
+    twice = glm.synaptic_drive(2.5 * inputs, weight, basis, 1)
+    torch.testing.assert_close(twice, 2.5 * glm.synaptic_drive(inputs, weight, basis, 1))

@@ -205,3 +205,24 @@ def test_half_precision_draws_in_float32():
 def test_wrong_input_is_named(call, names):
     with pytest.raises(InputError, match=names):
         call(GLMLayer(3, 4))
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 100])
+def test_gradients_of_pieces_add_up(rng, size):
+    layer = make(rng, bases.raised_cosine_basis(2, 4).double(), [0, 1, 1, 0, 2], in_features=5)
+    x = (torch.rand(13, 3, 5, generator=rng) < 0.5).double()
+    past = layer.sample(x[:3], generator=rng)
+    run = layer.sample(x[3:], past.state, generator=rng)
+    rewards = torch.randn(3, 1, generator=rng).double()
+    whole = layer.gradients(run, run.score * rewards)
+    pieces = [layer.gradients(piece, piece.score * rewards) for piece in run.pieces(size)]
+    for name, expected in whole.items():
+        torch.testing.assert_close(sum(piece[name] for piece in pieces), expected)
+
+
+def test_uniforms_that_are_passed_in_are_left_alone(rng):
+    layer = make(rng, bases.raised_cosine_basis(2, 4).double(), 1, in_features=5)
+    uniforms = torch.rand(9, 3, 4, generator=rng).double()
+    before = uniforms.clone()
+    layer.sample(torch.zeros(9, 3, 5).double(), uniforms=uniforms)
+    assert torch.equal(uniforms, before)

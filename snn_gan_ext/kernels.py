@@ -6,7 +6,8 @@ additions for each spike, so that input of a few per cent density takes less tha
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -24,17 +25,16 @@ PROBES = 2**11
 
 
 def _compile(kernel: Kernel) -> Kernel:
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(kernel)  # type: ignore[no-any-return]
-    except RuntimeError:  # neither the package nor the home can be written to
-        return numba.njit(**options)(kernel)  # type: ignore[no-any-return]
+    compiled = numba.njit(kernel, nogil=True, error_model="numpy")
+    with suppress(RuntimeError):  # neither the package nor the home can be written to
+        compiled.enable_caching()
+    return cast(Kernel, compiled)
 
 
 def is_sparse(inputs: Array, threads: int) -> bool:
     """Whether skipping zeros pays, where the alternative is a product on so many threads."""
     probes = inputs.reshape(-1)[:: inputs.size // PROBES | 1]
-    return bool(np.count_nonzero(probes) * threads <= BREAK_EVEN * len(probes))
+    return bool(_count(probes) * threads <= BREAK_EVEN * len(probes))
 
 
 def synaptic_drive(inputs: Array, weight: Array, basis: Array, delay: int) -> Array:
@@ -68,6 +68,14 @@ def feedback_gradient(outputs: Array, error: Array, basis: Array) -> Array:
     by_lag = np.zeros((basis.shape[1], outputs.shape[2]), outputs.dtype)
     _correlate(outputs, error, by_lag)
     return basis @ by_lag
+
+
+@_compile
+def _count(probes: Array) -> int:
+    count = 0
+    for probe in probes:
+        count += probe != 0
+    return count
 
 
 @_compile
