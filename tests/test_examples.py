@@ -7,10 +7,18 @@ from pathlib import Path
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def run(name):
-    command = [sys.executable, str(EXAMPLES / name)]
+def run(name, *options):
+    command = [sys.executable, str(EXAMPLES / name), *options]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_sequential():
     assert "the same spikes: True" in run("sequential.py")
+
+
+def test_digits_classifier_with_either_way_of_learning():
+    """Half the epochs of the default; every line ends with an accuracy on the test digits."""
+    lines = run("digits_classifier.py", "--epochs", "10").splitlines()
+    accuracies = {name.strip(): float(value) for name, value in (li.split(":") for li in lines)}
+    assert len(accuracies) == 3
+    assert min(accuracies.values()) > 0.91, accuracies

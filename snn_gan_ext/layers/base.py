@@ -264,6 +264,31 @@ class GLMNeurons(nn.Module, ABC):
         return self._run(inputs, state, uniforms, generator, differentiable=False)
 
     @torch.no_grad()
+    def observe(self, inputs: Tensor, spikes: Tensor, state: GLMState | None = None) -> GLMSample:
+        """As `sample`, with spikes that are given instead of drawn (teacher forcing).
+
+        ``gradients(run, run.score)`` are then those of maximum likelihood, and
+        ``run.log_likelihood`` says how probable the given spikes were.
+
+        Args:
+            inputs: ``[T, B, *in]``.
+            spikes: zeros and ones ``[T, B, *out]``.
+            state: where to go on from; silence by default.
+
+        Raises:
+            InputError: if a shape, the spikes or the state does not fit.
+        """
+        self._check_inputs(inputs)
+        if not isinstance(spikes, Tensor) or look(((spikes == 0) | (spikes == 1)).all()) is False:
+            got = "other values" if isinstance(spikes, Tensor) else type(spikes).__name__
+            raise InputError("spikes", expected="a tensor of zeros and ones", got=got)
+        expected = (*inputs.shape[:2], *self._output_shape(inputs[0]))
+        if tuple(spikes.shape) != expected:
+            raise InputError("spikes", expected=f"shape {list(expected)}", got=f"{list(spikes.shape)}")
+        # A uniform of 0 is below any firing probability, one of 1 above.
+        return self._run(inputs, state, 1 - spikes.to(self.bias), None, differentiable=False)
+
+    @torch.no_grad()
     def gradients(
         self, run: GLMSample, error: Tensor, *, per_sample: bool = False
     ) -> dict[str, Tensor]:
@@ -274,7 +299,7 @@ class GLMNeurons(nn.Module, ABC):
         trace, post-synaptic error, global reward.
 
         Args:
-            run: what `sample` returned.
+            run: what `sample` or `observe` returned.
             error: ``[T, B, *out]``.
             per_sample: keep the batch axis in front instead of summing over it.
 

@@ -226,3 +226,21 @@ def test_uniforms_that_are_passed_in_are_left_alone(rng):
     before = uniforms.clone()
     layer.sample(torch.zeros(9, 3, 5).double(), uniforms=uniforms)
     assert torch.equal(uniforms, before)
+
+
+def test_observed_spikes_get_the_likelihood_they_had_when_drawn(rng):
+    layer = make(rng, bases.raised_cosine_basis(2, 4).double(), 1, in_features=5)
+    x = (torch.rand(13, 3, 5, generator=rng) < 0.5).double()
+    past = layer.sample(x[:3], generator=rng)
+    drawn = layer.sample(x[3:], past.state, generator=rng)
+    observed = layer.observe(x[3:], drawn.spikes, past.state)
+    assert torch.equal(observed.spikes, drawn.spikes)
+    assert torch.equal(observed.potentials, drawn.potentials)
+    assert torch.equal(observed.log_likelihood, drawn.log_likelihood)
+
+
+@pytest.mark.parametrize("spikes", [torch.full((9, 3, 4), 0.5), torch.zeros(9, 3, 2), [0, 1]])
+def test_only_spikes_can_be_observed(rng, spikes):
+    layer = make(rng, bases.raised_cosine_basis(2, 4).double(), 1, in_features=5)
+    with pytest.raises(InputError, match="spikes"):
+        layer.observe(torch.zeros(9, 3, 5).double(), spikes)
