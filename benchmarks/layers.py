@@ -8,7 +8,7 @@ layers, then the exact gradient of every weight) over that of a peer's step, mea
 - loop: a GLM network that runs and backpropagates its log-likelihood by the step, as published code
 - floor: the four dense matrix products alone
 
-Memory is the peak of a process above its start, GLM over leaky.
+Memory is a step's peak, GLM over leaky. Needs Linux for this; all else runs everywhere.
 
 Usage: python -m benchmarks.layers [--rounds N] [--threads N] [--quick]
 """
@@ -39,7 +39,7 @@ SIZES = {  # batch, steps, inputs, hidden, outputs
     "B32 T1000 700-256-20": (32, 1000, 700, 256, 20),
 }
 DENSITY = 0.05
-PIECE = 25  # steps of a run that are given their errors at a time
+PIECE = 2**18  # neurons times steps of a run that are given their errors at a time
 Step = Callable[[], None]
 
 
@@ -64,7 +64,7 @@ def glm(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> S
             signal = runs[-1].spikes
         for layer, run in zip(layers, runs, strict=True):
             total: dict[str, Tensor] = {}
-            for piece in run.pieces(PIECE):
+            for piece in run.pieces(max(PIECE // run.spikes[0].numel(), 1)):
                 for name, gradient in layer.gradients(piece, piece.score.mul_(reward)).items():
                     total[name] = total[name].add_(gradient) if name in total else gradient
 
@@ -179,9 +179,13 @@ def paired(ours: Step, theirs: Step, rounds: int) -> tuple[float, float]:
 
 
 def peak_memory(name: str, size: tuple[int, ...]) -> float:
-    """Peak of a fresh process above its start, in MB."""
+    """Peak of a step above what a fresh process held before, in MB: median of five processes."""
     command = [sys.executable, "-m", "benchmarks.layers", "--memory-of", name, *map(str, size)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    def once() -> float:
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    return statistics.median(once() for _ in range(5))
 
 
 def measure_memory(name: str, size: tuple[int, ...]) -> None:

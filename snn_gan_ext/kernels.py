@@ -20,7 +20,7 @@ Indices = NDArray[np.int64]
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 # Below this density one thread that skips zeros beats one that multiplies them (docs/decisions/0009).
-BREAK_EVEN = 0.35
+BREAK_EVEN = 0.3
 PROBES = 2**11
 
 
