@@ -28,6 +28,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from snn_gan_ext.errors import InputError
+
 __all__ = [
     "causal_filter",
     "feedback_drive",
@@ -59,6 +61,12 @@ def _arrays(*tensors: Tensor) -> list[Any] | None:
         except RuntimeError:  # vmap and fake tensors have no memory of their own
             return None
     return arrays
+
+
+def _goes_along(error: Tensor, signal: Tensor) -> bool:
+    """Whether an error ``[T, B, O]`` is one for the last T steps of a signal ``[H + T, B, N]``."""
+    one_network = error.dim() == signal.dim() == 3
+    return one_network and error.shape[0] <= signal.shape[0] and error.shape[1] == signal.shape[1]
 
 
 @cache
@@ -103,7 +111,10 @@ def _shifted(signal: Tensor, delay: int) -> Tensor:
 
 def _behind_silence(signal: Tensor, steps: int) -> Tensor:
     """Zeros in front of a signal until it has so many steps."""
-    return F.pad(signal, (0, 0, 0, 0, steps - signal.shape[-3], 0))
+    missing = steps - signal.shape[-3]
+    if missing < 0:
+        raise InputError("error", expected=f"{steps} steps at most", got=f"{signal.shape[-3]}")
+    return F.pad(signal, (0, 0, 0, 0, missing, 0)) if missing else signal
 
 
 def _filter_back(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
@@ -136,7 +147,8 @@ def synaptic_drive(inputs: Tensor, weight: Tensor, basis: Tensor, delay: int) ->
     Returns:
         Drive ``[..., T, B, O]``.
     """
-    if weight.dim() == 3 and (arrays := _sparse_arrays(inputs, weight, basis)):
+    fits = weight.shape[:-1] == (len(basis), inputs.shape[-1]) and delay >= 0
+    if fits and (arrays := _sparse_arrays(inputs, weight, basis)):
         return torch.from_numpy(_kernels().synaptic_drive(*arrays, delay))
     steps, batch, in_features = inputs.shape[-3:]
     out_features = weight.shape[-1]
@@ -172,8 +184,8 @@ def synaptic_gradient(
         ``[..., K, I, O]``, or ``[..., B, K, I, O]`` per sample.
     """
     in_features, out_features, functions = inputs.shape[-1], error.shape[-1], len(basis)
-    summed = error.dim() == 3 and not per_sample
-    if summed and (arrays := _sparse_arrays(inputs, error, basis)):
+    summed = _goes_along(error, inputs) and not per_sample
+    if summed and delay >= 0 and (arrays := _sparse_arrays(inputs, error, basis)):
         return torch.from_numpy(_kernels().synaptic_gradient(*arrays, delay))
     error = _behind_silence(error, inputs.shape[-3])
     if per_sample:
@@ -219,7 +231,8 @@ def sample(
     """
     kernel = feedback_kernel(feedback, basis)
     thresholds = uniforms.logit_() if overwrite else torch.logit(uniforms)
-    one_network = drive.dim() == uniforms.dim() == 3 and kernel.dim() == 2
+    fits = drive.dim() == 3 and drive.shape == uniforms.shape and bias.shape == drive.shape[-1:]
+    one_network = fits and kernel.shape[1:] == bias.shape
     if one_network and (arrays := _arrays(drive, bias, kernel, thresholds)):
         spikes, potentials = map(torch.from_numpy, _kernels().sample(*arrays, overwrite))
         return spikes, potentials
@@ -329,7 +342,7 @@ def feedback_gradient(
     Returns:
         ``[..., K, O]``, or ``[..., B, K, O]`` per sample.
     """
-    summed = outputs.dim() == error.dim() == 3 and not per_sample
+    summed = _goes_along(error, outputs) and error.shape[2] == outputs.shape[2] and not per_sample
     if summed and (arrays := _arrays(outputs, error, basis)):
         return torch.from_numpy(_kernels().feedback_gradient(*arrays))
     error = _behind_silence(error, outputs.shape[-3])

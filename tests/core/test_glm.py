@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from snn_gan_ext import kernels
+from snn_gan_ext import InputError, kernels
 from snn_gan_ext.core import bases, glm
 from tests.core import reference
 
@@ -183,3 +183,25 @@ def test_real_valued_inputs_are_weighed_by_their_values(rng):
     inputs, weight, *_ = network(rng, basis, 5, 3)
     twice = glm.synaptic_drive(2.5 * inputs, weight, basis, 1)
     torch.testing.assert_close(twice, 2.5 * glm.synaptic_drive(inputs, weight, basis, 1))
+
+
+def test_shapes_that_do_not_fit_are_refused(rng):
+    basis = bases.exponential_basis(4, 2.0)
+    inputs, weight, feedback, bias, uniforms = network(rng, basis, 5, 3)
+    error = torch.randn(uniforms.shape, generator=rng)
+    calls = (
+        lambda: glm.synaptic_drive(inputs[..., :4], weight, basis, 1),
+        lambda: glm.synaptic_drive(inputs, weight, basis, -1),
+        lambda: glm.synaptic_gradient(inputs[1:], error, basis, 1),
+        lambda: glm.synaptic_gradient(inputs[:, 1:], error, basis, 1),
+        lambda: glm.synaptic_gradient(inputs, error, basis, -1),
+        lambda: glm.feedback_gradient(uniforms[1:], error, basis),
+        lambda: glm.feedback_gradient(uniforms[:, 1:], error, basis),
+        lambda: glm.feedback_gradient(uniforms[..., 1:], error, basis),
+        lambda: glm.sample(error, bias, feedback, basis, uniforms[:, 1:]),
+        lambda: glm.sample(error, bias[1:], feedback, basis, uniforms),
+        lambda: glm.sample(error, bias, feedback[:, 1:], basis, uniforms),
+    )
+    for call in calls:
+        with pytest.raises((RuntimeError, InputError)):
+            call()
