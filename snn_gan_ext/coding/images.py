@@ -15,6 +15,7 @@ __all__ = [
     "Labelled",
     "check_images",
     "check_labelled",
+    "pooled_decode",
     "rate_decode",
     "rate_encode",
     "time_surface_decode",
@@ -114,6 +115,26 @@ def time_surface_decode(spikes: Tensor, decay: float = 2.0) -> Tensor:
     age = torch.arange(len(spikes) - 1, -1, -1, device=spikes.device, dtype=spikes.dtype)
     kernel = torch.exp(-age / decay)
     return torch.einsum("t...,t->...", spikes, kernel / kernel.sum())
+
+
+def pooled_decode(spikes: Tensor, width: int) -> Tensor:
+    """Share of steps with a spike in each bin of so many steps, for all neurons side by side.
+
+    Args:
+        spikes: ``[T, B, N]`` with ``T`` a multiple of ``width``.
+        width: steps in a bin.
+
+    Returns:
+        ``[B, T / width * N]``.
+
+    Raises:
+        InputError: if the bins do not fill the trial.
+    """
+    _check_spikes(spikes)
+    if width < 1 or len(spikes) % width:
+        raise InputError("width", expected=f"a divisor of {len(spikes)} steps", got=f"{width}")
+    bins = spikes.reshape(-1, width, *spikes.shape[1:]).mean(1)
+    return bins.transpose(0, 1).flatten(1)
 
 
 def check_labelled(data: Labelled) -> None:

@@ -39,6 +39,7 @@ __all__ = [
     "sample",
     "sample_differentiable",
     "score",
+    "step_log_likelihood",
     "synaptic_drive",
     "synaptic_gradient",
 ]
@@ -363,8 +364,21 @@ def log_likelihood(spikes: Tensor, potentials: Tensor) -> Tensor:
     Returns:
         ``[..., B]``, finite for any finite potential.
     """
+    return step_log_likelihood(spikes, potentials).sum(-2)
+
+
+def step_log_likelihood(spikes: Tensor, potentials: Tensor) -> Tensor:
+    r"""Log-probability of each step's spikes, :math:`\sum_i \log p(s_{i,t} \mid u_{i,t})`.
+
+    Args:
+        spikes: ``[..., T, B, O]``.
+        potentials: ``[..., T, B, O]``.
+
+    Returns:
+        ``[..., T, B]``.
+    """
     losses = F.binary_cross_entropy_with_logits(potentials, spikes, reduction="none")
-    return -losses.sum((-3, -1))
+    return -losses.sum(-1)
 
 
 def score(spikes: Tensor, potentials: Tensor) -> Tensor:

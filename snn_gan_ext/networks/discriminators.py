@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.networks.generators import one_hot
 
-__all__ = ["MLPDiscriminator"]
+__all__ = ["MLPDiscriminator", "TemporalDiscriminator"]
 
 
 class MLPDiscriminator(nn.Module):
@@ -52,7 +52,7 @@ class MLPDiscriminator(nn.Module):
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
-        self._reset_parameters(generator)
+        _reset_parameters(self, generator)
 
     def forward(self, decoded: Tensor, labels: Tensor) -> Tensor:
         """Logits ``[B]`` for decoded trials ``[B, N]`` and labels ``[B]``."""
@@ -60,11 +60,71 @@ class MLPDiscriminator(nn.Module):
         logits: Tensor = self.layers(torch.cat([decoded, label], -1))
         return logits.squeeze(-1)
 
-    @torch.no_grad()
-    def _reset_parameters(self, generator: torch.Generator | None) -> None:
-        """PyTorch's own initial law for `nn.Linear`, from a seeded source."""
-        for layer in self.layers:
-            if isinstance(layer, nn.Linear):
-                bound = layer.in_features**-0.5
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.uniform_(-bound, bound, generator=generator)
+
+class TemporalDiscriminator(nn.Module):
+    """Convolutions over time, flattened into a linear unit (SpikeGAN paper, sections VII-A and VIII-B).
+
+    It hears spikes themselves, with the label as further channels that are on at every step, so that
+    it can tell trials apart by when spikes come. Leaky ReLU follows each convolution.
+
+    Args:
+        features: number of read-out neurons ``N``.
+        classes: number of labels.
+        steps: length ``T`` of a trial in time steps.
+        layers: (channels, kernel, stride) of each convolution; by default the paper's c128k4s2-c1k4s1.
+        label_scale: factor on the label channels.
+        generator: seeds the initial weights.
+
+    Raises:
+        InputError: if a size is below 1, or a trial is too short for the convolutions.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        steps: int,
+        *,
+        layers: Sequence[tuple[int, int, int]] = ((128, 4, 2), (1, 4, 1)),
+        label_scale: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = (features, classes, steps, *(size for layer in layers for size in layer))
+        if min(sizes) < 1 or not layers or not math.isfinite(label_scale):
+            raise InputError(
+                "discriminator",
+                expected="sizes of at least 1, a layer or more, and a finite label_scale",
+                got=f"features {features}, classes {classes}, steps {steps}, layers {layers}, "
+                f"label_scale {label_scale}",
+            )
+        self.classes, self.label_scale = classes, label_scale
+        channels, length = features + classes, steps
+        convolutions: list[nn.Module] = []
+        for out_channels, kernel, stride in layers:
+            if length < kernel:
+                raise InputError(
+                    "layers", expected=f"kernels that fit into {steps} steps", got=f"{list(layers)}"
+                )
+            convolutions += [nn.Conv1d(channels, out_channels, kernel, stride), nn.LeakyReLU(0.2)]
+            channels, length = out_channels, (length - kernel) // stride + 1
+        linear = nn.Linear(channels * length, 1)
+        self.layers = nn.Sequential(*convolutions, nn.Flatten(), linear)
+        _reset_parameters(self, generator)
+
+    def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
+        """Logits ``[B]`` for spikes ``[T, B, N]`` and labels ``[B]``."""
+        label = self.label_scale * one_hot(labels, self.classes).to(spikes)
+        heard = torch.cat([spikes, label.expand(len(spikes), -1, -1)], -1)
+        logits: Tensor = self.layers(heard.permute(1, 2, 0))
+        return logits.squeeze(-1)
+
+
+@torch.no_grad()
+def _reset_parameters(module: nn.Module, generator: torch.Generator | None) -> None:
+    """PyTorch's own initial law for linear and convolutional layers, from a seeded source."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv1d) and layer.bias is not None:
+            bound = layer.weight[0].numel() ** -0.5
+            layer.weight.uniform_(-bound, bound, generator=generator)
+            layer.bias.uniform_(-bound, bound, generator=generator)

@@ -42,13 +42,17 @@ class GLMNetwork(nn.Module):
         self._check_wiring()
 
     def sample(
-        self, exogenous: Mapping[str, Tensor], uniforms: Mapping[str, Tensor]
+        self,
+        exogenous: Mapping[str, Tensor],
+        uniforms: Mapping[str, Tensor],
+        observed: Mapping[str, Tensor] | None = None,
     ) -> dict[str, GLMSample]:
-        """Samples every layer in turn.
+        """Samples every layer in turn, except for those whose spikes are given.
 
         Args:
             exogenous: spikes ``[T, B, size]`` of each input.
-            uniforms: noise ``[T, B, size]`` of each layer.
+            uniforms: noise ``[T, B, size]`` of each layer that is sampled.
+            observed: spikes ``[T, B, size]`` of layers that are clamped to them.
 
         Returns:
             What `GLMLayer.sample` returns, for each layer.
@@ -57,7 +61,10 @@ class GLMNetwork(nn.Module):
         runs = {}
         for name, layer in self._glm_layers():
             heard = torch.cat([signals[source] for source in self.wiring[name]], -1)
-            runs[name] = layer.sample(heard, uniforms=uniforms[name])
+            if observed and name in observed:
+                runs[name] = layer.observe(heard, observed[name])
+            else:
+                runs[name] = layer.sample(heard, uniforms=uniforms[name])
             signals[name] = runs[name].spikes
         return runs
 
@@ -142,6 +149,8 @@ class ConditionalGenerator(nn.Module):
         hidden_bias: initial bias of hidden neurons.
         hidden_feedback: initial self-feedback of hidden neurons; with +3 on a bias of -2 a hidden
             neuron that has fired goes on firing, so that it holds a random state through the trial.
+        hidden_delay: steps from a hidden spike to the read-out neurons. With 0, ``steps=1`` and no
+            feedback the generator is a sigmoid belief network.
         readout_bias: initial bias of read-out neurons.
         generator: seeds the initial weights.
 
@@ -164,6 +173,7 @@ class ConditionalGenerator(nn.Module):
         latent_scale: tuple[float, float] = (0.5, 0.3),
         hidden_bias: float = -2.0,
         hidden_feedback: float = 3.0,
+        hidden_delay: int = 1,
         readout_bias: float = -1.0,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -174,6 +184,7 @@ class ConditionalGenerator(nn.Module):
             raise InputError("latent_bits", expected="0 or more", got=f"{latent_bits}")
         self.classes, self.readout, self.steps = classes, readout, steps
         self.hidden, self.latent_bits, self.gate_latent = hidden, latent_bits, gate_latent
+        self.hidden_delay = hidden_delay
         latent = latent_bits * classes if gate_latent else latent_bits
         exogenous = classes + latent
         hidden_layer = GLMLayer(
@@ -190,7 +201,7 @@ class ConditionalGenerator(nn.Module):
             exogenous + hidden,
             readout,
             basis=basis,
-            delay=[0] * exogenous + [1] * hidden,
+            delay=[0] * exogenous + [hidden_delay] * hidden,
             weight_std=weight_std,
             bias_init=readout_bias,
             generator=generator,
@@ -236,6 +247,24 @@ class ConditionalGenerator(nn.Module):
         Raises:
             InputError: if a label is out of range.
         """
+        return self._run(labels, noise, None)
+
+    def observe(self, spikes: Tensor, labels: Tensor, noise: Mapping[str, Tensor]) -> GeneratorSample:
+        """Clamps the read-out neurons to given spikes and draws the hidden ones.
+
+        Args:
+            spikes: ``[T, B, N]``.
+            labels: whole numbers ``[B]`` below ``classes``.
+            noise: from `noise`; that of the read-out neurons is not used.
+
+        Raises:
+            InputError: if a label is out of range, or the spikes are none of this generator's.
+        """
+        return self._run(labels, noise, {"readout": spikes})
+
+    def _run(
+        self, labels: Tensor, noise: Mapping[str, Tensor], observed: Mapping[str, Tensor] | None
+    ) -> GeneratorSample:
         label_spikes = one_hot(labels, self.classes).to(noise["readout"])
         if not bool(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()):
             raise InputError("latent noise", expected="values in [0, 1)", got="others, or NaN")
@@ -246,7 +275,7 @@ class ConditionalGenerator(nn.Module):
             "label": label_spikes.expand(self.steps, -1, -1),
             "latent": bits.expand(self.steps, -1, -1),
         }
-        runs = self.network.sample(exogenous, noise)
+        runs = self.network.sample(exogenous, noise, observed)
         return GeneratorSample(runs["readout"].spikes, runs)
 
     def gradients(

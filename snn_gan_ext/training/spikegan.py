@@ -22,6 +22,8 @@ class LayerRun(Protocol):
     """What a layer did: its potentials and the score of its spikes, each ``[T, B, N]``."""
 
     @property
+    def spikes(self) -> Tensor: ...
+    @property
     def potentials(self) -> Tensor: ...
     @property
     def score(self) -> Tensor: ...
@@ -82,7 +84,7 @@ class SpikeGANState:
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            _check_moments(optimizer)
+            check_moments(optimizer)
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Adam]:
         return {
@@ -109,7 +111,7 @@ def _check_batch(batch: Batch, sample: Sample) -> None:
         raise InputError("batch", expected="spikes of 0 and 1", got="other values, or NaN")
 
 
-def _check_moments(optimizer: torch.optim.Optimizer) -> None:
+def check_moments(optimizer: torch.optim.Optimizer) -> None:
     """The fused Adam trusts the sizes of what it loads, to the point of writing out of bounds."""
     for parameter, moments in optimizer.state.items():
         for name in ("exp_avg", "exp_avg_sq"):

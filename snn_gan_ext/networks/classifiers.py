@@ -1,0 +1,83 @@
+"""Spiking classifiers, trained by maximum likelihood: the judges of Table I."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from snn_gan_ext.layers.glm import GLMLayer
+from snn_gan_ext.networks.generators import GeneratorSample, GLMNetwork, one_hot
+
+__all__ = ["SpikingClassifier"]
+
+
+class SpikingClassifier(nn.Module):
+    """The SNN classifier of the SpikeGAN paper, section VIII-B: inputs, hidden and label neurons.
+
+    While it learns, the label neurons are clamped: that of the right class fires at every step, no
+    other does. Then the class is the label neuron with the highest mean firing probability.
+
+    Args:
+        features: number of exogenous inputs ``N``.
+        classes: number of label neurons.
+        steps: length ``T`` of a trial in time steps.
+        hidden: number of hidden neurons.
+        basis: temporal basis ``[K, L]`` of synapses and feedback.
+        weight_std: standard deviation of the initial weights; by default as in `GLMLayer`.
+        generator: seeds the initial weights.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        steps: int,
+        *,
+        hidden: int = 256,
+        basis: Tensor,
+        weight_std: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.classes, self.steps, self.hidden, self.hidden_delay = classes, steps, hidden, 1
+        sizes = {"hidden": (features, hidden), "readout": (features + hidden, classes)}
+        self.network = GLMNetwork(
+            inputs={"input": features},
+            layers={
+                name: GLMLayer(*size, basis=basis, weight_std=weight_std, generator=generator)
+                for name, size in sizes.items()
+            },
+            wiring={"hidden": ("input",), "readout": ("input", "hidden")},
+        )
+
+    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Uniforms in [0, 1) ``[T, B, size]`` for the hidden and the label neurons."""
+        device = next(self.parameters()).device
+        return {
+            name: torch.rand(self.steps, batch, size, generator=generator, device=device)
+            for name, size in (("hidden", self.hidden), ("readout", self.classes))
+        }
+
+    def observe(self, spikes: Tensor, labels: Tensor, noise: Mapping[str, Tensor]) -> GeneratorSample:
+        """Clamps the label neurons to labels ``[B]`` for inputs ``[T, B, N]``."""
+        target = one_hot(labels, self.classes).to(spikes).expand(len(spikes), -1, -1)
+        runs = self.network.sample({"input": spikes}, noise, {"readout": target})
+        return GeneratorSample(target, runs)
+
+    def gradients(
+        self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
+    ) -> dict[str, Tensor]:
+        """Closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
+        gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
+        return {f"network.{name}": gradient for name, gradient in gradients.items()}
+
+    def forward(self, spikes: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Mean firing probability ``[B, classes]`` of the label neurons, hidden spikes drawn.
+
+        Args:
+            spikes: ``[T, B, N]``.
+            generator: of the hidden and the label neurons' noise.
+        """
+        noise = self.noise(spikes.shape[1], generator)
+        runs = self.network.sample({"input": spikes}, noise)
+        return torch.sigmoid(runs["readout"].potentials).mean(0)

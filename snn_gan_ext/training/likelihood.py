@@ -1,0 +1,161 @@
+"""Maximum-likelihood training of GLM networks with hidden neurons (SpikeGAN paper, appendix A)."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, get_args
+
+import torch
+from torch import Tensor, nn
+
+from snn_gan_ext.core import glm
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.learning import likelihood
+from snn_gan_ext.learning.likelihood import Signal
+from snn_gan_ext.training.spikegan import Batch, Sample, check_moments
+
+__all__ = ["LikelihoodState", "MaximumLikelihood"]
+
+
+class Observer(Protocol):
+    """What `MaximumLikelihood` asks of a network; the layer named ``readout`` is the visible one."""
+
+    hidden_delay: int
+
+    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]: ...
+    def observe(self, spikes: Tensor, labels: Tensor, noise: Mapping[str, Tensor]) -> Any: ...
+    def gradients(self, sample: Any, errors: Mapping[str, Tensor]) -> dict[str, Tensor]: ...
+
+
+@dataclass
+class LikelihoodState:
+    """Everything that training changes: the network, its optimiser, the random source."""
+
+    network: nn.Module
+    optimizer: torch.optim.Adam
+    rng: torch.Generator
+    step: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values only, fit for ``torch.load(weights_only=True)``."""
+        return {
+            "step": self.step,
+            "rng": self.rng.get_state(),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Goes back to what `state_dict` saved."""
+        self.step = saved["step"]
+        self.rng.set_state(saved["rng"].cpu())
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        check_moments(self.optimizer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaximumLikelihood:
+    r"""Ascends :math:`E_h \log p(\upsilon \mid h)`, visible spikes given and hidden ones drawn.
+
+    Visible neurons learn by their score (eq. 5), hidden ones by REINFORCE with a learning signal for
+    each step (eq. 16-17), less that of the other trials.
+
+    Attributes:
+        steps: length of the run; the learning rate falls linearly over it.
+        lr: Adam's learning rate.
+        signal: what a hidden spike is credited with; see `snn_gan_ext.learning.likelihood`.
+        copies: hidden draws for each datum, which are each other's baseline.
+        sparsity: weight of `sparsity_cost` in the signal.
+        rate: wanted probability of a hidden spike a step, where ``sparsity`` is above 0.
+        final_lr_fraction: what is left of the learning rate at the last step.
+
+    Raises:
+        InputError: if a setting has no meaning.
+
+    References:
+        SpikeGAN paper, appendix A; Jang et al. (2019), its [4].
+    """
+
+    steps: int
+    lr: float = 3e-3
+    signal: Signal = "reward_to_go"
+    copies: int = 1
+    sparsity: float = 0.0
+    rate: float = 0.3
+    final_lr_fraction: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, allowed, meaning in (
+            ("steps", self.steps >= 1, "at least 1"),
+            ("lr", self.lr >= 0, "0 or more"),
+            ("copies", self.copies >= 1, "at least 1"),
+            ("sparsity", self.sparsity >= 0, "0 or more"),
+            ("rate", 0 < self.rate < 1, "above 0 and below 1"),
+            ("final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "0 .. 1"),
+        ):
+            if not allowed or not math.isfinite(getattr(self, name)):
+                raise InputError(name, expected=meaning, got=f"{getattr(self, name)}")
+        if self.signal not in get_args(Signal):
+            names = ", ".join(get_args(Signal))
+            raise InputError("signal", expected=f"one of {names}", got=f"{self.signal!r}")
+
+    def init(self, network: nn.Module, rng: torch.Generator) -> LikelihoodState:
+        """Pairs a fresh optimiser with the network.
+
+        Args:
+            network: a module that also is an `Observer`.
+            rng: the seeded source of all noise of the run, on the network's device.
+        """
+        return LikelihoodState(network, torch.optim.Adam(network.parameters(), lr=self.lr), rng)
+
+    def update(self, state: LikelihoodState, batch: Batch) -> dict[str, float]:
+        """One step of ascent, in place.
+
+        Args:
+            state: from `init`.
+            batch: real trials ``[T, B, N]`` with their labels.
+
+        Returns:
+            The batch's mean log-likelihood a trial and the hidden firing rate, by name.
+
+        Raises:
+            InputError: if the batch does not fit the network, or has fewer than two trials.
+        """
+        spikes = batch.spikes.repeat(1, self.copies, 1)
+        labels = batch.labels.repeat(self.copies)
+        network: Any = state.network
+        sample = network.observe(spikes, labels, network.noise(len(labels), state.rng))
+        visible = sample.runs["readout"]
+        log_p = glm.step_log_likelihood(visible.spikes, visible.potentials)
+        gradients = network.gradients(sample, self.errors(sample, log_p, network.hidden_delay))
+        progress = min(state.step / self.steps, 1.0)
+        rate = self.lr * (1.0 - (1.0 - self.final_lr_fraction) * progress)
+        state.optimizer.param_groups[0]["lr"] = rate
+        for name, parameter in state.network.named_parameters():
+            parameter.grad = -gradients[name] / len(labels)
+        state.optimizer.step()
+        state.step += 1
+        hidden = [run.spikes.mean() for name, run in sample.runs.items() if name != "readout"]
+        return {
+            "log_likelihood": float(log_p.sum(0).mean()),
+            "hidden_rate": float(torch.stack(hidden).mean()),
+        }
+
+    def errors(self, sample: Sample, log_p: Tensor, delay: int) -> dict[str, Tensor]:
+        """The post-synaptic error ``[T, B, N]`` of each layer.
+
+        Args:
+            sample: what the network observed and drew.
+            log_p: log-likelihood of each step's visible spikes ``[T, B]``.
+            delay: steps until a hidden spike reaches a visible neuron.
+        """
+        signal = likelihood.learning_signal(log_p, self.signal, delay)
+        hidden = {name: run for name, run in sample.runs.items() if name != "readout"}
+        if self.sparsity > 0:
+            for run in hidden.values():
+                cost = likelihood.sparsity_cost(run.spikes, run.potentials, self.rate)
+                signal = signal - self.sparsity * likelihood.learning_signal(cost, self.signal, 0)
+        credit = likelihood.advantage_over_others(signal, self.copies).unsqueeze(-1)
+        errors = {name: credit * run.score for name, run in hidden.items()}
+        return {**errors, "readout": sample.runs["readout"].score}
