@@ -26,7 +26,8 @@ PROBES = 2**11
 
 def _compile(kernel: Kernel) -> Kernel:
     compiled = numba.njit(kernel, nogil=True, error_model="numpy")
-    with suppress(RuntimeError):  # neither the package nor the home can be written to
+    # Neither the package nor the home can be written to, or NUMBA_DISABLE_JIT is set.
+    with suppress(RuntimeError, AttributeError):
         compiled.enable_caching()
     return cast(Kernel, compiled)
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from snn_gan_ext import GLMLayer, kernels
 from snn_gan_ext.core import bases, glm
@@ -64,3 +66,19 @@ def test_without_the_kernels_a_layer_gives_the_same(monkeypatch, rng):
     plain = layer.sample(events, uniforms=uniforms)
     assert torch.equal(compiled.spikes, plain.spikes)
     torch.testing.assert_close(compiled.potentials, plain.potentials)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own use
+def test_whoever_follows_pytorchs_operations_sees_them(calls, rng):
+    """Forward-mode derivatives and traces would miss what numba does."""
+    events = torch.empty(10, 4, 50).bernoulli_(0.05, generator=rng)
+    weight, basis = torch.randn(1, 50, 8, generator=rng), bases.exponential_basis(4, 2.0)
+
+    def drive(x):
+        return glm.synaptic_drive(x, weight, basis, 1)
+
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(events, torch.ones_like(events))
+        assert forward_ad.unpack_dual(drive(dual)).tangent is not None
+    torch.testing.assert_close(make_fx(drive)(events)(2 * events), 2 * drive(events))
+    assert calls == ["synaptic_drive"]

@@ -26,7 +26,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional as F
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from snn_gan_ext.errors import InputError
 
@@ -51,7 +53,7 @@ def _arrays(*tensors: Tensor) -> list[Any] | None:
     They run one network on the CPU in one precision, without autograd, vmap or torch.compile.
     """
     dtype, grad = tensors[0].dtype, torch.is_grad_enabled()
-    if torch.compiler.is_compiling() or dtype not in (torch.float32, torch.float64):
+    if dtype not in (torch.float32, torch.float64) or _is_watched():
         return None
     arrays = []
     for tensor in tensors:
@@ -70,6 +72,16 @@ def _goes_along(error: Tensor, signal: Tensor) -> bool:
     return one_network and error.shape[0] <= signal.shape[0] and error.shape[1] == signal.shape[1]
 
 
+def _is_watched() -> bool:
+    """Whether something follows PyTorch's operations and would not see the kernels."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        or forward_ad._current_level >= 0
+        or _get_current_dispatch_mode() is not None
+    )
+
+
 @cache
 def _kernels() -> ModuleType:
     """Imported when first needed, as loading numba takes a good part of a second."""
@@ -85,17 +97,27 @@ def _sparse_arrays(inputs: Tensor, *others: Tensor) -> list[Any] | None:
     return arrays if _kernels().is_sparse(arrays[0], torch.get_num_threads()) else None
 
 
-def causal_filter(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
+def causal_filter(signal: Tensor, taps: Tensor, delay: int, steps: int | None = None) -> Tensor:
     r"""Filters a signal over past steps: :math:`a_t = \sum_{\tau=0}^{L-1} A_\tau\, s_{t-d-\tau}`.
 
     Args:
         signal: ``[..., T, B, N]``, zero before its first step.
         taps: the filter ``[L]``.
         delay: ``d`` in steps.
+        steps: how many of the last steps are wanted; all by default.
 
     Returns:
-        ``[..., T, B, N]``.
+        ``[..., T, B, N]``, or of so many steps.
     """
+    total = signal.shape[-3]
+    past = 0 if steps is None else total - steps
+    if past >= delay + len(taps) - 1 > 0:
+        windows = (signal.narrow(-3, past - delay - lag, total - past) for lag in range(len(taps)))
+        return sum(map(torch.mul, taps, windows), signal.new_zeros(()))
+    return _filter_all(signal, taps, delay).narrow(-3, past, total - past)
+
+
+def _filter_all(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
     steps = signal.shape[-3]
     filtered = _shifted(signal * taps[0], delay)
     for lag, tap in enumerate(taps[1 : max(steps - delay, 1)], start=delay + 1):
@@ -123,9 +145,9 @@ def _filter_back(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
     return causal_filter(signal.flip(-3), taps, delay).flip(-3)
 
 
-def _traces(inputs: Tensor, basis: Tensor, delay: int) -> Tensor:
+def _traces(inputs: Tensor, basis: Tensor, delay: int, steps: int | None = None) -> Tensor:
     """Traces over all basis functions ``[..., T, B, K * I]``, the pre-synaptic term of eq. 5."""
-    return torch.cat([causal_filter(inputs, taps, delay) for taps in basis], -1)
+    return torch.cat([causal_filter(inputs, taps, delay, steps) for taps in basis], -1)
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -133,7 +155,9 @@ def _rows(tensor: Tensor) -> Tensor:
     return tensor.flatten(-3, -2)
 
 
-def synaptic_drive(inputs: Tensor, weight: Tensor, basis: Tensor, delay: int) -> Tensor:
+def synaptic_drive(
+    inputs: Tensor, weight: Tensor, basis: Tensor, delay: int, steps: int | None = None
+) -> Tensor:
     r"""What the synapses add to the potential: :math:`\sum_{j,k} w_{k,j,i} (A_k * s_j)_{t-d}` (eq. 2).
 
     All steps and trials are one matrix product. As filtering and weighing commute, the filter runs
@@ -144,24 +168,28 @@ def synaptic_drive(inputs: Tensor, weight: Tensor, basis: Tensor, delay: int) ->
         weight: ``[..., K, I, O]``.
         basis: ``[K, L]``.
         delay: ``d`` in steps.
+        steps: how many of the last steps are wanted; all by default.
 
     Returns:
-        Drive ``[..., T, B, O]``.
+        Drive ``[..., T, B, O]``, or of so many steps.
     """
+    steps = inputs.shape[-3] if steps is None else steps
+    past = inputs.shape[-3] - steps
+    mostly_past = past > steps  # then weighing all of it would be waste
     fits = weight.shape[:-1] == (len(basis), inputs.shape[-1]) and delay >= 0
-    if fits and (arrays := _sparse_arrays(inputs, weight, basis)):
-        return torch.from_numpy(_kernels().synaptic_drive(*arrays, delay))
-    steps, batch, in_features = inputs.shape[-3:]
+    if fits and not mostly_past and (arrays := _sparse_arrays(inputs, weight, basis)):
+        return torch.from_numpy(_kernels().synaptic_drive(*arrays, delay)[past:])
+    batch, in_features = inputs.shape[-2:]
     out_features = weight.shape[-1]
-    if in_features <= out_features:
-        drive = _rows(_traces(inputs, basis, delay)) @ weight.flatten(-3, -2)
+    if in_features <= out_features or mostly_past:
+        drive = _rows(_traces(inputs, basis, delay, steps)) @ weight.flatten(-3, -2)
         return drive.reshape(*drive.shape[:-2], steps, batch, out_features)
     side_by_side = weight.transpose(-3, -2).flatten(-2)
     weighed = _rows(inputs) @ side_by_side
-    weighed = weighed.reshape(*weighed.shape[:-2], steps, batch, len(basis), out_features)
-    drive = causal_filter(weighed[..., 0, :], basis[0], delay)
+    weighed = weighed.reshape(*weighed.shape[:-2], past + steps, batch, len(basis), out_features)
+    drive = causal_filter(weighed[..., 0, :], basis[0], delay, steps)
     for function in range(1, len(basis)):
-        drive = drive + causal_filter(weighed[..., function, :], basis[function], delay)
+        drive = drive + causal_filter(weighed[..., function, :], basis[function], delay, steps)
     return drive
 
 
@@ -320,13 +348,15 @@ def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, steps: int)
     Returns:
         ``[..., T, B, O]``.
     """
-    ahead = history.new_zeros(*history.shape[:-3], steps, *history.shape[-2:])
-    padded = torch.cat([history, ahead], -3)
-    drives = [
-        feedback[..., function, None, None, :] * causal_filter(padded, taps, 1)
-        for function, taps in enumerate(basis)
-    ]
-    return sum(drives[1:], drives[0]).narrow(-3, history.shape[-3], steps)
+    kernel = feedback_kernel(feedback, basis).flip(-2).unsqueeze(-2)
+    length, remembered = basis.shape[-1], history.shape[-3]
+    drives = []
+    for step in range(min(steps, length)):
+        heard = min(length - step, remembered)
+        recent = history.narrow(-3, remembered - heard, heard)
+        drives.append((kernel.narrow(-3, length - step - heard, heard) * recent).sum(-3))
+    drive = torch.stack(drives, -3)
+    return F.pad(drive, (0, 0, 0, 0, 0, steps - len(drives))) if steps > len(drives) else drive
 
 
 def feedback_gradient(

@@ -32,13 +32,17 @@ class GLMState(NamedTuple):
     outputs: Tensor
 
 
+torch.serialization.add_safe_globals([GLMState])
+
+
 class GLMSample(NamedTuple):
     """One sampled sequence, with what the local learning rule needs.
 
     Attributes:
         spikes: ``[T, B, *out]``.
         potentials: membrane potentials ``[T, B, *out]``.
-        inputs: what drove it, with the history in front ``[H + T, B, *in]``.
+        inputs: what drove it, with the history in front ``[H + T, B, *in]``. Not a copy: leave the
+            input as it is until the gradients are taken.
         aligned: the same, each input shifted by its delay ``[H + T, B, *in]``.
         outputs: its own spikes, with the history in front ``[H' + T, B, *out]``.
         windows: how many steps of inputs and of outputs the steps to come depend on.
@@ -53,9 +57,11 @@ class GLMSample(NamedTuple):
 
     @property
     def state(self) -> GLMState:
-        """The state after the last step."""
+        """The state after the last step, with memory of its own."""
         inputs, outputs = self.windows
-        return GLMState(self.potentials[-1], _last(self.inputs, inputs), _last(self.outputs, outputs))
+        return GLMState(
+            self.potentials[-1].clone(), _last(self.inputs, inputs), _last(self.outputs, outputs)
+        )
 
     def pieces(self, steps: int) -> Iterator["GLMSample"]:
         """The run in pieces of so many steps, each with the history that its gradients need.
@@ -64,6 +70,9 @@ class GLMSample(NamedTuple):
         error for one piece at a time.
         """
         check_positive(steps=steps)
+        return self._pieces(steps)
+
+    def _pieces(self, steps: int) -> Iterator["GLMSample"]:
         total = self.spikes.shape[0]
         inputs, outputs = self.windows
         for start in range(0, total, steps):
@@ -112,6 +121,12 @@ class GLMNeurons(nn.Module, ABC):
         super().__init__()
         basis = bases.exponential_basis(6, 2.0) if basis is None else basis
         feedback_basis = basis if feedback_basis is None else feedback_basis
+        if spike_grad is not None and not callable(spike_grad):
+            raise InputError(
+                "spike_grad",
+                expected="a function of snntorch.surrogate, such as surrogate.atan()",
+                got=f"{spike_grad!r}",
+            )
         self.register_buffer("basis", check_basis("basis", basis))
         self.register_buffer("feedback_basis", check_basis("feedback_basis", feedback_basis))
         self.feedback = nn.Parameter(torch.empty(len(feedback_basis), channels))
@@ -143,8 +158,8 @@ class GLMNeurons(nn.Module, ABC):
         """Shifts inputs until one delay fits all of them."""
 
     @abstractmethod
-    def _drive(self, aligned: Tensor) -> Tensor:
-        """The synapses: ``[R, B, *in]`` to ``[R, B, *out]``."""
+    def _drive(self, aligned: Tensor, steps: int) -> Tensor:
+        """The synapses: ``[H + T, B, *in]`` to ``[T, B, *out]``."""
 
     @abstractmethod
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
@@ -193,7 +208,7 @@ class GLMNeurons(nn.Module, ABC):
         batch, out = inputs.shape[0], self._output_shape(inputs)
         bias = self._per_neuron(self.bias.detach(), out).reshape(out)
         return GLMState(
-            mem=bias.expand(batch, *out),
+            mem=bias.expand(batch, *out).clone(),
             inputs=self.bias.new_zeros(self._window, batch, *inputs.shape[1:]),
             outputs=self.bias.new_zeros(self.feedback_basis.shape[1], batch, *out),
         )
@@ -229,12 +244,11 @@ class GLMNeurons(nn.Module, ABC):
                     cure="call reset_mem() to start afresh, or build with init_hidden=False",
                 )
             state = self._state
-        if not isinstance(input_, Tensor):
-            raise InputError("input", expected="a tensor", got=type(input_).__name__)
+        check_tensor("input", input_)
         one_step = input_.dim() == 1 + len(self._input_axes)
         if one_step:
             input_ = input_.unsqueeze(0)
-            uniforms = None if uniforms is None else uniforms.unsqueeze(0)
+            uniforms = uniforms.unsqueeze(0) if isinstance(uniforms, Tensor) else uniforms
         run = self._run(input_, state, uniforms, generator, torch.is_grad_enabled())
         spikes = run.spikes.squeeze(0) if one_step else run.spikes
         if self.init_hidden:
@@ -251,6 +265,8 @@ class GLMNeurons(nn.Module, ABC):
         generator: torch.Generator | None = None,
     ) -> GLMSample:
         """Samples a sequence and keeps what the local learning rule needs; stores no graph.
+
+        It neither reads nor changes the hidden state of ``init_hidden=True``: pass ``state`` to go on.
 
         Args:
             inputs: ``[T, B, *in]``.
@@ -279,9 +295,9 @@ class GLMNeurons(nn.Module, ABC):
             InputError: if a shape, the spikes or the state does not fit.
         """
         self._check_inputs(inputs)
-        if not isinstance(spikes, Tensor) or look(((spikes == 0) | (spikes == 1)).all()) is False:
-            got = "other values" if isinstance(spikes, Tensor) else type(spikes).__name__
-            raise InputError("spikes", expected="a tensor of zeros and ones", got=got)
+        check_tensor("spikes", spikes)
+        if look(((spikes == 0) | (spikes == 1)).all()) is False:
+            raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")
         expected = (*inputs.shape[:2], *self._output_shape(inputs[0]))
         if tuple(spikes.shape) != expected:
             raise InputError("spikes", expected=f"shape {list(expected)}", got=f"{list(spikes.shape)}")
@@ -296,7 +312,8 @@ class GLMNeurons(nn.Module, ABC):
 
         With ``error = run.score`` they are the gradient of ``run.log_likelihood.sum()``, exactly; with
         the score times a reward for each trial, REINFORCE, which is unbiased and local: pre-synaptic
-        trace, post-synaptic error, global reward.
+        trace, post-synaptic error, global reward. They point uphill: give an optimiser
+        ``maximize=True``, or their negative.
 
         Args:
             run: what `sample` or `observe` returned.
@@ -305,11 +322,20 @@ class GLMNeurons(nn.Module, ABC):
 
         Returns:
             Gradients by parameter name: ``weight``, ``feedback``, ``bias``.
+
+        Raises:
+            InputError: if the run is none of this layer's, or the error does not fit it.
         """
-        if error.shape != run.spikes.shape:
+        self._check_run(run)
+        check_tensor("error", error)
+        if error.shape != run.spikes.shape or not error.is_floating_point():
             raise InputError(
-                "error", expected=f"shape {list(run.spikes.shape)}", got=f"{list(error.shape)}"
+                "error",
+                expected=f"floats {list(run.spikes.shape)}",
+                got=f"{error.dtype} {list(error.shape)}",
             )
+        check_finite("error", error)
+        error = error.to(run.potentials.dtype)
         channels = len(self.bias)
         feedback = glm.feedback_gradient(
             run.outputs.flatten(2),
@@ -343,7 +369,7 @@ class GLMNeurons(nn.Module, ABC):
             inputs = torch.cat([state.inputs, inputs])
         aligned = self._align(inputs)
         # Autocast may have made the product half precise; the neurons go on as their parameters are.
-        drive = self._drive(aligned)[-steps:].to(self.bias.dtype).flatten(2)
+        drive = self._drive(aligned, steps).to(self.bias.dtype).flatten(2)
         bias, feedback = self._per_neuron(self.bias, out), self._per_neuron(self.feedback, out)
         if state is not None:
             past = state.outputs.flatten(2)
@@ -389,13 +415,27 @@ class GLMNeurons(nn.Module, ABC):
             )
         return uniforms
 
-    def _check_inputs(self, inputs: Tensor) -> None:
-        axes = self._input_axes
-        sizes = inputs.shape[2:]
-        fits = inputs.dim() == 2 + len(axes) and all(
+    def _check_run(self, run: GLMSample) -> None:
+        ours = (self._window, self.feedback_basis.shape[1])
+        fits = run.windows == ours and self._fits(run.aligned)
+        if not fits or run.spikes.shape[2:] != self._output_shape(run.aligned[0]):
+            raise InputError(
+                "run",
+                expected=f"one of this layer, {self}",
+                got=f"inputs {list(run.aligned.shape)}, spikes {list(run.spikes.shape)}, "
+                f"windows {run.windows}",
+            )
+
+    def _fits(self, inputs: Tensor) -> bool:
+        axes, sizes = self._input_axes, inputs.shape[2:]
+        return inputs.dim() == 2 + len(axes) and all(
             axis is None or axis == size for axis, size in zip(axes, sizes, strict=True)
         )
-        if not fits or inputs.shape[0] < 1:
+
+    def _check_inputs(self, inputs: Tensor) -> None:
+        check_tensor("input", inputs)
+        axes = self._input_axes
+        if not self._fits(inputs) or inputs.shape[0] < 1:
             shape = ", ".join("any" if axis is None else str(axis) for axis in axes)
             raise InputError(
                 "input",
@@ -418,12 +458,13 @@ class GLMNeurons(nn.Module, ABC):
             )
         past, own = (self._window, *inputs.shape[1:]), self.feedback_basis.shape[1]
         own_past = (own, inputs.shape[1], *self._output_shape(inputs[0]))
-        shapes, dtype = (tuple(state.inputs.shape), tuple(state.outputs.shape)), state.inputs.dtype
-        if shapes != (past, own_past) or dtype != self.bias.dtype:
+        shapes = tuple(state.inputs.shape), tuple(state.outputs.shape)
+        dtypes = {state.inputs.dtype, state.outputs.dtype}
+        if shapes != (past, own_past) or dtypes != {self.bias.dtype}:
             raise InputError(
                 "state",
                 expected=f"histories {list(past)} and {list(own_past)}, {self.bias.dtype}",
-                got=f"{list(shapes[0])} and {list(shapes[1])}, {dtype}",
+                got=f"{list(shapes[0])} and {list(shapes[1])}, {', '.join(map(str, dtypes))}",
                 cure="call reset_mem() between batches, or pass a state of this layer and batch size",
             )
 
@@ -433,6 +474,12 @@ class GLMNeurons(nn.Module, ABC):
 
     def set_extra_state(self, state: Tensor) -> None:
         """Refuses weights that were learned with other delays."""
+        if len(state) != len(self._delays_of_inputs):
+            raise InputError(
+                "state_dict",
+                expected=f"weights of a layer with {len(self._delays_of_inputs)} inputs",
+                got=f"{len(state)}",
+            )
         if tuple(state.tolist()) != self._delays_of_inputs:
             raise InputError(
                 "state_dict",
@@ -455,7 +502,7 @@ def look(value: Tensor) -> float | None:
     try:
         return value.item()
     except RuntimeError as error:
-        if "vmap" not in str(error):
+        if not any(kind in str(error) for kind in ("vmap", "meta")):
             raise
         return None
 
@@ -464,13 +511,19 @@ def check_finite(name: str, tensor: Tensor) -> None:
     """One NaN or infinity anywhere makes the sum one, and a sum is the cheapest pass over memory."""
     total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
     found = look(total)
-    if found is not None and not math.isfinite(found):
+    if found is not None and not math.isfinite(found) and not tensor.isfinite().all():
         raise InputError(
             name,
             expected="finite numbers",
             got="NaN or infinity",
             cure="look for them in the input and in the layer's parameters",
         )
+
+
+def check_tensor(name: str, value: object) -> None:
+    """Makes sure of a tensor."""
+    if not isinstance(value, Tensor):
+        raise InputError(name, expected="a tensor", got=type(value).__name__)
 
 
 def check_positive(**sizes: int) -> None:
@@ -482,6 +535,7 @@ def check_positive(**sizes: int) -> None:
 
 def check_basis(name: str, basis: Tensor) -> Tensor:
     """Makes sure of a finite ``[K, L]``, and copies it."""
+    check_tensor(name, basis)
     if basis.dim() != 2 or 0 in basis.shape:
         raise InputError(name, expected="a basis [K, L]", got=f"shape {list(basis.shape)}")
     if not basis.is_floating_point() or not bool(basis.isfinite().all()):
@@ -504,8 +558,10 @@ def _with_past(signal: Tensor, now: slice, steps: int, window: int) -> Tensor:
 
 
 def _last(signal: Tensor, steps: int) -> Tensor:
-    """The last steps of a signal, with silence in front where it is shorter."""
-    return behind_silence(signal[max(len(signal) - steps, 0) :], steps)
+    """A copy of the last steps of a signal, with silence in front where it is shorter."""
+    if signal.shape[0] < steps:
+        return behind_silence(signal, steps)
+    return signal[signal.shape[0] - steps :].clone()
 
 
 def _sum_over_space(per_neuron: Tensor, channels: int) -> Tensor:

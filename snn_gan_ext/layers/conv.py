@@ -112,20 +112,19 @@ class _Convolutional(GLMNeurons):
         )
         return gradient
 
-    def _traces(self, inputs: Tensor) -> Tensor:
+    def _traces(self, inputs: Tensor, steps: int) -> Tensor:
+        """Traces of the last steps over all basis functions ``[T, B, K * C_in, H, W]``."""
         flat = inputs.flatten(2)
-        traces = [
-            glm.causal_filter(flat, taps, self.delay).reshape(inputs.shape) for taps in self.basis
-        ]
-        return torch.cat(traces, 2)
+        traces = [glm.causal_filter(flat, taps, self.delay, steps) for taps in self.basis]
+        return torch.cat([trace.reshape(steps, *inputs.shape[1:]) for trace in traces], 2)
 
-    def _drive(self, aligned: Tensor) -> Tensor:
-        traces = self._traces(aligned)
+    def _drive(self, aligned: Tensor, steps: int) -> Tensor:
+        traces = self._traces(aligned, steps)
         drive = self._convolve(traces.flatten(0, 1))
         return drive.reshape(*traces.shape[:2], *drive.shape[1:])
 
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
-        traces = self._traces(aligned)[len(aligned) - len(error) :]
+        traces = self._traces(aligned, len(error))
         if per_sample:
             gradients = [
                 self._gradient(traces[:, trial], error[:, trial]) for trial in range(error.shape[1])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from numbers import Integral
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +34,10 @@ class GLMLayer(GLMNeurons):
     ``(spikes, state)`` with ``output=True`` on top). All ways give the same spikes on the same
     uniforms.
 
+    Beside `snntorch.Leaky`: the state is a `GLMState`, whose ``mem`` is the membrane potential; in
+    one `nn.Sequential` with `snntorch.Leaky` only single steps make sense, as Leaky takes a whole
+    sequence for one step; and with the default delay of 1 the first step does not hear its input.
+
     There are two ways to learn. `sample` and `gradients` are the local three-factor rule: exact
     gradients of the log-likelihood or, with rewards, unbiased ones of the expected reward, and no graph
     through time. Or call the layer inside a model and let autograd run back through time, as through
@@ -54,7 +59,8 @@ class GLMLayer(GLMNeurons):
         feedback_init: initial value of every feedback weight.
         spike_grad: a function of `snntorch.surrogate` for autograd, taken at the potential minus the
             log-odds of the uniform, where the spike has its step. By default the slope of the
-            firing probability, ``p (1 - p)`` (straight-through).
+            firing probability, ``p (1 - p)`` (straight-through). `snntorch.surrogate.sigmoid` overflows
+            to NaN where these are some steps apart; take ``atan`` or ``fast_sigmoid``.
         init_hidden: keep the state inside the layer.
         output: with ``init_hidden``, return the state as well.
         generator: seeds the initial weights; torch's global generator by default.
@@ -145,14 +151,15 @@ class GLMLayer(GLMNeurons):
         blocks, start = [], 0
         for delay, run in groupby(self.delays):
             stop = start + len(list(run))
-            held_back = inputs[: len(inputs) - (delay - min(self.delays)), :, start:stop]
+            kept = max(len(inputs) - (delay - min(self.delays)), 0)
+            held_back = inputs[:kept, :, start:stop]
             blocks.append(behind_silence(held_back, len(inputs)))
             start = stop
         return torch.cat(blocks, -1)
 
-    def _drive(self, aligned: Tensor) -> Tensor:
+    def _drive(self, aligned: Tensor, steps: int) -> Tensor:
         weight = self.weight if self.mask is None else self.weight * self.mask
-        return glm.synaptic_drive(aligned, weight, self.basis, min(self.delays))
+        return glm.synaptic_drive(aligned, weight, self.basis, min(self.delays), steps)
 
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
         gradient = glm.synaptic_gradient(
@@ -169,6 +176,8 @@ class GLMLayer(GLMNeurons):
 
 
 def _check_delay(delay: int | Sequence[int], in_features: int) -> tuple[int, ...]:
+    if isinstance(delay, Tensor | np.ndarray):
+        delay = delay.tolist()
     delays = tuple(delay) if isinstance(delay, Sequence) else (delay,) * in_features
     if len(delays) != in_features or not all(isinstance(d, Integral) and d >= 0 for d in delays):
         raise InputError(
@@ -180,12 +189,13 @@ def _check_delay(delay: int | Sequence[int], in_features: int) -> tuple[int, ...
 
 
 def _check_mask(mask: Tensor | None, in_features: int, out_features: int) -> Tensor | None:
-    if mask is not None and (
-        tuple(mask.shape) != (in_features, out_features) or mask.dtype != torch.bool
-    ):
+    if mask is None:
+        return None
+    is_tensor = isinstance(mask, Tensor)
+    if not is_tensor or mask.shape != (in_features, out_features) or mask.dtype != torch.bool:
         raise InputError(
             "mask",
-            expected=f"booleans [{in_features}, {out_features}]",
-            got=f"{mask.dtype} {list(mask.shape)}",
+            expected=f"a tensor of booleans [{in_features}, {out_features}]",
+            got=f"{mask.dtype} {list(mask.shape)}" if is_tensor else type(mask).__name__,
         )
-    return mask
+    return mask.clone()

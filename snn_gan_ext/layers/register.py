@@ -1,5 +1,6 @@
 """Names in `snntorch`, and `snntorch.utils.reset` for our layers."""
 
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -14,6 +15,10 @@ from snn_gan_ext.layers.glm import GLMLayer
 __all__ = ["register", "unregister"]
 
 LAYERS = (GLMLayer, GLMConv2d, GLMConvTranspose2d)
+MISSING = object()
+
+_replaced: dict[str, Any] = {}  # what snnTorch had under our names before
+_resets: dict[str, Callable[..., Any]] = {}  # "ours" and "original", while ours is in place
 
 
 def register() -> None:
@@ -21,13 +26,17 @@ def register() -> None:
 
     Afterwards ``snntorch.GLMLayer``, ``snntorch.GLMConv2d`` and ``snntorch.GLMConvTranspose2d`` are
     there, and ``snntorch.utils.reset(net)`` also resets every GLM layer inside ``net``, however deeply
-    nested. snnTorch's own classes are left as they are.
+    nested. snnTorch's own classes are left as they are. A ``reset`` that was taken by
+    ``from snntorch.utils import reset`` before is snnTorch's own: import ``snn_gan_ext`` first.
     """
     for layer in LAYERS:
-        setattr(snntorch, layer.__name__, layer)
-    original = snntorch.utils.reset
-    if hasattr(original, "_snn_gan_ext_original"):
+        name = layer.__name__
+        if getattr(snntorch, name, MISSING) is not layer:
+            _replaced[name] = getattr(snntorch, name, MISSING)
+            setattr(snntorch, name, layer)
+    if _resets:
         return
+    original = snntorch.utils.reset
 
     @wraps(original)
     def reset(net: nn.Module) -> Any:
@@ -37,15 +46,24 @@ def register() -> None:
                 module.reset_mem()
         return result
 
-    reset._snn_gan_ext_original = original  # type: ignore[attr-defined]
+    _resets.update(ours=reset, original=original)
     snntorch.utils.reset = reset
 
 
 def unregister() -> None:
-    """Undoes `register`: snnTorch is as it was before the import."""
+    """Undoes `register`: snnTorch is as it was before the import.
+
+    A ``reset`` that someone else has put in place of ours since is left there.
+    """
     for layer in LAYERS:
-        if getattr(snntorch, layer.__name__, None) is layer:
-            delattr(snntorch, layer.__name__)
-    original = getattr(snntorch.utils.reset, "_snn_gan_ext_original", None)
-    if original is not None:
-        snntorch.utils.reset = original
+        name = layer.__name__
+        before = _replaced.pop(name, MISSING)
+        if getattr(snntorch, name, None) is not layer:
+            continue
+        if before is MISSING:
+            delattr(snntorch, name)
+        else:
+            setattr(snntorch, name, before)
+    if _resets and snntorch.utils.reset is _resets["ours"]:
+        snntorch.utils.reset = _resets["original"]
+        _resets.clear()

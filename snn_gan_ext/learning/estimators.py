@@ -109,13 +109,19 @@ def score_function_error(score: Tensor, advantages: Tensor) -> Tensor:
     traces and spike and one number that is the same for the whole network.
 
     Args:
-        score: ``[T, B, N]`` from `snn_gan_ext.core.glm.score`.
+        score: ``[T, B, *out]`` from `snn_gan_ext.core.glm.score`.
         advantages: ``[B]``.
 
     References:
         SpikeGAN paper, eq. 7-8; Williams (1992).
     """
-    return score * advantages.unsqueeze(-1)
+    if advantages.dim() != 1 or score.shape[1:2] != advantages.shape:
+        raise InputError(
+            "advantages",
+            expected=f"[B] for a score [T, B, *out] = {list(score.shape)}",
+            got=f"{list(advantages.shape)}",
+        )
+    return score * advantages.reshape(-1, *[1] * (score.dim() - 2))
 
 
 def straight_through_error(reward_gradient: Tensor, potentials: Tensor) -> Tensor:

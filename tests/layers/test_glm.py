@@ -244,3 +244,61 @@ def test_only_spikes_can_be_observed(rng, spikes):
     layer = make(rng, bases.raised_cosine_basis(2, 4).double(), 1, in_features=5)
     with pytest.raises(InputError, match="spikes"):
         layer.observe(torch.zeros(9, 3, 5).double(), spikes)
+
+
+def test_a_delay_longer_than_the_sequence_acts_when_it_is_due():
+    layer = GLMLayer(2, 1, delay=[1, 8], weight_std=1.0, bias_init=0.0)
+    x = torch.zeros(12, 1, 2)
+    x[0, 0, 1] = 1
+    whole = layer.sample(x).potentials
+    assert not whole[:8].any()
+    assert whole[8].any()
+    for length in (1, 5, 7):
+        assert torch.equal(layer.sample(x[:length]).potentials, whole[:length])
+
+
+def test_a_state_has_memory_of_its_own(rng):
+    """A buffer that is filled anew, or spikes that are changed, do not rewrite the past."""
+    layer = make(rng, bases.raised_cosine_basis(2, 4).double(), 1, in_features=5)
+    x = (torch.rand(20, 3, 5, generator=rng) < 0.5).double()
+    uniforms = torch.rand(20, 3, 4, generator=rng).double()
+    whole, _ = layer(x, uniforms=uniforms)
+    buffer, state, parts = torch.empty(10, 3, 5).double(), None, []
+    for part in (slice(0, 10), slice(10, 20)):
+        buffer.copy_(x[part])
+        with torch.no_grad():
+            spikes, state = layer(buffer, state, uniforms=uniforms[part])
+        parts.append(spikes.clone())
+        spikes.zero_()
+    assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: GLMLayer(5, 8),
+        lambda: GLMLayer(6, 4),
+        lambda: GLMLayer(5, 4, basis=bases.exponential_basis(4, 2.0)),
+        lambda: GLMLayer(5, 4, delay=2),
+    ],
+)
+def test_the_run_of_another_layer_is_refused(other):
+    layer, run = GLMLayer(5, 4), None
+    run = layer.sample(torch.zeros(7, 3, 5))
+    with pytest.raises(InputError, match="run"):
+        other().gradients(run, run.score)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [None, 1.0, torch.zeros(7, 3, 3), torch.zeros(7, 3, 4).long(), torch.full((7, 3, 4), torch.nan)],
+)
+def test_an_error_that_does_not_fit_is_refused(error):
+    layer = GLMLayer(5, 4)
+    with pytest.raises(InputError, match="error"):
+        layer.gradients(layer.sample(torch.zeros(7, 3, 5)), error)
+
+
+def test_large_numbers_are_finite():
+    layer = GLMLayer(5, 4, weight_std=0.0)
+    assert layer.sample(torch.full((7, 3, 5), 3e38)).potentials.isfinite().all()

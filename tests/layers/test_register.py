@@ -1,3 +1,5 @@
+import functools
+
 import snntorch as snn
 import snntorch.utils
 import torch
@@ -66,3 +68,28 @@ def test_what_snntorch_functions_expect(rng):
     assert 0 <= SF.accuracy_rate(spikes, targets) <= 1
     figure = mpl.figure.Figure()
     spikeplot.raster(spikes[:, 0].detach(), figure.subplots())
+
+
+def test_unregister_gives_back_what_was_there_and_leaves_others_wrappers_alone():
+    snn_gan_ext.unregister()
+    theirs = object()
+    snn.GLMLayer = theirs
+    try:
+        snn_gan_ext.register()
+        assert snn.GLMLayer is snn_gan_ext.GLMLayer
+        ours = snntorch.utils.reset
+
+        @functools.wraps(ours)
+        def someone_elses(net):
+            return ours(net)
+
+        snntorch.utils.reset = someone_elses
+        snn_gan_ext.unregister()
+        assert snn.GLMLayer is theirs
+        assert snntorch.utils.reset is someone_elses
+        snntorch.utils.reset = ours
+        snn_gan_ext.unregister()
+        assert snntorch.utils.reset is ours.__wrapped__
+    finally:
+        del snn.GLMLayer
+        snn_gan_ext.register()
