@@ -71,6 +71,31 @@ def glm(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> S
     return step
 
 
+def glm_bptt(batch: int, steps: int, sizes: tuple[int, ...], by_the_step: bool) -> Step:
+    """The other way to learn: autograd through GLM layers, as through `snn.Leaky`."""
+    x = inputs(batch, steps, sizes[0])
+    layers = [GLMLayer(a, b) for a, b in pairwise(sizes)]
+    target = torch.randn(batch, sizes[-1])
+
+    def whole() -> None:
+        signal = x
+        for layer in layers:
+            signal, _ = layer(signal)
+        (signal * target).sum().backward()
+
+    def stepwise() -> None:
+        states = [None] * len(layers)
+        total = torch.zeros(())
+        for frame in x:
+            signal = frame
+            for number, layer in enumerate(layers):
+                signal, states[number] = layer(signal, states[number])
+            total = total + (signal * target).sum()
+        total.backward()
+
+    return stepwise if by_the_step else whole
+
+
 def leaky(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> Step:
     return surrogate_network(batch, steps, sizes, lambda: snn.Leaky(beta=0.9))
 
@@ -255,6 +280,11 @@ def main() -> None:
         batch, _, *sizes = SIZES["B32 T1000 700-256-20"]
         short, long = (glm(batch, steps, tuple(sizes)) for steps in (1000, 4000))
         print(f"\nT = 4,000 over T = 1,000: {paired(long, short, 3)[1]:.2f}")
+    title, (batch, steps, *sizes) = list(SIZES.items())[1]
+    for name, by_the_step in (("over the sequence", False), ("by the step", True)):
+        ours = glm_bptt(batch, steps, tuple(sizes), by_the_step)
+        ratio = paired(ours, leaky(batch, steps, tuple(sizes)), 20)[1]
+        print(f"\nBPTT through GLM layers {name} / leaky, {title}: {ratio:.2f}")
 
 
 if __name__ == "__main__":
