@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.layers.base import GLMSample
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.networks.generators import GeneratorSample, GLMNetwork, one_hot
 
@@ -78,6 +79,9 @@ class SpikingClassifier(nn.Module):
             spikes: ``[T, B, N]``.
             generator: of the hidden and the label neurons' noise.
         """
+        return torch.sigmoid(self.run(spikes, generator).potentials).mean(0)
+
+    def run(self, spikes: Tensor, generator: torch.Generator | None = None) -> GLMSample:
+        """What the label neurons do when they run free, for inputs ``[T, B, N]``."""
         noise = self.noise(spikes.shape[1], generator)
-        runs = self.network.sample({"input": spikes}, noise)
-        return torch.sigmoid(runs["readout"].potentials).mean(0)
+        return self.network.sample({"input": spikes}, noise)["readout"]

@@ -1,10 +1,27 @@
 """The papers' experiments, by name."""
 
 from snn_gan_ext.recipes.base import Recipe
+from snn_gan_ext.recipes.digit_spikes import (
+    DigitSpikesCNN,
+    DigitSpikesML,
+    DigitSpikesPooled,
+    DigitSpikesRate,
+    DigitSpikesTimeSurface,
+)
 from snn_gan_ext.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
 
 __all__ = ["RECIPES"]
 
 RECIPES: dict[str, type[Recipe]] = {
-    recipe.name: recipe for recipe in (Digits, DigitsHybrid, DigitsTimeSurface)
+    recipe.name: recipe
+    for recipe in (
+        Digits,
+        DigitsHybrid,
+        DigitsTimeSurface,
+        DigitSpikesPooled,
+        DigitSpikesCNN,
+        DigitSpikesRate,
+        DigitSpikesTimeSurface,
+        DigitSpikesML,
+    )
 }

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from snn_gan_ext import plots
 from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode, time_surface_decode
@@ -20,6 +20,7 @@ from snn_gan_ext.metrics import distributions, floors, transfer
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.training.loop import Algorithm, TrainingState
 from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
 
 __all__ = ["Digits", "DigitsExperiment", "DigitsHybrid", "DigitsTimeSurface"]
@@ -140,15 +141,32 @@ class DigitsExperiment(Experiment):
             basis=self._basis(),
             generator=weights,
         ).to(device)
-        discriminator = MLPDiscriminator(
-            PIXELS,
+        rng = torch.Generator(device).manual_seed(recipe.seed + 1)
+        self.algorithm, self.state = self._learner(weights, rng)
+        self._train_images = self.splits.train.images.to(device)
+        self._train_labels = self.splits.train.labels.to(device)
+
+    def _learner(
+        self, weights: torch.Generator, rng: torch.Generator
+    ) -> tuple[Algorithm, TrainingState]:
+        """The algorithm and its state, with a discriminator whose weights are drawn from a source."""
+        algorithm = self._spikegan(self.decode)
+        return algorithm, algorithm.init(self.generator, self._mlp(PIXELS, weights), rng)
+
+    def _mlp(self, features: int, weights: torch.Generator) -> nn.Module:
+        recipe = self.recipe
+        return MLPDiscriminator(
+            features,
             CLASSES,
             hidden=(recipe.discriminator_hidden,) * recipe.discriminator_layers,
             label_scale=recipe.label_scale,
             generator=weights,
-        ).to(device)
-        self.algorithm = SpikeGAN(
-            decode=self.decode,
+        ).to(self.device)
+
+    def _spikegan(self, decode: Callable[[Tensor], Tensor]) -> SpikeGAN:
+        recipe = self.recipe
+        return SpikeGAN(
+            decode=decode,
             steps=recipe.steps,
             estimator=recipe.estimator,
             baseline=recipe.baseline,
@@ -159,13 +177,6 @@ class DigitsExperiment(Experiment):
             r1=recipe.r1,
             real_target=recipe.real_target,
         )
-        self.state = self.algorithm.init(
-            self.generator,
-            discriminator,
-            torch.Generator(device).manual_seed(recipe.seed + 1),
-        )
-        self._train_images = self.splits.train.images.to(device)
-        self._train_labels = self.splits.train.labels.to(device)
 
     def next_batch(self, rng: torch.Generator) -> Batch:
         """Real digits, rate-encoded afresh."""
@@ -228,7 +239,7 @@ class DigitsExperiment(Experiment):
             draw = partial(self._floor, floor)
             metrics[f"{name}_tstr"] = transfer.tstr(draw(balanced, salt=6), real, recipe.seed)
             metrics |= self._distances(draw, real, f"{name}_")
-        return Results(metrics, self._figures(real, synthetic))
+        return Results(metrics, self.figures(real, synthetic))
 
     def _distances(
         self, draw: Callable[..., Labelled], real: Labelled, prefix: str, copies: int = 4
@@ -251,7 +262,8 @@ class DigitsExperiment(Experiment):
             ),
         }
 
-    def _figures(self, real: Labelled, synthetic: Labelled) -> dict[str, Figure]:
+    def figures(self, real: Labelled, synthetic: Labelled) -> dict[str, Figure]:
+        """Sample grids, a PCA projection and rasters."""
         coded = self._coded(real.images, real.labels, salt=4)
         shown = Labelled(*(part[: len(real.labels)] for part in synthetic))
         real_points, points = distributions.pca_projection(coded.images, shown.images)
