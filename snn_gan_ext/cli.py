@@ -1,4 +1,4 @@
-"""The command `snn-gan-ext`: train, evaluate, sample, recipes."""
+"""The command `snn-gan-ext`: train, reproduce, evaluate, sample, recipes."""
 
 import difflib
 import json
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Literal, Union
 
 import torch
 import tyro
@@ -14,7 +14,8 @@ import tyro
 from snn_gan_ext import runs
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes import RECIPES
-from snn_gan_ext.recipes.base import Recipe
+from snn_gan_ext.recipes.base import Recipe, Split
+from snn_gan_ext.reproduce import REPRODUCTIONS
 from snn_gan_ext.training.loop import Interrupted, NonFiniteError
 from snn_gan_ext.version import __version__
 
@@ -115,6 +116,42 @@ def _sample(
     return command
 
 
+def _reproduce(
+    experiment: tyro.conf.Positional[Literal["digits-spikes"]],
+    out: Path | None = None,
+    seeds: int = 3,
+    steps: int | None = None,
+    judge_steps: int | None = None,
+    evaluate_on: Split = "test",
+    progress: bool = True,
+) -> Command:
+    """Run a paper's experiment over seeds and print its table; go on where it was stopped.
+
+    Args:
+        experiment: digits-spikes is Table I of the SpikeGAN paper.
+        out: Folder. By default runs/EXPERIMENT. What is finished there is kept.
+        seeds: Number of seeds, from 0.
+        steps: Training steps, if not the recipes' own.
+        judge_steps: Training steps of the spiking classifier, if not the recipes' own.
+        evaluate_on: The split to judge on.
+        progress: Show progress bars.
+    """
+    folder = out or Path("runs") / experiment
+
+    def command() -> None:
+        REPRODUCTIONS[experiment](
+            folder,
+            seeds,
+            steps=steps,
+            judge_steps=judge_steps,
+            evaluate_on=evaluate_on,
+            progress=progress,
+        )
+        print((folder / "table.md").read_text(), end="")
+
+    return command
+
+
 def _recipes() -> Command:
     """List the recipes."""
 
@@ -126,7 +163,7 @@ def _recipes() -> Command:
     return command
 
 
-def _choice(commands: dict[str, Callable[..., Command]]) -> Any:
+def _choice(commands: dict[str, Callable[..., Any]]) -> Any:
     """The type of "one of these subcommands", which tyro reads."""
     return Union[  # noqa: UP007
         tuple(
@@ -144,8 +181,16 @@ def _parse(arguments: Sequence[str]) -> Command:
     given = _options(arguments)
     trainable = _choice({name: _train_command(recipe, given) for name, recipe in RECIPES.items()})
     train.__annotations__["recipe"] = Annotated[trainable, tyro.conf.OmitSubcommandPrefixes]
+
+    commands: dict[str, Callable[..., Any]] = {
+        "train": train,
+        "reproduce": _reproduce,
+        "evaluate": _evaluate,
+        "sample": _sample,
+        "recipes": _recipes,
+    }
     command: Command = tyro.cli(
-        _choice({"train": train, "evaluate": _evaluate, "sample": _sample, "recipes": _recipes}),
+        _choice(commands),
         args=arguments,
         prog="snn-gan-ext",
         description="Spiking networks that learn distributions of spike trains.",

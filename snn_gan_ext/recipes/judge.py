@@ -68,21 +68,19 @@ class SpikeJudge:
         """Training images of the wanted classes, drawn at random and encoded afresh."""
         by_class = [torch.nonzero(self.train.labels == k).flatten() for k in range(self.classes)]
 
-        def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
+        def images(labels: Tensor, rng: torch.Generator) -> Tensor:
             places = torch.rand(len(labels), generator=rng)
             picks = [
                 by_class[label][int(place * len(by_class[label]))]
                 for label, place in zip(labels.tolist(), places.tolist(), strict=True)
             ]
-            return rate_encode(self.train.images[torch.stack(picks)], self.time_steps, generator=rng)
+            return self.train.images[torch.stack(picks)]
 
-        return draw
+        return self.encoded(images)
 
-    def floor_sampler(self, floor: Callable[[Labelled, Tensor], Tensor]) -> Sampler:
-        """Rate-encodes what a sampler of `snn_gan_ext.metrics.floors` draws."""
-        return lambda labels, rng: rate_encode(
-            floor(self.train, labels), self.time_steps, generator=rng
-        )
+    def encoded(self, images: Callable[[Tensor, torch.Generator], Tensor]) -> Sampler:
+        """Rate-encodes what a sampler of images ``[B, N]`` draws for labels."""
+        return lambda labels, rng: rate_encode(images(labels, rng), self.time_steps, generator=rng)
 
     def _spiking(self, draw: Sampler) -> dict[str, float]:
         weights, rng = self._rng(40), self._rng(41)
