@@ -204,13 +204,13 @@ def paired(ours: Step, theirs: Step, rounds: int) -> tuple[float, float]:
 
 
 def peak_memory(name: str, size: tuple[int, ...]) -> float:
-    """Peak of a step above what a fresh process held before, in MB: median of five processes."""
+    """Peak of a step above what a fresh process held before, in MB: median of nine processes."""
     command = [sys.executable, "-m", "benchmarks.layers", "--memory-of", name, *map(str, size)]
 
     def once() -> float:
         return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    return statistics.median(once() for _ in range(5))
+    return statistics.median(once() for _ in range(9))
 
 
 def measure_memory(name: str, size: tuple[int, ...]) -> None:
