@@ -53,7 +53,7 @@ class DigitSpikes(Digits):
     batch: int = 100
     time_steps: int = 16
     estimator: Estimator = "hybrid"
-    r1: float = 3.0
+    r1: float = 1.0
     teacher: Teacher = "pooled"
     likelihood_lr: float = 1e-2
     copies: int = 1
@@ -91,7 +91,7 @@ class DigitSpikesCNN(DigitSpikes):
     summary: ClassVar[str] = "the same with a discriminator that convolves over time"
 
     teacher: Teacher = "cnn"
-    r1: float = 10.0
+    r1: float = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +112,7 @@ class DigitSpikesTimeSurface(DigitSpikes):
     summary: ClassVar[str] = "the same with a discriminator of time surfaces"
 
     teacher: Teacher = "time_surface"
+    r1: float = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
