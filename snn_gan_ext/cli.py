@@ -117,7 +117,7 @@ def _sample(
 
 
 def _reproduce(
-    experiment: tyro.conf.Positional[Literal["digits-spikes"]],
+    experiment: tyro.conf.Positional[Literal["digits-spikes", "digits-noise"]],
     out: Path | None = None,
     seeds: int = 3,
     steps: int | None = None,
@@ -128,7 +128,7 @@ def _reproduce(
     """Run a paper's experiment over seeds and print its table; go on where it was stopped.
 
     Args:
-        experiment: digits-spikes is Table I of the SpikeGAN paper.
+        experiment: digits-spikes is Table I of the SpikeGAN paper, digits-noise its Fig. 5.
         out: Folder. By default runs/EXPERIMENT. What is finished there is kept.
         seeds: Number of seeds, from 0.
         steps: Training steps, if not the recipes' own.

@@ -17,7 +17,7 @@ import torch
 from snn_gan_ext import runs
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.metrics import floors
-from snn_gan_ext.recipes.base import Split
+from snn_gan_ext.recipes.base import Recipe, Split
 from snn_gan_ext.recipes.digit_spikes import (
     DigitSpikes,
     DigitSpikesCNN,
@@ -27,11 +27,19 @@ from snn_gan_ext.recipes.digit_spikes import (
     DigitSpikesRate,
     DigitSpikesTimeSurface,
 )
+from snn_gan_ext.recipes.digits import DigitsTimeSurface
+from snn_gan_ext.recipes.digits_belief import DigitsBelief
 from snn_gan_ext.training.checkpoint import write_atomically
 from snn_gan_ext.training.loop import catch_signals
 
-__all__ = ["REPRODUCTIONS", "digits_spikes"]
+__all__ = ["REPRODUCTIONS", "digits_noise", "digits_spikes"]
 
+FIGURE_5 = {
+    "noisy_real": "noisy real digits",
+    "spikegan": "SpikeGAN, time surfaces",
+    "belief": "adversarial belief network",
+}
+NOISE_FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 MEASURES = ("snn_tstr", "mlp_tstr", "c2st", "energy_distance")
 
 
@@ -88,8 +96,7 @@ def digits_spikes(
     """
     if seeds < 1:
         raise InputError("--seeds", expected="at least 1", got=f"{seeds}")
-    asked = {"evaluate_on": evaluate_on, "steps": steps, "judge_steps": judge_steps}
-    settings: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    settings = _given(evaluate_on=evaluate_on, steps=steps, judge_steps=judge_steps)
     started = time.monotonic()
     per_seed = []
     for seed in range(seeds):
@@ -113,9 +120,87 @@ def digits_spikes(
     return metrics
 
 
-def _run(recipe: DigitSpikes, out: Path, progress: bool) -> dict[str, float]:
+def digits_noise(
+    out: Path,
+    seeds: int = 3,
+    *,
+    steps: int | None = None,
+    judge_steps: int | None = None,
+    evaluate_on: Split = "test",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Fig. 5: does a classifier of clean digits know the classes of samples learned from noisy ones?
+
+    Args:
+        out: where all of it goes; what is finished there is kept.
+        seeds: number of seeds, from 0.
+        steps: training steps, if not the recipes' own.
+        judge_steps: not for this experiment.
+        evaluate_on: the split to judge on.
+        progress: show progress bars.
+
+    Returns:
+        The contents of ``metrics.json``: ``trts``, for each source an object of means over seeds by the
+        fraction of noisy pixels, and ``per_seed`` with all numbers.
+
+    Raises:
+        InputError: if there is no seed, ``judge_steps`` is given, or ``out`` holds other runs.
+        Interrupted: after Ctrl-C or SIGTERM; the same command goes on.
+
+    References:
+        SpikeGAN paper, section VIII-A and Fig. 5.
+    """
+    if seeds < 1:
+        raise InputError("--seeds", expected="at least 1", got=f"{seeds}")
+    if judge_steps is not None:
+        raise InputError("--judge-steps", expected="none: no spiking classifier", got=f"{judge_steps}")
+    settings = _given(evaluate_on=evaluate_on, steps=steps)
+    per_seed = [_trts_by_noise(seed, settings, out, progress) for seed in range(seeds)]
+    means = {
+        source: {
+            fraction: round(statistics.mean(scores[source][fraction] for scores in per_seed), 4)
+            for fraction in per_seed[0][source]
+        }
+        for source in FIGURE_5
+    }
+    found = {"trts": means, "per_seed": per_seed, "seeds": seeds, "evaluated_on": evaluate_on}
+    write_atomically(out / "metrics.json", json.dumps(found, indent=2) + "\n")
+    write_atomically(out / "table.md", _table_by_noise(means, seeds))
+    return found
+
+
+def _trts_by_noise(
+    seed: int, settings: Mapping[str, Any], out: Path, progress: bool
+) -> dict[str, dict[str, float]]:
+    """TRTS by source and by fraction of noisy pixels, for one seed."""
+    scores: dict[str, dict[str, float]] = {source: {} for source in FIGURE_5}
+    for fraction in NOISE_FRACTIONS:
+        for source, recipe in (("spikegan", DigitsTimeSurface), ("belief", DigitsBelief)):
+            noisy = recipe(seed=seed, noise_fraction=fraction, **settings)
+            metrics = _run(noisy, out, progress, f"-noise{fraction}")
+            scores[source][f"{fraction}"] = metrics["trts"]
+            scores["noisy_real"][f"{fraction}"] = metrics["noisy_real_accuracy"]
+    return scores
+
+
+def _table_by_noise(means: Mapping[str, Mapping[str, float]], seeds: int) -> str:
+    lines = [
+        "| TRTS, share of noisy pixels | " + " | ".join(map(str, NOISE_FRACTIONS)) + " |",
+        "| --- " * (len(NOISE_FRACTIONS) + 1) + "|",
+    ]
+    for source, title in FIGURE_5.items():
+        cells = " | ".join(f"{value:.3f}" for value in means[source].values())
+        lines.append(f"| {title} | {cells} |")
+    return "\n".join(lines) + f"\n\n{seeds} seed(s).\n"
+
+
+def _given(**settings: Any) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _run(recipe: Recipe, out: Path, progress: bool, suffix: str = "") -> dict[str, float]:
     """Trains and judges a recipe, or goes on with it, or reads what it scored."""
-    folder = out / f"{recipe.name}-seed{recipe.seed}"
+    folder = out / f"{recipe.name}{suffix}-seed{recipe.seed}"
     done = folder / "metrics.json"
     begun = (folder / "config.json").exists()
     if begun and done.exists():
@@ -192,4 +277,7 @@ def _table(per_seed: list[dict[str, dict[str, float]]]) -> str:
 
 Reproduction = Callable[..., Mapping[str, Any]]
 
-REPRODUCTIONS: dict[str, Reproduction] = {"digits-spikes": digits_spikes}
+REPRODUCTIONS: dict[str, Reproduction] = {
+    "digits-spikes": digits_spikes,
+    "digits-noise": digits_noise,
+}

@@ -83,3 +83,27 @@ def test_the_judge_tells_good_samplers_from_bad(rng):
     assert bad["mlp_tstr"] < 0.1
     assert bad["c2st"] > 0.9
     assert bad["energy_distance"] > good["energy_distance"] + 0.5
+
+
+def test_figure_5_is_made_of_runs_at_every_noise_level(tmp_path, monkeypatch):
+    trained = []
+
+    def train(recipe, folder, **options):
+        trained.append((recipe.name, recipe.noise_fraction, folder.name))
+        return {"trts": 0.9 - recipe.noise_fraction / 2, "noisy_real_accuracy": 0.95}
+
+    monkeypatch.setattr(runs, "train", train)
+    metrics = reproduce.digits_noise(tmp_path, 2, evaluate_on="validation", progress=False)
+    assert len({folder for _, _, folder in trained}) == len(trained) == 2 * 2 * 6
+    assert metrics["trts"]["belief"] == {
+        "0.0": 0.9,
+        "0.05": 0.875,
+        "0.1": 0.85,
+        "0.2": 0.8,
+        "0.4": 0.7,
+        "0.8": 0.5,
+    }
+    assert (tmp_path / "table.md").read_text().count("\n|") == 4
+    for options in ({"seeds": 0}, {"judge_steps": 3}):
+        with pytest.raises(InputError):
+            reproduce.digits_noise(tmp_path, **options)

@@ -13,6 +13,7 @@ from snn_gan_ext.errors import InputError
 
 __all__ = [
     "Labelled",
+    "add_noise",
     "check_images",
     "check_labelled",
     "pooled_decode",
@@ -115,6 +116,34 @@ def time_surface_decode(spikes: Tensor, decay: float = 2.0) -> Tensor:
     age = torch.arange(len(spikes) - 1, -1, -1, device=spikes.device, dtype=spikes.dtype)
     kernel = torch.exp(-age / decay)
     return torch.einsum("t...,t->...", spikes, kernel / kernel.sum())
+
+
+def add_noise(images: Tensor, fraction: float, generator: torch.Generator | None = None) -> Tensor:
+    """Adds uniform noise from [0, 1) to a share of each image's pixels, and cuts off at 1.
+
+    Args:
+        images: ``[B, N]`` in [0, 1].
+        fraction: share of noisy pixels, picked anew for each image; rounded to whole pixels.
+        generator: of the picks and the noise.
+
+    Returns:
+        ``[B, N]``.
+
+    Raises:
+        InputError: if the fraction or the images lie outside [0, 1].
+
+    References:
+        SpikeGAN paper, section VIII-A and Fig. 5.
+    """
+    check_images(images)
+    if not 0 <= fraction <= 1:
+        raise InputError("fraction", expected="0 .. 1", got=f"{fraction}")
+
+    def uniform() -> Tensor:
+        return torch.rand(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+
+    rank, noise = uniform().argsort(1).argsort(1), uniform()
+    return (images + noise * (rank < round(fraction * images.shape[1]))).clamp(max=1)
 
 
 def pooled_decode(spikes: Tensor, width: int) -> Tensor:

@@ -9,6 +9,7 @@ from snn_gan_ext.recipes.digit_spikes import (
     DigitSpikesTimeSurface,
 )
 from snn_gan_ext.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
+from snn_gan_ext.recipes.digits_belief import DigitsBelief
 
 __all__ = ["RECIPES"]
 
@@ -18,6 +19,7 @@ RECIPES: dict[str, type[Recipe]] = {
         Digits,
         DigitsHybrid,
         DigitsTimeSurface,
+        DigitsBelief,
         DigitSpikesPooled,
         DigitSpikesCNN,
         DigitSpikesRate,

@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
-from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode, time_surface_decode
+from snn_gan_ext.coding.images import (
+    Labelled,
+    add_noise,
+    rate_decode,
+    rate_encode,
+    time_surface_decode,
+)
 from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.data.digits import load_digits
 from snn_gan_ext.errors import InputError
@@ -53,6 +59,7 @@ class Digits(Recipe):
         discriminator_lr: Adam's learning rate for the discriminator.
         r1: weight of the R1 penalty.
         real_target: the discriminator's target for real trials.
+        noise_fraction: share of noisy pixels in the images that the generator learns from (Fig. 5).
         synthetic_count: trials drawn for the evaluation.
     """
 
@@ -80,6 +87,7 @@ class Digits(Recipe):
     discriminator_lr: float = 3e-3
     r1: float = 1.0
     real_target: float = 0.9
+    noise_fraction: float = 0.0
     synthetic_count: int = 3000
 
     def check(self) -> None:
@@ -88,6 +96,8 @@ class Digits(Recipe):
             raise InputError(
                 "discriminator_layers", expected="at least 1", got=f"{self.discriminator_layers}"
             )
+        if not 0 <= self.noise_fraction <= 1:
+            raise InputError("noise_fraction", expected="0 .. 1", got=f"{self.noise_fraction}")
         if self.synthetic_count < 10 * CLASSES:
             raise InputError(
                 "synthetic_count",
@@ -130,7 +140,16 @@ class DigitsExperiment(Experiment):
         self.splits = load_digits()
         self.decode = self._decoder()
         weights = torch.Generator().manual_seed(recipe.seed)
-        self.generator = ConditionalGenerator(
+        self.generator = self._network(weights).to(device)
+        rng = torch.Generator(device).manual_seed(recipe.seed + 1)
+        self.algorithm, self.state = self._learner(weights, rng)
+        noisy = self._noisy(self.splits.train.images, salt=1)
+        self._train_images = noisy.to(device)
+        self._train_labels = self.splits.train.labels.to(device)
+
+    def _network(self, weights: torch.Generator) -> ConditionalGenerator:
+        recipe = self.recipe
+        return ConditionalGenerator(
             CLASSES,
             PIXELS,
             recipe.time_steps,
@@ -140,11 +159,7 @@ class DigitsExperiment(Experiment):
             latent_scale=(recipe.latent_hidden_scale, recipe.latent_readout_scale),
             basis=self._basis(),
             generator=weights,
-        ).to(device)
-        rng = torch.Generator(device).manual_seed(recipe.seed + 1)
-        self.algorithm, self.state = self._learner(weights, rng)
-        self._train_images = self.splits.train.images.to(device)
-        self._train_labels = self.splits.train.labels.to(device)
+        )
 
     def _learner(
         self, weights: torch.Generator, rng: torch.Generator
@@ -182,8 +197,7 @@ class DigitsExperiment(Experiment):
         """Real digits, rate-encoded afresh."""
         size = (self.recipe.batch,)
         picks = torch.randint(len(self._train_labels), size, generator=rng, device=self.device)
-        spikes = rate_encode(self._train_images[picks], self.recipe.time_steps, generator=rng)
-        return Batch(spikes, self._train_labels[picks])
+        return Batch(self._encode(self._train_images[picks], rng), self._train_labels[picks])
 
     def labels(self, count: int, label: int | None = None) -> Tensor:
         """Labels ``[count]``: all of one class, or the classes in turn.
@@ -223,6 +237,9 @@ class DigitsExperiment(Experiment):
             "tstr": transfer.tstr(synthetic, real, recipe.seed),
             "trts": transfer.accuracy(judge, synthetic),
             "real_accuracy": transfer.tstr(train, real, recipe.seed),
+            "noisy_real_accuracy": transfer.accuracy(
+                judge, Labelled(self._noisy(real.images, salt=2), real.labels)
+            ),
             **self._distances(self._synthetic, real, ""),
             "within_class_variance_ratio": distributions.within_class_variance_ratio(
                 self._coded(real.images, real.labels, salt=4), synthetic
@@ -285,8 +302,14 @@ class DigitsExperiment(Experiment):
     def _coded(self, images: Tensor, labels: Tensor, salt: int) -> Labelled:
         """Images as the discriminator sees them: encoded to spikes and decoded again."""
         rng = self._rng(salt, torch.device("cpu"))
-        spikes = rate_encode(images, self.recipe.time_steps, generator=rng)
-        return Labelled(self.decode(spikes), labels)
+        return Labelled(self.decode(self._encode(images, rng)), labels)
+
+    def _encode(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        return rate_encode(images, self.recipe.time_steps, generator=rng)
+
+    def _noisy(self, images: Tensor, salt: int) -> Tensor:
+        """Images as the generator's are; which pixels are noisy does not depend on the run's seed."""
+        return add_noise(images, self.recipe.noise_fraction, torch.Generator().manual_seed(salt))
 
     def _rng(self, salt: int, device: torch.device | None = None) -> torch.Generator:
         """A source for evaluation alone, so that looking does not change the training."""

@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snn_gan_ext import InputError
-from snn_gan_ext.coding.images import rate_decode, rate_encode, time_surface_decode
+from snn_gan_ext.coding.images import (
+    add_noise,
+    pooled_decode,
+    rate_decode,
+    rate_encode,
+    time_surface_decode,
+)
 
 
 def test_rate_code_is_bernoulli_and_decodes_to_the_image(rng):
@@ -57,3 +63,26 @@ def test_time_surface_by_hand():
 def test_wrong_input_is_named(call, names):
     with pytest.raises(InputError, match=names):
         call()
+
+
+def test_pooled_decoding_counts_within_bins():
+    spikes = torch.zeros(4, 1, 2)
+    spikes[0, 0, 0] = spikes[1, 0, 0] = spikes[3, 0, 1] = 1
+    assert pooled_decode(spikes, 2).tolist() == [[1.0, 0.0, 0.0, 0.5]]
+    for width in (0, 3, 8):
+        with pytest.raises(InputError, match="divisor"):
+            pooled_decode(spikes, width)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 1.0])
+def test_noise_reaches_the_share_of_pixels_that_is_asked_for(rng, fraction):
+    clean = torch.full((200, 20), 0.2)
+    noisy = add_noise(clean, fraction, rng)
+    assert ((noisy != clean).sum(1) == round(20 * fraction)).all()
+    assert noisy.min() >= 0.2
+    assert noisy.max() <= 1
+    if fraction == 1:
+        assert abs((noisy == 1).float().mean() - 0.2) < 0.04  # 6 standard deviations
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(InputError, match="fraction"):
+            add_noise(clean, wrong, rng)

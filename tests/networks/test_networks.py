@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from snn_gan_ext import GLMLayer, InputError
-from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
-from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.core.bases import exponential_basis, identity_basis, raised_cosine_basis
+from snn_gan_ext.networks.discriminators import MLPDiscriminator, TemporalDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator, GLMNetwork, one_hot
 
 
@@ -118,3 +118,40 @@ def test_wrong_labels_are_named(labels):
 def test_wrong_sizes_are_named(options):
     with pytest.raises(InputError):
         generator(**options)
+
+
+def test_the_temporal_discriminator_hears_when_spikes_come_and_the_label(rng):
+    d = TemporalDiscriminator(5, 3, 16, generator=torch.Generator().manual_seed(1))
+    same = TemporalDiscriminator(5, 3, 16, generator=torch.Generator().manual_seed(1))
+    spikes = (torch.rand(16, 4, 5, generator=rng) < 0.3).float()
+    labels = torch.tensor([0, 1, 2, 0])
+    logits = d(spikes, labels)
+    assert logits.shape == (4,)
+    assert torch.equal(logits, same(spikes, labels))
+    assert not torch.allclose(logits, d(spikes.flip(0), labels))
+    assert not torch.allclose(logits, d(spikes, (labels + 1) % 3))
+    shapes = [tuple(p.shape) for p in d.parameters()]
+    assert shapes == [(128, 8, 4), (128,), (1, 128, 4), (1,), (1, 4), (1,)]
+
+
+@pytest.mark.parametrize(
+    "options", [{"steps": 3}, {"layers": []}, {"layers": [(0, 4, 2)]}, {"features": 0}]
+)
+def test_a_temporal_discriminator_without_a_meaning_is_refused(options):
+    with pytest.raises(InputError):
+        TemporalDiscriminator(**{"features": 5, "classes": 3, "steps": 16, **options})
+
+
+def test_a_generator_of_one_step_without_delay_is_a_sigmoid_belief_network(rng):
+    net = ConditionalGenerator(
+        3, 5, 1, hidden=7, hidden_delay=0, basis=identity_basis(1), generator=rng
+    )
+    noise = net.noise(2, rng)
+    runs = net.sample(torch.tensor([0, 2]), noise).runs
+    hidden, readout = net.network.layers["hidden"], net.network.layers["readout"]
+    label = torch.eye(3)[[0, 2]]
+    u = label @ hidden.weight[0] + hidden.bias
+    torch.testing.assert_close(runs["hidden"].potentials[0], u.detach())
+    h = runs["hidden"].spikes[0]
+    u = torch.cat([label, h], -1) @ readout.weight[0] + readout.bias
+    torch.testing.assert_close(runs["readout"].potentials[0], u.detach())
