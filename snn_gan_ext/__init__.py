@@ -5,10 +5,10 @@ rest live in their own modules and are imported where they are used, so that thi
 """
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.layers.base import GLMSample, GLMState
 from snn_gan_ext.layers.conv import GLMConv2d, GLMConvTranspose2d
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.layers.register import register, unregister
+from snn_gan_ext.layers.state import GLMSample, GLMState
 from snn_gan_ext.version import __version__
 
 __all__ = [

@@ -10,7 +10,8 @@ from torch.nn.grad import conv2d_weight
 
 from snn_gan_ext.core import glm
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.layers.base import GLMNeurons, check_positive
+from snn_gan_ext.layers.base import GLMNeurons
+from snn_gan_ext.layers.checks import check_positive
 
 __all__ = ["GLMConv2d", "GLMConvTranspose2d"]
 

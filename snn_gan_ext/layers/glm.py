@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from snn_gan_ext.core import glm
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.layers.base import GLMNeurons, behind_silence, check_positive
+from snn_gan_ext.layers.base import GLMNeurons
+from snn_gan_ext.layers.checks import check_positive
+from snn_gan_ext.layers.state import behind_silence
 
 __all__ = ["GLMLayer"]
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.layers.base import GLMSample
 from snn_gan_ext.layers.glm import GLMLayer
+from snn_gan_ext.layers.state import GLMSample
 from snn_gan_ext.networks.generators import GeneratorSample, GLMNetwork, one_hot
 
 __all__ = ["SpikingClassifier"]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.layers.base import GLMSample
 from snn_gan_ext.layers.glm import GLMLayer
+from snn_gan_ext.layers.state import GLMSample
 
 __all__ = ["ConditionalGenerator", "GLMNetwork", "GeneratorSample"]
 

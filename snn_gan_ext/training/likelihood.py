@@ -12,7 +12,8 @@ from snn_gan_ext.core import glm
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import likelihood
 from snn_gan_ext.learning.likelihood import Signal
-from snn_gan_ext.training.spikegan import Batch, Sample, check_moments
+from snn_gan_ext.training.spikegan import Batch, Sample
+from snn_gan_ext.training.state import NetworksState
 
 __all__ = ["LikelihoodState", "MaximumLikelihood"]
 
@@ -28,7 +29,7 @@ class Observer(Protocol):
 
 
 @dataclass
-class LikelihoodState:
+class LikelihoodState(NetworksState):
     """Everything that training changes: the network, its optimiser, the random source."""
 
     network: nn.Module
@@ -36,22 +37,8 @@ class LikelihoodState:
     rng: torch.Generator
     step: int = 0
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values only, fit for ``torch.load(weights_only=True)``."""
-        return {
-            "step": self.step,
-            "rng": self.rng.get_state(),
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Goes back to what `state_dict` saved."""
-        self.step = saved["step"]
-        self.rng.set_state(saved["rng"].cpu())
-        self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        check_moments(self.optimizer)
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        return {"network": self.network, "optimizer": self.optimizer}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import adversarial, estimators
 from snn_gan_ext.learning.adversarial import Objective
 from snn_gan_ext.learning.estimators import Baseline
+from snn_gan_ext.training.state import NetworksState
 
 __all__ = ["Batch", "Estimator", "Generator", "SpikeGAN", "SpikeGANState"]
 
@@ -59,7 +60,7 @@ class Batch(NamedTuple):
 
 
 @dataclass
-class SpikeGANState:
+class SpikeGANState(NetworksState):
     """Everything that training changes: both networks, both optimisers, the random source."""
 
     generator: nn.Module
@@ -68,23 +69,6 @@ class SpikeGANState:
     discriminator_optimizer: torch.optim.Adam
     rng: torch.Generator
     step: int = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values only, fit for ``torch.load(weights_only=True)``."""
-        return {
-            "step": self.step,
-            "rng": self.rng.get_state(),
-            **{name: part.state_dict() for name, part in self._parts().items()},
-        }
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Goes back to what `state_dict` saved."""
-        self.step = saved["step"]
-        self.rng.set_state(saved["rng"].cpu())
-        for name, part in self._parts().items():
-            part.load_state_dict(saved[name])
-        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            check_moments(optimizer)
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Adam]:
         return {
@@ -109,14 +93,6 @@ def _check_batch(batch: Batch, sample: Sample) -> None:
         )
     if not bool(((batch.spikes >= 0) & (batch.spikes <= 1)).all()):
         raise InputError("batch", expected="spikes of 0 and 1", got="other values, or NaN")
-
-
-def check_moments(optimizer: torch.optim.Optimizer) -> None:
-    """The fused Adam trusts the sizes of what it loads, to the point of writing out of bounds."""
-    for parameter, moments in optimizer.state.items():
-        for name in ("exp_avg", "exp_avg_sq"):
-            if moments[name].shape != parameter.shape:
-                raise ValueError(f"{name} of shape {list(moments[name].shape)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,9 @@ import itertools
 import pytest
 import torch
 
-from snn_gan_ext import GLMLayer
-from snn_gan_ext.core import bases
 from snn_gan_ext.learning import estimators
-from snn_gan_ext.networks.generators import GLMNetwork
 from tests.core import reference
+from tests.tiny import tiny_network
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -18,18 +16,7 @@ class TinyNetwork:
     """One hidden and one read-out neuron on one input, and all its ``4 ** steps`` spike trains."""
 
     def __init__(self, steps):
-        rng = torch.Generator().manual_seed(3)
-        basis = bases.exponential_basis(3, 2.0)
-        hidden = GLMLayer(1, 1, basis=basis, delay=0, weight_std=1.0, generator=rng)
-        readout = GLMLayer(2, 1, basis=basis, delay=[0, 1], weight_std=1.0, generator=rng)
-        self.network = GLMNetwork(
-            {"x": 1},
-            {"hidden": hidden, "readout": readout},
-            {"hidden": ["x"], "readout": ["x", "hidden"]},
-        )
-        with torch.no_grad():
-            hidden.feedback.fill_(1.5)
-            readout.feedback.fill_(-0.7)
+        self.network = tiny_network()
         trains = list(itertools.product([0.0, 1.0], repeat=2 * steps))
         spikes = torch.tensor(trains).T.reshape(2, steps, len(trains), 1)
         self.hidden_spikes, self.readout_spikes = spikes

@@ -5,14 +5,15 @@ import itertools
 import pytest
 import torch
 
-from snn_gan_ext import GLMLayer, InputError
+from snn_gan_ext import InputError
 from snn_gan_ext.core import bases, glm
 from snn_gan_ext.learning import likelihood
 from snn_gan_ext.networks.classifiers import SpikingClassifier
-from snn_gan_ext.networks.generators import ConditionalGenerator, GeneratorSample, GLMNetwork
+from snn_gan_ext.networks.generators import ConditionalGenerator, GeneratorSample
 from snn_gan_ext.training.likelihood import MaximumLikelihood
 from snn_gan_ext.training.spikegan import Batch
 from tests.core import reference
+from tests.tiny import tiny_network
 
 STEPS = 3
 
@@ -21,18 +22,7 @@ class TinyNetwork:
     """One hidden neuron, one visible one that is clamped, and all pairs of hidden spike trains."""
 
     def __init__(self):
-        rng = torch.Generator().manual_seed(3)
-        basis = bases.exponential_basis(3, 2.0)
-        hidden = GLMLayer(1, 1, basis=basis, delay=0, weight_std=1.0, generator=rng)
-        readout = GLMLayer(2, 1, basis=basis, delay=[0, 1], weight_std=1.0, generator=rng)
-        self.network = GLMNetwork(
-            {"x": 1},
-            {"hidden": hidden, "readout": readout},
-            {"hidden": ["x"], "readout": ["x", "hidden"]},
-        )
-        with torch.no_grad():
-            hidden.feedback.fill_(1.5)
-            readout.feedback.fill_(-0.7)
+        self.network = tiny_network()
         self.trains = torch.tensor(list(itertools.product([0.0, 1.0], repeat=STEPS)))
         self.visible = torch.tensor([1.0, 0.0, 1.0])
 

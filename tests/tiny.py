@@ -1,0 +1,23 @@
+"""A network so small that all its spike trains can be summed over."""
+
+import torch
+
+from snn_gan_ext import GLMLayer
+from snn_gan_ext.core import bases
+from snn_gan_ext.networks.generators import GLMNetwork
+
+
+def tiny_network():
+    """One hidden and one read-out neuron on one input."""
+    rng = torch.Generator().manual_seed(3)
+    basis = bases.exponential_basis(3, 2.0)
+    hidden = GLMLayer(1, 1, basis=basis, delay=0, weight_std=1.0, generator=rng)
+    readout = GLMLayer(2, 1, basis=basis, delay=[0, 1], weight_std=1.0, generator=rng)
+    with torch.no_grad():
+        hidden.feedback.fill_(1.5)
+        readout.feedback.fill_(-0.7)
+    return GLMNetwork(
+        {"x": 1},
+        {"hidden": hidden, "readout": readout},
+        {"hidden": ["x"], "readout": ["x", "hidden"]},
+    )
