@@ -148,7 +148,8 @@ class GLMNeurons(nn.Module, ABC):
         Args:
             input_: spikes or real-valued currents.
             state: where to go on from; silence by default. Not with ``init_hidden=True``.
-            uniforms: noise in [0, 1) of the output's shape.
+            uniforms: noise in [0, 1) of the output's shape; a 1, which rounding can make of it, never
+                fires.
             generator: draws the noise where none is given; torch's global generator by default.
 
         Returns:
