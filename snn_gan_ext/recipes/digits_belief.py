@@ -30,9 +30,7 @@ class DigitsBelief(Digits):
     hidden: int = 128
     latent_bits: int = 0
     gate_latent: bool = False
-    discriminator_hidden: int = 128
-    discriminator_layers: int = 1
-    r1: float = 3.0
+    r1: float = 0.3
     binarise: bool = True
 
     def check(self) -> None:
