@@ -28,3 +28,18 @@ def log_likelihood(spikes, u):
     """log p [B]."""
     log_p = torch.where(spikes > 0, F.logsigmoid(u), F.logsigmoid(-u))
     return log_p.sum((0, 2))
+
+
+def layer_log_likelihood(layer, inputs, spikes):
+    """log p [B] of a dense layer's spikes, with a graph to its parameters."""
+    u = potentials(
+        inputs,
+        spikes,
+        layer.weight,
+        layer.feedback,
+        layer.bias,
+        layer.basis,
+        layer.feedback_basis,
+        layer.delays,
+    )
+    return log_likelihood(spikes, u)

@@ -36,17 +36,7 @@ class TinyNetwork:
             (hidden, self.x, self.hidden_spikes),
             (readout, heard, self.readout_spikes),
         ):
-            u = reference.potentials(
-                inputs,
-                spikes,
-                layer.weight,
-                layer.feedback,
-                layer.bias,
-                layer.basis,
-                layer.feedback_basis,
-                layer.delays,
-            )
-            total = total + reference.log_likelihood(spikes, u)
+            total = total + reference.layer_log_likelihood(layer, inputs, spikes)
         return total
 
     def exact_gradient(self):

@@ -37,17 +37,7 @@ class TinyNetwork:
             ("readout", torch.cat([x, h], -1), v),
         ):
             layer = self.network.layers[name]
-            u = reference.potentials(
-                inputs,
-                spikes,
-                layer.weight,
-                layer.feedback,
-                layer.bias,
-                layer.basis,
-                layer.feedback_basis,
-                layer.delays,
-            )
-            values.append(reference.log_likelihood(spikes, u))
+            values.append(reference.layer_log_likelihood(layer, inputs, spikes))
         return values
 
     def exact_gradient(self):
