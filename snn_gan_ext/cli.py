@@ -15,7 +15,7 @@ from snn_gan_ext import runs
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes import RECIPES
 from snn_gan_ext.recipes.base import Recipe, Split
-from snn_gan_ext.reproduce import REPRODUCTIONS
+from snn_gan_ext.reproduce import REPRODUCTIONS, Settings
 from snn_gan_ext.training.loop import Interrupted, NonFiniteError
 from snn_gan_ext.version import __version__
 
@@ -117,7 +117,7 @@ def _sample(
 
 
 def _reproduce(
-    experiment: tyro.conf.Positional[Literal["digits-spikes", "digits-noise"]],
+    experiment: tyro.conf.Positional[Literal["digits-curves", "digits-noise", "digits-spikes"]],
     out: Path | None = None,
     seeds: int = 3,
     steps: int | None = None,
@@ -128,7 +128,7 @@ def _reproduce(
     """Run a paper's experiment over seeds and print its table; go on where it was stopped.
 
     Args:
-        experiment: digits-spikes is Table I of the SpikeGAN paper, digits-noise its Fig. 5.
+        experiment: The SpikeGAN paper's Fig. 4 (digits-curves), Fig. 5 (digits-noise) or Table I.
         out: Folder. By default runs/EXPERIMENT. What is finished there is kept.
         seeds: Number of seeds, from 0.
         steps: Training steps, if not the recipes' own.
@@ -139,14 +139,15 @@ def _reproduce(
     folder = out or Path("runs") / experiment
 
     def command() -> None:
-        REPRODUCTIONS[experiment](
-            folder,
-            seeds,
+        settings = Settings(
+            out=folder,
+            seeds=seeds,
             steps=steps,
             judge_steps=judge_steps,
             evaluate_on=evaluate_on,
             progress=progress,
         )
+        REPRODUCTIONS[experiment](settings)
         print((folder / "table.md").read_text(), end="")
 
     return command

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["learning_curves", "pca_scatter", "raster", "sample_grid"]
+__all__ = ["learning_curves", "lines", "pca_panels", "pca_scatter", "raster", "sample_grid"]
 
 REAL, SYNTHETIC, NEUTRAL = "#1f2933", "#d1495b", "#7b8794"
 
@@ -56,6 +56,44 @@ def pca_scatter(
     for axis in axes:
         axis.set_xlabel("component 1")
     axes[0].set_ylabel("component 2")
+    figure.tight_layout()
+    return figure
+
+
+def pca_panels(panels: Mapping[str, np.ndarray], labels: Tensor) -> Figure:
+    """Several sources on the same two principal components, one panel each, coloured by class.
+
+    Args:
+        panels: by title, coordinates ``[B, 2]``; the first is drawn in grey behind the others.
+        labels: ``[B]``, the same for all.
+    """
+    figure = Figure(figsize=(3.3 * len(panels), 3.4))
+    axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    behind = next(iter(panels.values()))
+    for axis, (title, points) in zip(axes, panels.items(), strict=True):
+        axis.scatter(*behind.T, s=9, c="#d8dee4")
+        axis.scatter(*points.T, s=5, c=labels, cmap="tab10")
+        axis.set(title=title, xlabel="component 1")
+    axes[0].set_ylabel("component 2")
+    figure.tight_layout()
+    return figure
+
+
+def lines(curves: Mapping[str, Sequence[tuple[float, float]]], *, x_label: str, y_label: str) -> Figure:
+    """Curves in one panel.
+
+    Args:
+        curves: by title, points (x, y).
+        x_label: of the horizontal axis.
+        y_label: of the vertical axis.
+    """
+    figure = Figure(figsize=(6.4, 4.2))
+    axis = figure.subplots()
+    for title, points in curves.items():
+        axis.plot(*zip(*points, strict=True), label=title, linewidth=1.3)
+    axis.set(xlabel=x_label, ylabel=y_label)
+    axis.legend(fontsize=8)
+    axis.grid(color=NEUTRAL, alpha=0.2)
     figure.tight_layout()
     return figure
 

@@ -1,16 +1,18 @@
-"""Table I's bookkeeping with a quick stand-in for the judge, whose own test is below."""
+"""The reproductions' bookkeeping, with quick stand-ins for training or judging."""
 
 import json
 
 import pytest
 import torch
 
-from snn_gan_ext import InputError, reproduce, runs
+from snn_gan_ext import InputError, runs
 from snn_gan_ext.coding.images import Labelled, rate_encode
 from snn_gan_ext.recipes.digit_spikes import DigitSpikesML, DigitSpikesPooled
 from snn_gan_ext.recipes.judge import SpikeJudge
+from snn_gan_ext.reproduce import Settings, digits_curves, digits_noise, digits_spikes
+from snn_gan_ext.reproduce.table_1 import TABLE_1
 
-QUICK = {"steps": 2, "judge_steps": 2, "evaluate_on": "validation", "progress": False}
+QUICK = {"seeds": 1, "steps": 2, "judge_steps": 2}
 
 
 @pytest.fixture
@@ -29,27 +31,27 @@ def judged(monkeypatch):
 
 
 def test_table_1_is_made_once_and_gone_on_with(judged, tmp_path, monkeypatch):
-    metrics = reproduce.digits_spikes(tmp_path, 1, **QUICK)
-    assert len(judged) == len(reproduce.TABLE_1)
+    metrics = digits_spikes(settings(tmp_path, **QUICK))
+    assert len(judged) == len(TABLE_1)
     assert set(judged) == {(16, 20, 64)}
     for measure in ("snn_tstr", "mlp_tstr", "c2st", "energy_distance"):
-        assert list(metrics[measure]) == list(reproduce.TABLE_1)
+        assert list(metrics[measure]) == list(TABLE_1)
         assert all(0 < value < 1 for value in metrics[measure].values())
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
     table = (tmp_path / "table.md").read_text()
-    assert table.count("\n|") == len(reproduce.TABLE_1) + 1
+    assert table.count("\n|") == len(TABLE_1) + 1
     assert "| maximum likelihood (VAE) | 0.12 |" in table
 
     (tmp_path / "digits-spikes-ml-seed0" / "metrics.json").unlink()  # stopped while judging
     monkeypatch.setattr(runs, "train", None)  # nothing is trained again
-    again = reproduce.digits_spikes(tmp_path, 1, **QUICK)
-    assert len(judged) == len(reproduce.TABLE_1) + 1
+    again = digits_spikes(settings(tmp_path, **QUICK))
+    assert len(judged) == len(TABLE_1) + 1
     assert again["snn_tstr"] == metrics["snn_tstr"]
 
     with pytest.raises(InputError, match="give another --out"):
-        reproduce.digits_spikes(tmp_path, 1, **{**QUICK, "steps": 3})
+        digits_spikes(settings(tmp_path, **{**QUICK, "steps": 3}))
     with pytest.raises(InputError, match="--seeds"):
-        reproduce.digits_spikes(tmp_path, 0, **QUICK)
+        settings(tmp_path, seeds=0)
 
 
 @pytest.mark.parametrize("recipe", [DigitSpikesPooled, DigitSpikesML])
@@ -85,16 +87,45 @@ def test_the_judge_tells_good_samplers_from_bad(rng):
     assert bad["energy_distance"] > good["energy_distance"] + 0.5
 
 
-def test_figure_5_is_made_of_runs_at_every_noise_level(tmp_path, monkeypatch):
-    trained = []
+@pytest.fixture
+def trained(monkeypatch):
+    """Counts what is trained, and leaves the log and the scores of a run behind."""
+    names = []
 
     def train(recipe, folder, **options):
-        trained.append((recipe.name, recipe.noise_fraction, folder.name))
-        return {"trts": 0.9 - recipe.noise_fraction / 2, "noisy_real_accuracy": 0.95}
+        names.append(folder.name)
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(recipe.to_config()))
+        log = [
+            {"step": step, "validation_tstr": step / 3000}
+            for step in range(recipe.monitor_every, 3001, recipe.monitor_every)
+        ]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
+        metrics = {
+            "trts": 0.9 - recipe.noise_fraction / 2,
+            "noisy_real_accuracy": 0.95,
+            "coded_real_accuracy": 0.92,
+            "tstr": 0.8 + recipe.seed / 10,
+        }
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        return metrics
 
     monkeypatch.setattr(runs, "train", train)
-    metrics = reproduce.digits_noise(tmp_path, 2, evaluate_on="validation", progress=False)
-    assert len({folder for _, _, folder in trained}) == len(trained) == 2 * 2 * 6
+    return names
+
+
+def settings(folder, **options):
+    return Settings(out=folder, **{"evaluate_on": "validation", "progress": False, **options})
+
+
+def test_figure_5_is_made_of_runs_at_every_noise_level(tmp_path, trained, monkeypatch):
+    class Drawn:
+        def sample(self, labels, rng):
+            return {"images": torch.rand(len(labels), 64, generator=rng)}
+
+    monkeypatch.setattr(runs, "load_run", lambda folder: (None, Drawn()))
+    metrics = digits_noise(settings(tmp_path, seeds=2))
+    assert len(set(trained)) == len(trained) == 3 * 2 * 6
     assert metrics["trts"]["belief"] == {
         "0.0": 0.9,
         "0.05": 0.875,
@@ -103,7 +134,26 @@ def test_figure_5_is_made_of_runs_at_every_noise_level(tmp_path, monkeypatch):
         "0.4": 0.7,
         "0.8": 0.5,
     }
-    assert (tmp_path / "table.md").read_text().count("\n|") == 4
-    for options in ({"seeds": 0}, {"judge_steps": 3}):
-        with pytest.raises(InputError):
-            reproduce.digits_noise(tmp_path, **options)
+    assert set(metrics["trts"]["spikegan_code"].values()) == {0.92}
+    assert (tmp_path / "table.md").read_text().count("\n|") == 8
+    assert (tmp_path / "samples-0.2.png").stat().st_size > 10_000
+    assert (tmp_path / "pca-0.0.png").stat().st_size > 10_000
+    digits_noise(settings(tmp_path, seeds=2))
+    assert len(trained) == 3 * 2 * 6
+    with pytest.raises(InputError, match="judge-steps"):
+        digits_noise(settings(tmp_path, judge_steps=3))
+    with pytest.raises(InputError, match="give another --out"):
+        digits_noise(settings(tmp_path, steps=5))
+
+
+def test_figure_4_is_made_of_the_logs(tmp_path, trained):
+    metrics = digits_curves(settings(tmp_path, seeds=2))
+    assert len(trained) == 5 * 2
+    assert metrics["steps"] == list(range(100, 3001, 100))
+    assert metrics["validation_tstr"]["digits-belief"][-1] == 1
+    assert metrics["tstr"]["digits"] == 0.85
+    assert (
+        "| 0.033 | 0.100 | 0.333 | 1.000 | 0.850 (0.800 to 0.900) |"
+        in (tmp_path / "table.md").read_text()
+    )
+    assert (tmp_path / "curves.png").stat().st_size > 10_000

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.layers.glm import GLMLayer
-from snn_gan_ext.layers.state import GLMSample
+from snn_gan_ext.layers.state import GLMSample, GLMState
 from snn_gan_ext.networks.generators import GeneratorSample, GLMNetwork, one_hot
 
 __all__ = ["SpikingClassifier"]
@@ -59,10 +59,19 @@ class SpikingClassifier(nn.Module):
             for name, size in (("hidden", self.hidden), ("readout", self.classes))
         }
 
-    def observe(self, spikes: Tensor, labels: Tensor, noise: Mapping[str, Tensor]) -> GeneratorSample:
-        """Clamps the label neurons to labels ``[B]`` for inputs ``[T, B, N]``."""
+    def observe(
+        self,
+        spikes: Tensor,
+        labels: Tensor,
+        noise: Mapping[str, Tensor],
+        states: Mapping[str, GLMState] | None = None,
+    ) -> GeneratorSample:
+        """Clamps the label neurons to labels ``[B]`` for inputs ``[T, B, N]``.
+
+        With ``states`` it goes on from the layers' states after earlier steps of the trials.
+        """
         target = one_hot(labels, self.classes).to(spikes).expand(len(spikes), -1, -1)
-        runs = self.network.sample({"input": spikes}, noise, {"readout": target})
+        runs = self.network.sample({"input": spikes}, noise, {"readout": target}, states)
         return GeneratorSample(target, runs)
 
     def gradients(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.glm import GLMLayer
-from snn_gan_ext.layers.state import GLMSample
+from snn_gan_ext.layers.state import GLMSample, GLMState
 
 __all__ = ["ConditionalGenerator", "GLMNetwork", "GeneratorSample"]
 
@@ -46,6 +46,7 @@ class GLMNetwork(nn.Module):
         exogenous: Mapping[str, Tensor],
         uniforms: Mapping[str, Tensor],
         observed: Mapping[str, Tensor] | None = None,
+        states: Mapping[str, GLMState] | None = None,
     ) -> dict[str, GLMSample]:
         """Samples every layer in turn, except for those whose spikes are given.
 
@@ -53,6 +54,7 @@ class GLMNetwork(nn.Module):
             exogenous: spikes ``[T, B, size]`` of each input.
             uniforms: noise ``[T, B, size]`` of each layer that is sampled.
             observed: spikes ``[T, B, size]`` of layers that are clamped to them.
+            states: where each layer goes on from; silence by default.
 
         Returns:
             What `GLMLayer.sample` returns, for each layer.
@@ -61,10 +63,11 @@ class GLMNetwork(nn.Module):
         runs = {}
         for name, layer in self._glm_layers():
             heard = torch.cat([signals[source] for source in self.wiring[name]], -1)
+            state = states[name] if states else None
             if observed and name in observed:
-                runs[name] = layer.observe(heard, observed[name])
+                runs[name] = layer.observe(heard, observed[name], state)
             else:
-                runs[name] = layer.sample(heard, uniforms=uniforms[name])
+                runs[name] = layer.sample(heard, state, uniforms=uniforms[name])
             signals[name] = runs[name].spikes
         return runs
 
@@ -247,23 +250,34 @@ class ConditionalGenerator(nn.Module):
         Raises:
             InputError: if a label is out of range.
         """
-        return self._run(labels, noise, None)
+        return self._run(labels, noise)
 
-    def observe(self, spikes: Tensor, labels: Tensor, noise: Mapping[str, Tensor]) -> GeneratorSample:
+    def observe(
+        self,
+        spikes: Tensor,
+        labels: Tensor,
+        noise: Mapping[str, Tensor],
+        states: Mapping[str, GLMState] | None = None,
+    ) -> GeneratorSample:
         """Clamps the read-out neurons to given spikes and draws the hidden ones.
 
         Args:
-            spikes: ``[T, B, N]``.
+            spikes: ``[T, B, N]``, or some steps of it.
             labels: whole numbers ``[B]`` below ``classes``.
-            noise: from `noise`; that of the read-out neurons is not used.
+            noise: from `noise`, or those steps of it; that of the read-out neurons is not used.
+            states: each layer's state after the steps before these; silence by default.
 
         Raises:
             InputError: if a label is out of range, or the spikes are none of this generator's.
         """
-        return self._run(labels, noise, {"readout": spikes})
+        return self._run(labels, noise, {"readout": spikes}, states)
 
     def _run(
-        self, labels: Tensor, noise: Mapping[str, Tensor], observed: Mapping[str, Tensor] | None
+        self,
+        labels: Tensor,
+        noise: Mapping[str, Tensor],
+        observed: Mapping[str, Tensor] | None = None,
+        states: Mapping[str, GLMState] | None = None,
     ) -> GeneratorSample:
         label_spikes = one_hot(labels, self.classes).to(noise["readout"])
         if not bool(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()):
@@ -271,11 +285,12 @@ class ConditionalGenerator(nn.Module):
         bits = (noise["latent"] < 0.5).to(label_spikes)
         if self.gate_latent:
             bits = (label_spikes.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)
+        steps = len(noise["readout"])
         exogenous = {
-            "label": label_spikes.expand(self.steps, -1, -1),
-            "latent": bits.expand(self.steps, -1, -1),
+            "label": label_spikes.expand(steps, -1, -1),
+            "latent": bits.expand(steps, -1, -1),
         }
-        runs = self.network.sample(exogenous, noise, observed)
+        runs = self.network.sample(exogenous, noise, observed, states)
         return GeneratorSample(runs["readout"].spikes, runs)
 
     def gradients(

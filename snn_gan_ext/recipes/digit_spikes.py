@@ -46,6 +46,7 @@ class DigitSpikes(Digits):
             counts in bins of four steps (pooled), of rates or time surfaces, or their likelihood.
         likelihood_lr: Adam's learning rate of likelihood training.
         copies: hidden draws for each trial of likelihood training.
+        update_every: steps of a trial between two updates of likelihood training; 0: one a trial.
         judge_steps: training steps of the spiking classifier.
     """
 
@@ -57,6 +58,7 @@ class DigitSpikes(Digits):
     teacher: Teacher = "pooled"
     likelihood_lr: float = 1e-2
     copies: int = 1
+    update_every: int = 0
     judge_steps: int = 1000
 
     def check(self) -> None:
@@ -136,7 +138,10 @@ class DigitSpikesExperiment(DigitsExperiment):
         recipe = self.recipe
         if recipe.teacher == "likelihood":
             likelihood = MaximumLikelihood(
-                steps=recipe.steps, lr=recipe.likelihood_lr, copies=recipe.copies
+                steps=recipe.steps,
+                lr=recipe.likelihood_lr,
+                copies=recipe.copies,
+                update_every=recipe.update_every,
             )
             return likelihood, likelihood.init(self.generator, rng)
         if recipe.teacher == "cnn":

@@ -143,8 +143,8 @@ class DigitsExperiment(Experiment):
         self.generator = self._network(weights).to(device)
         rng = torch.Generator(device).manual_seed(recipe.seed + 1)
         self.algorithm, self.state = self._learner(weights, rng)
-        noisy = self._noisy(self.splits.train.images, salt=1)
-        self._train_images = noisy.to(device)
+        self._learned_from = self._noisy(self.splits.train.images, salt=1)
+        self._train_images = self._learned_from.to(device)
         self._train_labels = self.splits.train.labels.to(device)
 
     def _network(self, weights: torch.Generator) -> ConditionalGenerator:
@@ -230,6 +230,8 @@ class DigitsExperiment(Experiment):
         """All measures on the recipe's split, beside the floors and the real data."""
         recipe, train = self.recipe, self.splits.train
         real = self.splits.test if recipe.evaluate_on == "test" else self.splits.validation
+        noisy = Labelled(self._noisy(real.images, salt=2), real.labels)
+        coded = self._coded(*noisy, salt=4)
         balanced = self.labels(recipe.synthetic_count)
         synthetic = self._synthetic(balanced, salt=3)
         judge = transfer.fit_classifier(train, recipe.seed, epochs=100)
@@ -237,16 +239,12 @@ class DigitsExperiment(Experiment):
             "tstr": transfer.tstr(synthetic, real, recipe.seed),
             "trts": transfer.accuracy(judge, synthetic),
             "real_accuracy": transfer.tstr(train, real, recipe.seed),
-            "noisy_real_accuracy": transfer.accuracy(
-                judge, Labelled(self._noisy(real.images, salt=2), real.labels)
-            ),
-            **self._distances(self._synthetic, real, ""),
-            "within_class_variance_ratio": distributions.within_class_variance_ratio(
-                self._coded(real.images, real.labels, salt=4), synthetic
-            ),
+            "noisy_real_accuracy": transfer.accuracy(judge, noisy),
+            "coded_real_accuracy": transfer.accuracy(judge, coded),
+            **self._distances(self._synthetic, noisy, ""),
+            "within_class_variance_ratio": distributions.within_class_variance_ratio(coded, synthetic),
             "real_energy_distance": distributions.energy_distance(
-                self._coded(real.images, real.labels, salt=4),
-                self._coded(train.images, train.labels, salt=5),
+                coded, self._coded(self._learned_from, train.labels, salt=5)
             ),
         }
         for name, floor in (
@@ -255,8 +253,8 @@ class DigitsExperiment(Experiment):
         ):
             draw = partial(self._floor, floor)
             metrics[f"{name}_tstr"] = transfer.tstr(draw(balanced, salt=6), real, recipe.seed)
-            metrics |= self._distances(draw, real, f"{name}_")
-        return Results(metrics, self.figures(real, synthetic))
+            metrics |= self._distances(draw, noisy, f"{name}_")
+        return Results(metrics, self.figures(noisy, synthetic))
 
     def _distances(
         self, draw: Callable[..., Labelled], real: Labelled, prefix: str, copies: int = 4
@@ -275,7 +273,9 @@ class DigitsExperiment(Experiment):
         return {
             f"{prefix}energy_distance": distributions.energy_distance(*test),
             f"{prefix}c2st": distributions.classifier_two_sample_test(
-                pair(self.splits.train, salt=10), test, self.recipe.seed
+                pair(Labelled(self._learned_from, self.splits.train.labels), salt=10),
+                test,
+                self.recipe.seed,
             ),
         }
 
@@ -297,7 +297,8 @@ class DigitsExperiment(Experiment):
         return Labelled(self.sample(labels, self._rng(salt))["images"], labels)
 
     def _floor(self, floor: Callable[..., Tensor], labels: Tensor, salt: int) -> Labelled:
-        return self._coded(floor(self.splits.train, labels), labels, salt)
+        learned_from = Labelled(self._learned_from, self.splits.train.labels)
+        return self._coded(floor(learned_from, labels), labels, salt)
 
     def _coded(self, images: Tensor, labels: Tensor, salt: int) -> Labelled:
         """Images as the discriminator sees them: encoded to spikes and decoded again."""

@@ -19,12 +19,21 @@ __all__ = ["LikelihoodState", "MaximumLikelihood"]
 
 
 class Observer(Protocol):
-    """What `MaximumLikelihood` asks of a network; the layer named ``readout`` is the visible one."""
+    """What `MaximumLikelihood` asks of a network; the layer named ``readout`` is the visible one.
+
+    Noise with three axes ``[T, B, size]`` is drawn for each step, other noise once a trial.
+    """
 
     hidden_delay: int
 
     def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]: ...
-    def observe(self, spikes: Tensor, labels: Tensor, noise: Mapping[str, Tensor]) -> Any: ...
+    def observe(
+        self,
+        spikes: Tensor,
+        labels: Tensor,
+        noise: Mapping[str, Tensor],
+        states: Mapping[str, Any] | None = None,
+    ) -> Any: ...
     def gradients(self, sample: Any, errors: Mapping[str, Tensor]) -> dict[str, Tensor]: ...
 
 
@@ -55,6 +64,8 @@ class MaximumLikelihood:
         copies: hidden draws for each datum, which are each other's baseline.
         sparsity: weight of `sparsity_cost` in the signal.
         rate: wanted probability of a hidden spike a step, where ``sparsity`` is above 0.
+        update_every: steps of a trial between two updates, each of which credits hidden spikes with
+            what is visible before the next alone; 1 is the paper's online rule, 0 one update a trial.
         final_lr_fraction: what is left of the learning rate at the last step.
 
     Raises:
@@ -70,6 +81,7 @@ class MaximumLikelihood:
     copies: int = 1
     sparsity: float = 0.0
     rate: float = 0.3
+    update_every: int = 0
     final_lr_fraction: float = 0.05
 
     def __post_init__(self) -> None:
@@ -79,6 +91,7 @@ class MaximumLikelihood:
             ("copies", self.copies >= 1, "at least 1"),
             ("sparsity", self.sparsity >= 0, "0 or more"),
             ("rate", 0 < self.rate < 1, "above 0 and below 1"),
+            ("update_every", self.update_every >= 0, "0 or more"),
             ("final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "0 .. 1"),
         ):
             if not allowed or not math.isfinite(getattr(self, name)):
@@ -112,22 +125,39 @@ class MaximumLikelihood:
         spikes = batch.spikes.repeat(1, self.copies, 1)
         labels = batch.labels.repeat(self.copies)
         network: Any = state.network
-        sample = network.observe(spikes, labels, network.noise(len(labels), state.rng))
+        noise = network.noise(len(labels), state.rng)
+        self._set_learning_rate(state)
+        log_likelihood, hidden_rate, states = 0.0, 0.0, None
+        for now in self._windows(len(spikes)):
+            noise_now = {name: x[now] if x.dim() == 3 else x for name, x in noise.items()}
+            sample = network.observe(spikes[now], labels, noise_now, states)
+            states = {name: run.state for name, run in sample.runs.items()}
+            log_p = self._ascend(state, sample)
+            log_likelihood += float(log_p.sum(0).mean())
+            hidden = [run.spikes.mean() for name, run in sample.runs.items() if name != "readout"]
+            hidden_rate += float(torch.stack(hidden).mean()) * len(log_p) / len(spikes)
+        state.step += 1
+        return {"log_likelihood": log_likelihood, "hidden_rate": hidden_rate}
+
+    def _ascend(self, state: LikelihoodState, sample: Sample) -> Tensor:
+        """Changes the parameters; returns the visible log-likelihood ``[T, B]`` before."""
+        network: Any = state.network
         visible = sample.runs["readout"]
         log_p = glm.step_log_likelihood(visible.spikes, visible.potentials)
         gradients = network.gradients(sample, self.errors(sample, log_p, network.hidden_delay))
+        for name, parameter in state.network.named_parameters():
+            parameter.grad = -gradients[name] / log_p.shape[1]
+        state.optimizer.step()
+        return log_p
+
+    def _windows(self, steps: int) -> list[slice]:
+        width = self.update_every or steps
+        return [slice(start, start + width) for start in range(0, steps, width)]
+
+    def _set_learning_rate(self, state: LikelihoodState) -> None:
         progress = min(state.step / self.steps, 1.0)
         rate = self.lr * (1.0 - (1.0 - self.final_lr_fraction) * progress)
         state.optimizer.param_groups[0]["lr"] = rate
-        for name, parameter in state.network.named_parameters():
-            parameter.grad = -gradients[name] / len(labels)
-        state.optimizer.step()
-        state.step += 1
-        hidden = [run.spikes.mean() for name, run in sample.runs.items() if name != "readout"]
-        return {
-            "log_likelihood": float(log_p.sum(0).mean()),
-            "hidden_rate": float(torch.stack(hidden).mean()),
-        }
 
     def errors(self, sample: Sample, log_p: Tensor, delay: int) -> dict[str, Tensor]:
         """The post-synaptic error ``[T, B, N]`` of each layer.

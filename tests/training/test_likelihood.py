@@ -146,6 +146,46 @@ def test_a_classifier_learns_its_classes(rng):
     assert (net(batch.spikes, rng).argmax(-1) == batch.labels).float().mean() > 0.95
 
 
+def test_windows_of_a_trial_add_up_to_the_whole():
+    """With parameters held still, per-step updates sum to the printed rule over the trial (eq. 16)."""
+
+    def make():
+        rng = torch.Generator().manual_seed(1)
+        basis = bases.exponential_basis(4, 2.0)
+        net = ConditionalGenerator(2, 4, 6, hidden=5, latent_bits=2, basis=basis, generator=rng)
+        return net, torch.Generator().manual_seed(2)
+
+    def total(update_every):
+        net, rng = make()
+        algorithm = MaximumLikelihood(steps=1, lr=0.0, signal="per_step", update_every=update_every)
+        state = algorithm.init(net, rng)
+        sums = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
+        step, updates = state.optimizer.step, []
+
+        def counted():
+            updates.append(1)
+            for name, parameter in net.named_parameters():
+                sums[name] += parameter.grad
+            step()
+
+        state.optimizer.step = counted
+        metrics = algorithm.update(state, toy_batch(rng))
+        return sums, len(updates), metrics
+
+    whole, once, expected = total(0)
+    for update_every, times in ((1, 6), (4, 2), (6, 1), (9, 1)):
+        sums, updates, metrics = total(update_every)
+        assert (once, updates) == (1, times)
+        torch.testing.assert_close(sums, whole)
+        assert metrics == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_classifier_learns_online(rng):
+    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), generator=rng)
+    _, _, log = train(net, rng, update_every=1)
+    assert log[-1] > log[0] + 3
+
+
 @pytest.mark.parametrize("copies", [1, 3])
 def test_a_generator_learns_its_classes(rng, copies):
     net = ConditionalGenerator(
@@ -179,7 +219,15 @@ def test_a_state_goes_on_where_it_was_saved():
 
 @pytest.mark.parametrize(
     "options",
-    [{"steps": 0}, {"lr": -1}, {"copies": 0}, {"signal": "x"}, {"rate": 1}, {"sparsity": float("nan")}],
+    [
+        {"steps": 0},
+        {"lr": -1},
+        {"copies": 0},
+        {"signal": "x"},
+        {"rate": 1},
+        {"sparsity": float("nan")},
+        {"update_every": -1},
+    ],
     ids=str,
 )
 def test_settings_without_a_meaning_are_refused(options):
