@@ -42,7 +42,7 @@ def test_table_1_is_made_once_and_gone_on_with(judged, tmp_path, monkeypatch):
     assert table.count("\n|") == len(TABLE_1) + 1
     assert "| maximum likelihood (VAE) | 0.12 |" in table
 
-    (tmp_path / "digits-spikes-ml-seed0" / "metrics.json").unlink()  # stopped while judging
+    (tmp_path / "ml-seed0" / "metrics.json").unlink()  # stopped while judging
     monkeypatch.setattr(runs, "train", None)  # nothing is trained again
     again = digits_spikes(settings(tmp_path, **QUICK))
     assert len(judged) == len(TABLE_1) + 1
