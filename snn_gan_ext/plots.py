@@ -3,10 +3,19 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["learning_curves", "lines", "pca_panels", "pca_scatter", "raster", "sample_grid"]
+__all__ = [
+    "learning_curves",
+    "lines",
+    "pca_panels",
+    "pca_scatter",
+    "raster",
+    "raster_grid",
+    "sample_grid",
+]
 
 REAL, SYNTHETIC, NEUTRAL = "#1f2933", "#d1495b", "#7b8794"
 
@@ -98,22 +107,49 @@ def lines(curves: Mapping[str, Sequence[tuple[float, float]]], *, x_label: str, 
     return figure
 
 
-def raster(trials: Mapping[str, Tensor]) -> Figure:
+def raster(trials: Mapping[str, Tensor], y_label: str = "read-out neuron") -> Figure:
     """Spikes of single trials.
 
     Args:
         trials: by title, spikes ``[T, N]``.
+        y_label: what the N are.
     """
-    figure = Figure(figsize=(1.1 * len(trials) + 0.8, 3.4))
+    width = max(1.1 * len(trials), 0.045 * sum(map(len, trials.values())))
+    figure = Figure(figsize=(width + 0.8, 3.4))
     axes = figure.subplots(1, len(trials), sharey=True, squeeze=False)[0]
     for axis, (title, spikes) in zip(axes, trials.items(), strict=True):
-        steps, neurons = np.nonzero(spikes.numpy())
-        axis.scatter(steps, neurons, marker="|", s=14, c=REAL, linewidths=1)
-        axis.set(title=title, xlim=(-0.5, len(spikes) - 0.5), xticks=[0, len(spikes) - 1])
-    axes[0].set_ylabel("read-out neuron")
+        _draw_raster(axis, spikes)
+        axis.set_title(title, fontsize=10)
+    axes[0].set_ylabel(y_label)
     figure.supxlabel("time step", fontsize=9)
     figure.tight_layout()
     return figure
+
+
+def raster_grid(rows: Mapping[str, Mapping[str, Tensor]]) -> Figure:
+    """Spikes of one neuron over trials, a panel for each row and column.
+
+    Args:
+        rows: by the row's title, by the column's title, spikes ``[T, B]``.
+    """
+    columns = len(next(iter(rows.values())))
+    figure = Figure(figsize=(2.1 * columns + 0.6, 1.9 * len(rows) + 0.4))
+    axes = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
+    for line, (row_title, panels) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(row_title)
+        for axis, (title, spikes) in zip(line, panels.items(), strict=True):
+            _draw_raster(axis, spikes)
+            if line is axes[0]:
+                axis.set_title(title, fontsize=10)
+    figure.supxlabel("time step", fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def _draw_raster(axis: Axes, spikes: Tensor) -> None:
+    steps, neurons = np.nonzero(spikes.numpy())
+    axis.scatter(steps, neurons, marker="|", s=14, c=REAL, linewidths=1)
+    axis.set(xlim=(-0.5, len(spikes) - 0.5), xticks=[0, len(spikes) - 1])
 
 
 def learning_curves(

@@ -33,7 +33,7 @@ PAGE = """<!doctype html>
 {{ recipe.evaluate_on }} split.</p>
 <table>
 <tr><th>measure</th><th>value</th></tr>
-{% for name, value in metrics.items() -%}
+{% for name, value in metrics -%}
 <tr><td>{{ name.replace("_", " ") }}</td><td>{{ value }}</td></tr>
 {% endfor -%}
 </table>
@@ -63,4 +63,12 @@ def render(recipe: Recipe, metrics: Mapping[str, Any], pictures: Sequence[Path])
     """
     encoded = [(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in pictures]
     template = Environment(autoescape=True).from_string(PAGE)
-    return template.render(recipe=recipe, metrics=metrics, pictures=encoded) + "\n"
+    lines = [line for name, value in metrics.items() for line in _lines(name, value)]
+    return template.render(recipe=recipe, metrics=lines, pictures=encoded) + "\n"
+
+
+def _lines(name: str, value: Any) -> list[tuple[str, Any]]:
+    """A metric as lines of the table; an object of several has one for each."""
+    if isinstance(value, Mapping):
+        return [line for key, part in value.items() for line in _lines(f"{name}: {key}", part)]
+    return [(name, value)]

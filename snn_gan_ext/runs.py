@@ -7,6 +7,7 @@ A folder holds ``config.json`` (the recipe), ``checkpoint.pt``, ``metrics.jsonl`
 import io
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -199,21 +200,14 @@ def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float)
     with catch_signals("while judging; the generator is saved: judge it with `snn-gan-ext evaluate`"):
         results = experiment.evaluate()
     metrics: dict[str, Any] = {
-        **{name: round(value, 4) for name, value in results.metrics.items()},
+        **_rounded(results.metrics),
         "evaluated_on": recipe.evaluate_on,
         "steps": recipe.steps,
         "train_seconds": round(seconds, 1),
         "seed": recipe.seed,
         "version": __version__,
     }
-    curves = plots.learning_curves(
-        read_metrics(folder / "metrics.jsonl"),
-        {
-            "losses": ("discriminator_loss", "r1_penalty"),
-            "signal": ("reward", "real_logit", "fake_logit"),
-            "train on synthetic, test on real": ("validation_tstr",),
-        },
-    )
+    curves = plots.learning_curves(read_metrics(folder / "metrics.jsonl"), experiment.panels)
     figures = {**results.figures, "learning_curves": curves}
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=110)
@@ -221,6 +215,13 @@ def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float)
     page = report.render(recipe, metrics, [folder / f"{name}.png" for name in figures])
     write_atomically(folder / "report.html", page)
     return metrics
+
+
+def _rounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _rounded(value) if isinstance(value, Mapping) else round(value, 4)
+        for name, value in metrics.items()
+    }
 
 
 def _check_same(asked: Recipe, stored: Recipe, folder: Path) -> None:

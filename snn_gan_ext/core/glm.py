@@ -121,7 +121,7 @@ def _filter_all(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
     steps = signal.shape[-3]
     filtered = _shifted(signal * taps[0], delay)
     for lag, tap in enumerate(taps[1 : max(steps - delay, 1)], start=delay + 1):
-        filtered.narrow(-3, lag, steps - lag).addcmul_(signal.narrow(-3, 0, steps - lag), tap)
+        filtered.narrow(-3, lag, steps - lag).add_(signal.narrow(-3, 0, steps - lag) * tap)
     return filtered
 
 
@@ -275,9 +275,8 @@ def sample(
         spike = spikes.select(-3, step).copy_(fires)
         ahead = min(length, steps - step - 1)
         if ahead:
-            potentials.narrow(-3, step + 1, ahead).addcmul_(
-                kernel.narrow(-3, 0, ahead), spike.unsqueeze(-3)
-            )
+            effect = kernel.narrow(-3, 0, ahead) * spike.unsqueeze(-3)
+            potentials.narrow(-3, step + 1, ahead).add_(effect)
     return spikes, potentials
 
 

@@ -69,7 +69,7 @@ class TemporalDiscriminator(nn.Module):
 
     Args:
         features: number of read-out neurons ``N``.
-        classes: number of labels.
+        classes: number of labels; 0 where trials have none.
         steps: length ``T`` of a trial in time steps.
         layers: (channels, kernel, stride) of each convolution; by default the paper's c128k4s2-c1k4s1.
         label_scale: factor on the label channels.
@@ -90,8 +90,8 @@ class TemporalDiscriminator(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = (features, classes, steps, *(size for layer in layers for size in layer))
-        if min(sizes) < 1 or not layers or not math.isfinite(label_scale):
+        sizes = (features, steps, *(size for layer in layers for size in layer))
+        if min(sizes) < 1 or classes < 0 or not layers or not math.isfinite(label_scale):
             raise InputError(
                 "discriminator",
                 expected="sizes of at least 1, a layer or more, and a finite label_scale",
@@ -114,9 +114,10 @@ class TemporalDiscriminator(nn.Module):
 
     def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
         """Logits ``[B]`` for spikes ``[T, B, N]`` and labels ``[B]``."""
-        label = self.label_scale * one_hot(labels, self.classes).to(spikes)
-        heard = torch.cat([spikes, label.expand(len(spikes), -1, -1)], -1)
-        logits: Tensor = self.layers(heard.permute(1, 2, 0))
+        if self.classes:
+            label = self.label_scale * one_hot(labels, self.classes).to(spikes)
+            spikes = torch.cat([spikes, label.expand(len(spikes), -1, -1)], -1)
+        logits: Tensor = self.layers(spikes.permute(1, 2, 0))
         return logits.squeeze(-1)
 
 

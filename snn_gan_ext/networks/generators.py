@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.layers.checks import look
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.layers.state import GLMSample, GLMState
 
-__all__ = ["ConditionalGenerator", "GLMNetwork", "GeneratorSample"]
+__all__ = ["ConditionalGenerator", "GLMNetwork", "GeneratorSample", "StepResponseGenerator"]
 
 
 class GLMNetwork(nn.Module):
@@ -280,7 +281,7 @@ class ConditionalGenerator(nn.Module):
         states: Mapping[str, GLMState] | None = None,
     ) -> GeneratorSample:
         label_spikes = one_hot(labels, self.classes).to(noise["readout"])
-        if not bool(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()):
+        if look(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()) is False:
             raise InputError("latent noise", expected="values in [0, 1)", got="others, or NaN")
         bits = (noise["latent"] < 0.5).to(label_spikes)
         if self.gate_latent:
@@ -305,6 +306,89 @@ class ConditionalGenerator(nn.Module):
         return self.sample(labels, self.noise(len(labels), generator)).spikes
 
 
+class StepResponseGenerator(nn.Module):
+    """The generator of the SpikeGAN paper, section VIII-C: neurons that hear a step function.
+
+    Each neuron is stimulated by one input that is on throughout the trial; all else is its own synaptic
+    and feedback filter. There are neither labels nor hidden neurons.
+
+    Args:
+        readout: number of neurons ``N``; the paper has one.
+        steps: length ``T`` of a trial in time steps.
+        basis: temporal basis ``[K, L]`` of the synapse and the feedback.
+        weight_std: standard deviation of all initial weights, feedback included.
+        bias_init: initial bias.
+        generator: seeds the initial weights.
+
+    Raises:
+        InputError: if ``steps`` is below 1, or a setting of the layer has no meaning.
+    """
+
+    hidden_delay = 1
+
+    def __init__(
+        self,
+        readout: int,
+        steps: int,
+        *,
+        basis: Tensor,
+        weight_std: float = 0.1,
+        bias_init: float = -1.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if steps < 1:
+            raise InputError("steps", expected="T of at least 1", got=f"{steps}")
+        self.readout, self.steps = readout, steps
+        layer = GLMLayer(
+            1, readout, basis=basis, weight_std=weight_std, bias_init=bias_init, generator=generator
+        )
+        with torch.no_grad():
+            layer.feedback.normal_(0.0, weight_std, generator=generator)
+        self.network = GLMNetwork({"step": 1}, {"readout": layer}, {"readout": ("step",)})
+
+    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Uniforms in [0, 1) ``[T, B, N]``."""
+        device = next(self.parameters()).device
+        shape = (self.steps, batch, self.readout)
+        return {"readout": torch.rand(shape, generator=generator, device=device)}
+
+    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> GeneratorSample:
+        """Draws as many trials as there are labels; what the labels are makes no difference."""
+        return self._run(noise)
+
+    def observe(
+        self,
+        spikes: Tensor,
+        labels: Tensor,
+        noise: Mapping[str, Tensor],
+        states: Mapping[str, GLMState] | None = None,
+    ) -> GeneratorSample:
+        """Clamps the neurons to given spikes ``[T, B, N]``, or to some steps of them."""
+        return self._run(noise, {"readout": spikes}, states)
+
+    def gradients(
+        self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
+    ) -> dict[str, Tensor]:
+        """Closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
+        gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
+        return {f"network.{name}": gradient for name, gradient in gradients.items()}
+
+    def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draws spikes ``[T, B, N]``, as many trials as there are labels."""
+        return self.sample(labels, self.noise(len(labels), generator)).spikes
+
+    def _run(
+        self,
+        noise: Mapping[str, Tensor],
+        observed: Mapping[str, Tensor] | None = None,
+        states: Mapping[str, GLMState] | None = None,
+    ) -> GeneratorSample:
+        step = torch.ones_like(noise["readout"][..., :1])
+        runs = self.network.sample({"step": step}, noise, observed, states)
+        return GeneratorSample(runs["readout"].spikes, runs)
+
+
 def one_hot(labels: Tensor, classes: int) -> Tensor:
     """One-hot floats ``[B, classes]``.
 
@@ -315,7 +399,7 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
         raise InputError(
             "labels", expected="whole numbers [B]", got=f"{labels.dtype} {list(labels.shape)}"
         )
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+    if len(labels) and look(((labels >= 0) & (labels < classes)).all()) is False:
         raise InputError(
             "labels",
             expected=f"values in 0 .. {classes - 1}",

@@ -10,6 +10,7 @@ from snn_gan_ext.recipes.digit_spikes import (
 )
 from snn_gan_ext.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
 from snn_gan_ext.recipes.digits_belief import DigitsBelief
+from snn_gan_ext.recipes.temporal_modes import TemporalModes
 
 __all__ = ["RECIPES"]
 
@@ -25,5 +26,6 @@ RECIPES: dict[str, type[Recipe]] = {
         DigitSpikesRate,
         DigitSpikesTimeSurface,
         DigitSpikesML,
+        TemporalModes,
     )
 }

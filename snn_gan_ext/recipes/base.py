@@ -24,16 +24,26 @@ class Results:
     """What an evaluation found.
 
     Attributes:
-        metrics: numbers by name, for ``metrics.json``.
+        metrics: numbers by name, for ``metrics.json``; or objects of numbers, one for each generator.
         figures: pictures by file name without ending.
     """
 
-    metrics: dict[str, float]
+    metrics: Mapping[str, float | Mapping[str, float]]
     figures: dict[str, Figure]
 
 
 class Experiment(ABC):
-    """A recipe made real: networks, data and how to judge the outcome."""
+    """A recipe made real: networks, data and how to judge the outcome.
+
+    Attributes:
+        panels: which logged metrics the learning curves show, by the panel's title.
+    """
+
+    panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "losses": ("discriminator_loss", "r1_penalty"),
+        "signal": ("reward", "real_logit", "fake_logit"),
+        "train on synthetic, test on real": ("validation_tstr",),
+    }
 
     algorithm: Algorithm
     state: TrainingState

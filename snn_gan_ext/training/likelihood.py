@@ -135,7 +135,7 @@ class MaximumLikelihood:
             log_p = self._ascend(state, sample)
             log_likelihood += float(log_p.sum(0).mean())
             hidden = [run.spikes.mean() for name, run in sample.runs.items() if name != "readout"]
-            hidden_rate += float(torch.stack(hidden).mean()) * len(log_p) / len(spikes)
+            hidden_rate += sum(map(float, hidden)) / max(len(hidden), 1) * len(log_p) / len(spikes)
         state.step += 1
         return {"log_likelihood": log_likelihood, "hidden_rate": hidden_rate}
 

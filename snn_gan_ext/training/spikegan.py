@@ -124,6 +124,7 @@ class SpikeGAN:
         generator_lr: Adam's learning rate for the generator.
         discriminator_lr: that of the discriminator.
         beta1: Adam's first decay; 0.9 fails here.
+        beta2: Adam's second decay.
         final_lr_fraction: what is left of both learning rates at the last step.
         r1: weight of the R1 penalty.
         real_target: the discriminator's target for real trials; below 1 is label smoothing.
@@ -144,6 +145,7 @@ class SpikeGAN:
     generator_lr: float = 3e-3
     discriminator_lr: float = 3e-3
     beta1: float = 0.5
+    beta2: float = 0.999
     final_lr_fraction: float = 0.05
     r1: float = 1.0
     real_target: float = 0.9
@@ -153,6 +155,7 @@ class SpikeGAN:
             ("generator_lr", self.generator_lr >= 0, "0 or more"),
             ("discriminator_lr", self.discriminator_lr >= 0, "0 or more"),
             ("beta1", 0 <= self.beta1 < 1, "0 or more and below 1"),
+            ("beta2", 0 <= self.beta2 < 1, "0 or more and below 1"),
             ("final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "0 .. 1"),
             ("r1", self.r1 >= 0, "0 or more"),
             ("real_target", 0 < self.real_target <= 1, "above 0, at most 1"),
@@ -246,7 +249,8 @@ class SpikeGAN:
                 for name, gradient in per_sample.items()
             }
         else:
-            errors = self._errors(sample, labels, rewards, slope)
+            advantages = self._advantages(state, rewards, labels)
+            errors = self._errors(sample, advantages, slope)
             gradients = {
                 name: gradient / len(labels)
                 for name, gradient in generator.gradients(sample, errors).items()
@@ -266,12 +270,12 @@ class SpikeGAN:
         slope = torch.autograd.grad(rewards.sum(), spikes)[0] if hybrid else None
         return rewards.detach(), slope
 
-    def _errors(
-        self, sample: Sample, labels: Tensor, rewards: Tensor, slope: Tensor | None
-    ) -> dict[str, Tensor]:
+    def _advantages(self, state: SpikeGANState, rewards: Tensor, labels: Tensor) -> Tensor:
         advantages = estimators.advantage(rewards, self.baseline, labels)
-        if self.normalise_rewards:
-            advantages = estimators.normalised(advantages)
+        return estimators.normalised(advantages) if self.normalise_rewards else advantages
+
+    @staticmethod
+    def _errors(sample: Sample, advantages: Tensor, slope: Tensor | None) -> dict[str, Tensor]:
         errors = {
             name: estimators.score_function_error(run.score, advantages)
             for name, run in sample.runs.items()
@@ -296,4 +300,5 @@ class SpikeGAN:
             optimizer.param_groups[0]["lr"] = rate * factor
 
     def _adam(self, module: nn.Module, rate: float) -> torch.optim.Adam:
-        return torch.optim.Adam(module.parameters(), lr=rate, betas=(self.beta1, 0.999), fused=True)
+        betas = (self.beta1, self.beta2)
+        return torch.optim.Adam(module.parameters(), lr=rate, betas=betas, fused=True)

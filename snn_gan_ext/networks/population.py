@@ -1,0 +1,210 @@
+"""Copies of a generator side by side, as a leading axis of the same tensors."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from snn_gan_ext.core import glm
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.layers.state import GLMSample
+
+__all__ = ["MemberRun", "Population", "PopulationSample"]
+
+
+class MemberRun(NamedTuple):
+    """What a layer of all members did, their trials one after another along the batch axis.
+
+    Attributes:
+        spikes: ``[T, J * B, N]``.
+        potentials: ``[T, J * B, N]``.
+    """
+
+    spikes: Tensor
+    potentials: Tensor
+
+    @property
+    def score(self) -> Tensor:
+        r"""The post-synaptic term of eq. 5, :math:`s - \\sigma(u)`, ``[T, J * B, N]``."""
+        return glm.score(self.spikes, self.potentials)
+
+
+class PopulationSample(NamedTuple):
+    """A batch drawn from all members: the trials of the first, then those of the second, and so on.
+
+    Attributes:
+        spikes: the read-out neurons' spikes ``[T, J * B, N]``.
+        runs: what each layer did.
+        members: the same as each member's layers keep it, ``[J, ...]``, for the learning rule.
+        windows: how far each layer looks back.
+    """
+
+    spikes: Tensor
+    runs: dict[str, MemberRun]
+    members: dict[str, GLMSample]
+    windows: dict[str, tuple[int, int]]
+
+
+class Population(nn.Module):
+    """J generators of one structure that are sampled and taught at once, by one set of tensors.
+
+    Its parameters have the members' names, with the members in front: ``[J, ...]``. It is a generator
+    itself, whose batch is split among the members in equal parts, so that any algorithm of
+    `snn_gan_ext.training` can train it.
+
+    Args:
+        generators: the members, which differ in their parameters alone.
+
+    Raises:
+        InputError: if there is none, or their parameters differ in name or shape.
+    """
+
+    def __init__(self, generators: Sequence[nn.Module]) -> None:
+        super().__init__()
+        if not generators:
+            raise InputError("generators", expected="at least one", got="none")
+        shapes = [{name: p.shape for name, p in g.named_parameters()} for g in generators]
+        if any(other != shapes[0] for other in shapes):
+            raise InputError(
+                "generators",
+                expected="parameters of the same names and shapes",
+                got=f"{shapes[0]} and others",
+            )
+        self.size = len(generators)
+        # Kept out of the submodules: it lends its code, and its parameters are never used.
+        self._code = (copy.deepcopy(generators[0]),)
+        self.members = copy.deepcopy(generators[0])
+        for name, _ in list(self.members.named_parameters()):
+            owner, _, leaf = name.rpartition(".")
+            stacked = torch.stack([g.get_parameter(name).detach() for g in generators])
+            setattr(self.members.get_submodule(owner), leaf, nn.Parameter(stacked))
+
+    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Noise ``[J, ...]`` of all members for a batch of all together.
+
+        Raises:
+            InputError: if the batch cannot be split evenly.
+        """
+        each = self._share(batch)
+        members: Any = self.members
+        drawn = [members.noise(each, generator) for _ in range(self.size)]
+        return {name: torch.stack([noise[name] for noise in drawn]) for name in drawn[0]}
+
+    @torch.no_grad()
+    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> PopulationSample:
+        """Draws a trial for each label, the first share of them from the first member, and so on.
+
+        Args:
+            labels: ``[J * B]``.
+            noise: from `noise`.
+
+        Raises:
+            InputError: if the batch cannot be split evenly.
+        """
+        windows: dict[str, tuple[int, int]] = {}
+
+        def draw(
+            tensors: dict[str, Tensor], labels: Tensor, noise: dict[str, Tensor]
+        ) -> dict[str, GLMSample]:
+            runs: Mapping[str, GLMSample] = self._call(tensors, "sample", labels, noise).runs
+            windows.update({name: run.windows for name, run in runs.items()})
+            # vmap hands back tensors alone.
+            return {name: run._replace(windows=()) for name, run in runs.items()}  # type: ignore[arg-type]
+
+        split = labels.reshape(self.size, self._share(len(labels)))
+        members = vmap(draw, in_dims=(self._axes, 0, 0))(self._tensors(), split, dict(noise))
+        runs = {
+            name: MemberRun(_one_batch(run.spikes), _one_batch(run.potentials))
+            for name, run in members.items()
+        }
+        return PopulationSample(runs["readout"].spikes, runs, members, windows)
+
+    @torch.no_grad()
+    def gradients(
+        self, sample: PopulationSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
+    ) -> dict[str, Tensor]:
+        """Closed-form gradients by parameter name.
+
+        Args:
+            sample: from `sample`.
+            errors: ``[T, J * B, N]`` at each layer.
+            per_sample: keep the batch axis, behind the members'.
+
+        Returns:
+            ``[J, ...]`` each, summed over a member's share of the batch.
+        """
+
+        def learn(
+            tensors: dict[str, Tensor], runs: dict[str, GLMSample], errors: dict[str, Tensor]
+        ) -> dict[str, Tensor]:
+            whole = {name: run._replace(windows=sample.windows[name]) for name, run in runs.items()}
+            drawn = sample._replace(spikes=whole["readout"].spikes, runs=whole)  # type: ignore[arg-type]
+            gradients: dict[str, Tensor] = self._call(
+                tensors, "gradients", drawn, errors, per_sample=per_sample
+            )
+            return gradients
+
+        split = {name: self._by_member(error).movedim(1, 0) for name, error in errors.items()}
+        in_dims = (self._axes, 0, 0)
+        gradients = vmap(learn, in_dims=in_dims)(self._tensors(), sample.members, split)
+        return {f"members.{name}": gradient.contiguous() for name, gradient in gradients.items()}
+
+    def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draws spikes ``[T, B, N]`` for labels ``[B]``, each from a member drawn at random."""
+        return self.draw(labels, generator)[0]
+
+    def draw(self, labels: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The same, with the index of the member that each trial is from ``[B]``."""
+        device = next(self.parameters()).device
+        chosen = torch.randint(self.size, labels.shape, generator=generator, device=device)
+        everyone = labels.repeat(self.size)
+        spikes = self.sample(everyone, self.noise(len(everyone), generator)).spikes
+        trials = torch.arange(len(labels), device=device)
+        return self._by_member(spikes)[:, chosen, trials], chosen
+
+    def _by_member(self, trials: Tensor) -> Tensor:
+        """``[T, J * B, N]`` to ``[T, J, B, N]``."""
+        return trials.reshape(len(trials), self.size, -1, *trials.shape[2:])
+
+    def _share(self, batch: int) -> int:
+        if batch < self.size or batch % self.size:
+            raise InputError(
+                "batch",
+                expected=f"a multiple of the {self.size} members",
+                got=f"{batch}",
+            )
+        return batch // self.size
+
+    def _tensors(self) -> dict[str, Tensor]:
+        buffers = dict(self.members.named_buffers())
+        return buffers | {name: p.detach() for name, p in self.members.named_parameters()}
+
+    @property
+    def _axes(self) -> dict[str, int | None]:
+        """Which axis of each tensor the members are along; buffers are the same for all."""
+        buffers: dict[str, int | None] = {name: None for name, _ in self.members.named_buffers()}
+        return buffers | {name: 0 for name, _ in self.members.named_parameters()}
+
+    def _call(self, tensors: Mapping[str, Tensor], method: str, *args: Any, **options: Any) -> Any:
+        """Calls a member's method with these parameters and buffers."""
+        named = {f"network.{name}": tensor for name, tensor in tensors.items()}
+        return functional_call(_Method(self._code[0], method), named, args, options)
+
+
+class _Method(nn.Module):
+    """Another module's method as a forward pass, which is all that `functional_call` calls."""
+
+    def __init__(self, network: nn.Module, method: str) -> None:
+        super().__init__()
+        self.network, self.method = network, method
+
+    def forward(self, *args: Any, **options: Any) -> Any:
+        return getattr(self.network, self.method)(*args, **options)
+
+
+def _one_batch(members: Tensor) -> Tensor:
+    """``[J, T, B, N]`` to ``[T, J * B, N]``."""
+    return members.movedim(0, 1).flatten(1, 2)
