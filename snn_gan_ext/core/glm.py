@@ -47,6 +47,10 @@ __all__ = [
 ]
 
 
+# From so many lags on, one matrix product is quicker than a pass over memory for each lag.
+LONG_WINDOW = 16
+
+
 def _arrays(*tensors: Tensor) -> list[Any] | None:
     """The tensors' memory for the compiled kernels, if these can work on it.
 
@@ -119,10 +123,20 @@ def causal_filter(signal: Tensor, taps: Tensor, delay: int, steps: int | None = 
 
 def _filter_all(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
     steps = signal.shape[-3]
+    if len(taps) >= LONG_WINDOW and steps <= LONG_WINDOW * len(taps):
+        return (_toeplitz(taps, delay, steps) @ signal.flatten(-2)).reshape(signal.shape)
     filtered = _shifted(signal * taps[0], delay)
     for lag, tap in enumerate(taps[1 : max(steps - delay, 1)], start=delay + 1):
         filtered.narrow(-3, lag, steps - lag).add_(signal.narrow(-3, 0, steps - lag) * tap)
     return filtered
+
+
+def _toeplitz(taps: Tensor, delay: int, steps: int) -> Tensor:
+    """The filter as a matrix over time ``[T, T]``."""
+    time = torch.arange(steps, device=taps.device)
+    lag = time.unsqueeze(1) - time - delay
+    reached = (lag >= 0) & (lag < len(taps))
+    return taps[lag.clamp(0, len(taps) - 1)] * reached
 
 
 def _shifted(signal: Tensor, delay: int) -> Tensor:

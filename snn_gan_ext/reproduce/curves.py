@@ -13,8 +13,8 @@ from snn_gan_ext.training.loop import read_metrics
 __all__ = ["digits_curves"]
 
 LOOK = "validation_tstr"
-MONITOR_EVERY = 100
-SHOWN = (100, 300, 1000, 3000)
+MONITOR_EVERY = 250
+SHOWN = (250, 500, 1000, 2000)
 GENERATORS: dict[str, tuple[str, Digits]] = {
     "digits": ("SpikeGAN, rates, REINFORCE", Digits()),
     "digits-time-surface": ("SpikeGAN, time surfaces, REINFORCE", DigitsTimeSurface()),
