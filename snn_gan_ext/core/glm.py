@@ -132,11 +132,10 @@ def _filter_all(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
 
 
 def _toeplitz(taps: Tensor, delay: int, steps: int) -> Tensor:
-    """The filter as a matrix over time ``[T, T]``."""
-    time = torch.arange(steps, device=taps.device)
-    lag = time.unsqueeze(1) - time - delay
-    reached = (lag >= 0) & (lag < len(taps))
-    return taps[lag.clamp(0, len(taps) - 1)] * reached
+    """The filter as a matrix over time ``[T, T]``, ``taps[t - s - delay]`` at ``t, s``."""
+    width = 2 * steps - 1
+    by_lag = F.pad(taps, (steps - 1 + delay, steps))[:width]
+    return by_lag.unfold(0, steps, 1).flip(1)
 
 
 def _shifted(signal: Tensor, delay: int) -> Tensor:
