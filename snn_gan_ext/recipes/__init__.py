@@ -9,6 +9,7 @@ from snn_gan_ext.recipes.digit_spikes import (
     DigitSpikesTimeSurface,
 )
 from snn_gan_ext.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
+from snn_gan_ext.recipes.digits_bayes import DigitsBayes
 from snn_gan_ext.recipes.digits_belief import DigitsBelief
 from snn_gan_ext.recipes.temporal_modes import TemporalModes
 
@@ -21,6 +22,7 @@ RECIPES: dict[str, type[Recipe]] = {
         DigitsHybrid,
         DigitsTimeSurface,
         DigitsBelief,
+        DigitsBayes,
         DigitSpikesPooled,
         DigitSpikesCNN,
         DigitSpikesRate,

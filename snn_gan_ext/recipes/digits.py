@@ -147,7 +147,7 @@ class DigitsExperiment(Experiment):
         self._train_images = self._learned_from.to(device)
         self._train_labels = self.splits.train.labels.to(device)
 
-    def _network(self, weights: torch.Generator) -> ConditionalGenerator:
+    def _network(self, weights: torch.Generator) -> nn.Module:
         recipe = self.recipe
         return ConditionalGenerator(
             CLASSES,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from snn_gan_ext.core.bases import identity_basis
 from snn_gan_ext.errors import InputError
@@ -50,7 +50,7 @@ class DigitsBeliefExperiment(DigitsExperiment):
 
     recipe: DigitsBelief
 
-    def _network(self, weights: torch.Generator) -> ConditionalGenerator:
+    def _network(self, weights: torch.Generator) -> nn.Module:
         recipe = self.recipe
         return ConditionalGenerator(
             CLASSES,

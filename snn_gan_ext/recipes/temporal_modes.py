@@ -53,6 +53,7 @@ class TemporalModes(Recipe):
         particle_std: standard deviation of what each particle has beside them.
         bias_std: standard deviation of the initial biases around -1.
         normalise_rewards: divide advantages by their standard deviation over a particle's trials.
+        advantage_floor: added to that standard deviation.
         generator_lr: Adam's learning rate for both SpikeGANs.
         discriminator_lr: that of their discriminators.
         likelihood_lr: that of maximum likelihood.
@@ -79,6 +80,7 @@ class TemporalModes(Recipe):
     particle_std: float = 0.1
     bias_std: float = 0.3
     normalise_rewards: bool = True
+    advantage_floor: float = 0.05
     generator_lr: float = 0.05
     discriminator_lr: float = 1e-3
     likelihood_lr: float = 0.05
@@ -156,6 +158,7 @@ class TemporalModesExperiment(Experiment):
             "decode": _as_they_are,
             "steps": recipe.steps,
             "normalise_rewards": recipe.normalise_rewards,
+            "advantage_floor": recipe.advantage_floor,
             "generator_lr": recipe.generator_lr,
             "discriminator_lr": recipe.discriminator_lr,
             "beta2": 0.9,

@@ -120,6 +120,8 @@ class SpikeGAN:
         estimator: see above.
         baseline: what is subtracted from the rewards; see `snn_gan_ext.learning.estimators`.
         normalise_rewards: divide advantages by their standard deviation over the batch.
+        advantage_floor: added to that standard deviation. Where rewards are nearly alike, as those of a
+            generator that has fallen silent, dividing by it alone would blow up what is noise.
         objective: ``non_saturating`` (log D) or ``saturating`` (the printed -log(1 - D)).
         generator_lr: Adam's learning rate for the generator.
         discriminator_lr: that of the discriminator.
@@ -141,6 +143,7 @@ class SpikeGAN:
     estimator: Estimator = "reinforce"
     baseline: Baseline = "batch_mean"
     normalise_rewards: bool = True
+    advantage_floor: float = 1e-8
     objective: Objective = "non_saturating"
     generator_lr: float = 3e-3
     discriminator_lr: float = 3e-3
@@ -154,6 +157,7 @@ class SpikeGAN:
         for name, allowed, meaning in (
             ("generator_lr", self.generator_lr >= 0, "0 or more"),
             ("discriminator_lr", self.discriminator_lr >= 0, "0 or more"),
+            ("advantage_floor", self.advantage_floor > 0, "above 0"),
             ("beta1", 0 <= self.beta1 < 1, "0 or more and below 1"),
             ("beta2", 0 <= self.beta2 < 1, "0 or more and below 1"),
             ("final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "0 .. 1"),
@@ -243,7 +247,7 @@ class SpikeGAN:
         if self.baseline == "variance_minimising":
             scores = {name: run.score for name, run in sample.runs.items()}
             per_sample = generator.gradients(sample, scores, per_sample=True)
-            scaled = estimators.normalised(rewards) if self.normalise_rewards else rewards
+            scaled = self._scaled(rewards)
             gradients = {
                 name: estimators.variance_minimising_gradient(gradient, scaled)
                 for name, gradient in per_sample.items()
@@ -271,8 +275,12 @@ class SpikeGAN:
         return rewards.detach(), slope
 
     def _advantages(self, state: SpikeGANState, rewards: Tensor, labels: Tensor) -> Tensor:
-        advantages = estimators.advantage(rewards, self.baseline, labels)
-        return estimators.normalised(advantages) if self.normalise_rewards else advantages
+        return self._scaled(estimators.advantage(rewards, self.baseline, labels))
+
+    def _scaled(self, advantages: Tensor) -> Tensor:
+        if not self.normalise_rewards:
+            return advantages
+        return estimators.normalised(advantages, self.advantage_floor)
 
     @staticmethod
     def _errors(sample: Sample, advantages: Tensor, slope: Tensor | None) -> dict[str, Tensor]:

@@ -1,0 +1,68 @@
+"""Bayes-SpikeGAN on handwritten digits: does a set of generators cover more than one?"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.learning.svgd import Kernel
+from snn_gan_ext.networks.population import Population
+from snn_gan_ext.recipes.digits import Digits, DigitsExperiment
+from snn_gan_ext.training.bayes import BayesSpikeGAN
+from snn_gan_ext.training.spikegan import Estimator, SpikeGAN
+
+__all__ = ["DigitsBayes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsBayes(Digits):
+    """The generator of `digits-hybrid` as a set of particles, among which a batch is split.
+
+    Attributes:
+        particles: generators J; with 1 it is `digits-hybrid`.
+        kernel: how they hear of each other.
+        prior_std: standard deviation of a Gaussian prior; 0 for an improper constant one.
+    """
+
+    name: ClassVar[str] = "digits-bayes"
+    summary: ClassVar[str] = "Bayes-SpikeGAN: five generators that share a discriminator"
+
+    batch: int = 200
+    estimator: Estimator = "hybrid"
+    particles: int = 5
+    kernel: Kernel = "median"
+    prior_std: float = 0.0
+
+    def check(self) -> None:
+        super().check()
+        if self.particles < 1:
+            raise InputError("particles", expected="at least 1", got=f"{self.particles}")
+        if self.batch % self.particles or self.batch < 2 * self.particles:
+            raise InputError(
+                "batch",
+                expected=f"a multiple of the {self.particles} particles, two trials each or more",
+                got=f"{self.batch}",
+            )
+
+    def _build(self, device: torch.device) -> "DigitsBayesExperiment":
+        return DigitsBayesExperiment(self, device)
+
+
+class DigitsBayesExperiment(DigitsExperiment):
+    """Networks, data and judges of `DigitsBayes`."""
+
+    recipe: DigitsBayes
+
+    def _network(self, weights: torch.Generator) -> nn.Module:
+        one = super()._network
+        return Population([one(weights) for _ in range(self.recipe.particles)])
+
+    def _spikegan(self, decode: Callable[[Tensor], Tensor]) -> SpikeGAN:
+        plain = super()._spikegan(decode)
+        settings = {field.name: getattr(plain, field.name) for field in fields(plain)}
+        prior_std = self.recipe.prior_std or math.inf
+        return BayesSpikeGAN(**settings, kernel=self.recipe.kernel, prior_std=prior_std)
