@@ -34,7 +34,7 @@ class DigitsBayes(Digits):
     batch: int = 200
     estimator: Estimator = "hybrid"
     particles: int = 5
-    kernel: Kernel = "median"
+    kernel: Kernel = "printed"
     prior_std: float = 0.0
 
     def check(self) -> None:

@@ -74,7 +74,7 @@ class TemporalModes(Recipe):
     basis: Literal["raised_cosine", "identity"] = "raised_cosine"
     basis_functions: int = 5
     particles: int = 5
-    kernel: Kernel = "median"
+    kernel: Kernel = "printed"
     prior_std: float = 0.0
     shared_std: float = 0.1
     particle_std: float = 0.1

@@ -45,7 +45,7 @@ class BayesSpikeGAN(SpikeGAN):
         free energy has no minimum at eq. 9.
     """
 
-    kernel: Kernel = "median"
+    kernel: Kernel = "printed"
     prior_std: float = math.inf
 
     def __post_init__(self) -> None:
