@@ -5,7 +5,7 @@ A layer adds its synapses: how traces of the input become a drive, and the gradi
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from snn_gan_ext.core import bases, glm
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.checks import check_basis, check_finite, check_tensor, look
-from snn_gan_ext.layers.state import GLMSample, GLMState
+from snn_gan_ext.layers.state import GLMFilters, GLMSample, GLMState
 
 __all__ = ["GLMNeurons"]
 
@@ -226,6 +226,40 @@ class GLMNeurons(nn.Module, ABC):
             raise InputError("spikes", expected=f"shape {list(expected)}", got=f"{list(spikes.shape)}")
         # A uniform of 0 is below any firing probability, one of 1 above.
         return self._run(inputs, state, 1 - spikes.to(self.bias), None, differentiable=False)
+
+    @torch.no_grad()
+    def filters(self, inputs: Sequence[int] = ()) -> GLMFilters:
+        r"""The neurons' filters over lags, with weights, basis and delays in one.
+
+        .. math:: u_{i,t} = \gamma_i + \sum_{j,m} \alpha_{m,j,i}\, x_{j,t-m}
+            + \sum_{l} \beta_{l,i}\, s_{i,t-1-l}
+
+        Args:
+            inputs: sizes of an input behind time and batch, where the layer takes more than one.
+
+        Returns:
+            The filters of all inputs to all neurons, and the neurons' own.
+
+        Raises:
+            InputError: if the sizes are none of this layer's.
+        """
+        axes = tuple(inputs) or tuple(axis or 0 for axis in self._input_axes)
+        count = math.prod(axes)
+        if not count:
+            raise InputError(
+                "inputs", expected="the sizes of an input behind time and batch", got=f"{list(inputs)}"
+            )
+        impulses = self.weight.new_zeros(self._window + 1, count, *axes)
+        impulses[0] = torch.eye(count).to(impulses).reshape(count, *axes)
+        self._check_inputs(impulses)
+        out = self._output_shape(impulses[0])
+        synaptic = self._drive(self._align(impulses), len(impulses))
+        feedback = self._per_neuron(glm.feedback_kernel(self.feedback, self.feedback_basis), out)
+        return GLMFilters(
+            synaptic.reshape(-1, *axes, *out),
+            feedback.reshape(-1, *out),
+            self._per_neuron(self.bias, out).reshape(out).clone(),
+        )
 
     @torch.no_grad()
     def gradients(

@@ -9,7 +9,7 @@ from torch import Tensor
 from snn_gan_ext.core import glm
 from snn_gan_ext.layers.checks import check_positive
 
-__all__ = ["GLMSample", "GLMState", "behind_silence"]
+__all__ = ["GLMFilters", "GLMSample", "GLMState", "behind_silence"]
 
 
 class GLMState(NamedTuple):
@@ -24,6 +24,20 @@ class GLMState(NamedTuple):
     mem: Tensor
     inputs: Tensor
     outputs: Tensor
+
+
+class GLMFilters(NamedTuple):
+    """What neurons do with their inputs, neuron by neuron.
+
+    Attributes:
+        synaptic: over lags 0 .. M - 1, ``[M, *in, *out]``.
+        feedback: over lags 1 .. L, ``[L, *out]``.
+        bias: ``[*out]``.
+    """
+
+    synaptic: Tensor
+    feedback: Tensor
+    bias: Tensor
 
 
 torch.serialization.add_safe_globals([GLMState])

@@ -280,6 +280,19 @@ class ConditionalGenerator(nn.Module):
         observed: Mapping[str, Tensor] | None = None,
         states: Mapping[str, GLMState] | None = None,
     ) -> GeneratorSample:
+        runs = self.network.sample(self.exogenous(labels, noise), noise, observed, states)
+        return GeneratorSample(runs["readout"].spikes, runs)
+
+    def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the network hears from outside: ``label`` and ``latent`` spikes ``[T, B, size]``.
+
+        Args:
+            labels: whole numbers ``[B]`` below ``classes``.
+            noise: from `noise`, or some steps of it.
+
+        Raises:
+            InputError: if a label is out of range, or the noise none.
+        """
         label_spikes = one_hot(labels, self.classes).to(noise["readout"])
         if look(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()) is False:
             raise InputError("latent noise", expected="values in [0, 1)", got="others, or NaN")
@@ -287,12 +300,10 @@ class ConditionalGenerator(nn.Module):
         if self.gate_latent:
             bits = (label_spikes.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)
         steps = len(noise["readout"])
-        exogenous = {
+        return {
             "label": label_spikes.expand(steps, -1, -1),
             "latent": bits.expand(steps, -1, -1),
         }
-        runs = self.network.sample(exogenous, noise, observed, states)
-        return GeneratorSample(runs["readout"].spikes, runs)
 
     def gradients(
         self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
@@ -384,9 +395,13 @@ class StepResponseGenerator(nn.Module):
         observed: Mapping[str, Tensor] | None = None,
         states: Mapping[str, GLMState] | None = None,
     ) -> GeneratorSample:
-        step = torch.ones_like(noise["readout"][..., :1])
-        runs = self.network.sample({"step": step}, noise, observed, states)
+        exogenous = self.exogenous(noise["readout"].new_zeros(0), noise)
+        runs = self.network.sample(exogenous, noise, observed, states)
         return GeneratorSample(runs["readout"].spikes, runs)
+
+    def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the neurons hear from outside: a ``step`` that is on throughout ``[T, B, 1]``."""
+        return {"step": torch.ones_like(noise["readout"][..., :1])}
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:

@@ -28,7 +28,7 @@ class MemberRun(NamedTuple):
 
     @property
     def score(self) -> Tensor:
-        r"""The post-synaptic term of eq. 5, :math:`s - \\sigma(u)`, ``[T, J * B, N]``."""
+        r"""The post-synaptic term of eq. 5, :math:`s - \sigma(u)`, ``[T, J * B, N]``."""
         return glm.score(self.spikes, self.potentials)
 
 

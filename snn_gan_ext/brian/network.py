@@ -1,0 +1,265 @@
+r"""A network of GLM layers as a Brian2 `Network`.
+
+Each layer becomes a `NeuronGroup` whose membrane potential is the log-odds of a spike,
+
+.. code-block:: none
+
+    u = bias + drive : 1
+    threshold: rand() < 1 / (1 + exp(-u))
+
+and each filter one delayed synapse for every lag that it reaches, which adds its tap to ``drive``.
+Within a time step a layer first hears its synapses, then fires, then forgets its drive; layers follow
+one another, so that an input without delay acts in its own step, as in a `GLMNetwork`.
+
+Trials run one after another, with a pause in between in which nothing fires and every filter runs out.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.layers.base import GLMNeurons
+from snn_gan_ext.networks.generators import GLMNetwork
+
+__all__ = ["BrianNetwork", "require_brian2"]
+
+EQUATIONS = """
+u = bias + drive : 1   # membrane potential: the log-odds of a spike
+bias : 1 (constant)
+drive : 1              # what the synapses add to the potential in this time step
+"""
+
+
+def require_brian2() -> Any:
+    """Brian2's module.
+
+    Raises:
+        InputError: if Brian2 is not installed.
+    """
+    try:
+        import brian2
+    except ImportError:
+        raise InputError(
+            "brian2",
+            expected="the package brian2",
+            got="an environment without it",
+            cure='pip install "snn_gan_ext[brian2]"',
+        ) from None
+    return brian2
+
+
+class _Stage(NamedTuple):
+    """A layer's neurons by their filters: ``[M, size, N]`` of each source, ``[L, N]``, and ``[N]``."""
+
+    synaptic: dict[str, Tensor]
+    feedback: Tensor
+    bias: Tensor
+    sizes: tuple[int, ...]
+
+
+class BrianNetwork:
+    """GLM layers in Brian2 with their inputs and, for a replay, their noise.
+
+    Args:
+        network: a `GLMNetwork`, or a single layer, whose input is then called ``input`` and whose
+            neurons ``layer``.
+        exogenous: spikes of each input by name, zeros and ones ``[T, B, *size]``.
+        uniforms: noise in [0, 1) of each layer ``[T, B, *size]``, for the very same spikes; without it
+            Brian2 draws its own (`brian2.seed` makes it repeatable).
+        dt: length of a time step in seconds.
+
+    Attributes:
+        network: Brian2's `Network`.
+        groups: Brian2's `SpikeGeneratorGroup` of each input and `NeuronGroup` of each layer, by name.
+        synapses: Brian2's `Synapses`, by "source to target".
+        monitors: Brian2's `SpikeMonitor` of each layer, by name.
+
+    Raises:
+        InputError: if Brian2 is missing, an input is none of zeros and ones, or sizes do not fit.
+    """
+
+    def __init__(
+        self,
+        network: GLMNetwork | GLMNeurons,
+        exogenous: Mapping[str, Tensor],
+        uniforms: Mapping[str, Tensor] | None = None,
+        dt: float = 1e-3,
+    ) -> None:
+        self._brian = require_brian2()
+        if not 0 < dt < math.inf:
+            raise InputError("dt", expected="seconds above 0", got=f"{dt}")
+        self.dt = dt * self._brian.second
+        self._stages = _stages(network, exogenous)
+        self.steps, self.trials = next(iter(exogenous.values())).shape[:2]
+        longest = max(
+            len(taps)
+            for stage in self._stages.values()
+            for taps in (*stage.synaptic.values(), stage.feedback)
+        )
+        self._period = self.steps + longest
+        self.groups: dict[str, Any] = {}
+        self.synapses: dict[str, Any] = {}
+        self.monitors: dict[str, Any] = {}
+        for name, spikes in exogenous.items():
+            self._add_input(name, spikes)
+        for name, stage in self._stages.items():
+            self._add_neurons(name, stage, _noise_of(name, uniforms, (*self._shape, *stage.sizes)))
+            for source, taps in stage.synaptic.items():
+                self._add_synapses(source, name, taps)
+            # The spikes of a step are heard in the next one: the first lag needs no delay.
+            own = torch.diag_embed(stage.feedback)
+            self._add_synapses(name, name, own)
+        self.network = self._brian.Network(
+            *self.groups.values(), *self.synapses.values(), *self.monitors.values()
+        )
+        self.network.schedule = self._schedule(exogenous)
+
+    def run(self) -> dict[str, Tensor]:
+        """Simulates all trials.
+
+        Returns:
+            Spikes ``[T, B, *size]`` of each layer by name, zeros and ones.
+        """
+        self.network.run(self.trials * self._period * self.dt, namespace={})
+        return {name: self._spikes(name) for name in self._stages}
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self.steps, self.trials
+
+    def _schedule(self, exogenous: Mapping[str, Tensor]) -> list[str]:
+        """The slots of a time step: inputs, then each layer in turn, then Brian2's own."""
+        inputs = [f"{name}_fires" for name in exogenous]
+        layers = [f"{name}_{does}" for name in self._stages for does in ("hears", "fires", "forgets")]
+        return ["start", *inputs, *layers, "groups", "thresholds", "synapses", "resets", "end"]
+
+    def _add_input(self, name: str, spikes: Tensor) -> None:
+        clock, index = np.nonzero(self._on_the_clock(spikes.flatten(2), 0.0))
+        self.groups[name] = self._brian.SpikeGeneratorGroup(
+            math.prod(spikes.shape[2:]),
+            index,
+            clock * self.dt,
+            dt=self.dt,
+            when=f"{name}_fires",
+            name=f"{name}_spikes",
+        )
+
+    def _add_neurons(self, name: str, stage: _Stage, uniforms: Tensor | None) -> None:
+        on = self._on_the_clock(torch.ones(*self._shape, 1), 0.0)[:, 0]
+        known = {"active": self._brian.TimedArray(on, dt=self.dt)}
+        noise = "rand()"
+        if uniforms is not None:
+            values = self._on_the_clock(uniforms.flatten(2), 1.0)
+            known["uniforms"] = self._brian.TimedArray(values, dt=self.dt)
+            noise = "uniforms(t, i)"
+        group = self._brian.NeuronGroup(
+            len(stage.bias),
+            EQUATIONS,
+            threshold=f"{noise} < active(t) / (1 + exp(-u))",
+            reset="",
+            namespace=known,
+            dt=self.dt,
+            name=f"{name}_neurons",
+        )
+        group.bias = stage.bias.double().numpy()
+        group.thresholder["spike"].when = f"{name}_fires"
+        group.run_regularly("drive = 0", dt=self.dt, when=f"{name}_forgets")
+        self.groups[name] = group
+        self.monitors[name] = self._brian.SpikeMonitor(group, name=f"{name}_monitor")
+
+    def _add_synapses(self, source: str, target: str, taps: Tensor) -> None:
+        """One synapse for each lag, source and target ``[M, I, N]`` with a tap that is not zero."""
+        lag, pre, post = taps.nonzero(as_tuple=True)
+        if not len(lag):
+            return
+        synapses = self._brian.Synapses(
+            self.groups[source],
+            self.groups[target],
+            "w : 1 (constant)",
+            on_pre="drive_post += w",
+            dt=self.dt,
+            name=f"{source}_to_{target}",
+        )
+        synapses.connect(i=pre.numpy(), j=post.numpy())
+        synapses.w = taps[lag, pre, post].double().numpy()
+        synapses.delay = lag.numpy() * self.dt
+        synapses.pre.when = f"{target}_hears"
+        self.synapses[f"{source} to {target}"] = synapses
+
+    def _on_the_clock(self, values: Tensor, in_pauses: float) -> np.ndarray:
+        """``[T, B, N]`` with the trials one after another, ``[B * (T + pause), N]``."""
+        pause = values.new_full((self._period - self.steps, *values.shape[1:]), in_pauses)
+        one_by_one = torch.cat([values, pause]).transpose(0, 1)
+        return one_by_one.reshape(-1, values.shape[2]).double().cpu().numpy()
+
+    def _spikes(self, name: str) -> Tensor:
+        monitor, sizes = self.monitors[name], self._stages[name].sizes
+        clock = np.rint(np.asarray(monitor.t / self.dt)).astype(int)
+        spikes = torch.zeros(*self._shape, math.prod(sizes))
+        spikes[clock % self._period, clock // self._period, np.asarray(monitor.i)] = 1
+        return spikes.reshape(*self._shape, *sizes)
+
+
+def _stages(network: GLMNetwork | GLMNeurons, exogenous: Mapping[str, Tensor]) -> dict[str, _Stage]:
+    """The layers by name, in the order in which they run."""
+    if isinstance(network, GLMNeurons):
+        layers = {"layer": network}
+        wiring: dict[str, tuple[str, ...]] = {"layer": ("input",)}
+        inputs = ["input"]
+    elif isinstance(network, GLMNetwork):
+        layers = {name: x for name, x in network.layers.items() if isinstance(x, GLMNeurons)}
+        wiring, inputs = network.wiring, list(network.inputs)
+    else:
+        raise InputError(
+            "network", expected="a GLMNetwork, GLMLayer or GLMConv2d", got=type(network).__name__
+        )
+    _check_inputs(inputs, exogenous)
+    sizes = {name: tuple(spikes.shape[2:]) for name, spikes in exogenous.items()}
+    stages = {}
+    for name, layer in layers.items():
+        sources = wiring[name]
+        widths = [math.prod(sizes[source]) for source in sources]
+        heard = sizes[sources[0]] if len(sources) == 1 else (sum(widths),)
+        filters = layer.filters(heard)
+        sizes[name] = tuple(filters.bias.shape)
+        flat = filters.synaptic.reshape(len(filters.synaptic), sum(widths), -1).cpu()
+        parts = torch.split(flat, widths, dim=1)
+        stages[name] = _Stage(
+            dict(zip(sources, parts, strict=True)),
+            filters.feedback.flatten(1).cpu(),
+            filters.bias.flatten().cpu(),
+            sizes[name],
+        )
+    return stages
+
+
+def _check_inputs(names: list[str], exogenous: Mapping[str, Tensor]) -> None:
+    if set(exogenous) != set(names):
+        raise InputError("exogenous", expected=f"spikes of {names}", got=f"{list(exogenous)}")
+    lengths = {tuple(spikes.shape[:2]) for spikes in exogenous.values()}
+    if len(lengths) != 1 or 0 in next(iter(lengths)):
+        raise InputError("exogenous", expected="one T and B of at least 1", got=f"{sorted(lengths)}")
+    for name, spikes in exogenous.items():
+        if not bool(((spikes == 0) | (spikes == 1)).all()):
+            raise InputError(
+                f"input {name!r}",
+                expected="zeros and ones",
+                got="other values, or NaN",
+                cure="Brian2 hears spikes; encode currents first",
+            )
+
+
+def _noise_of(
+    name: str, uniforms: Mapping[str, Tensor] | None, shape: tuple[int, ...]
+) -> Tensor | None:
+    if uniforms is None:
+        return None
+    if name not in uniforms or tuple(uniforms[name].shape) != shape:
+        got = list(uniforms[name].shape) if name in uniforms else list(uniforms)
+        raise InputError(f"uniforms of {name!r}", expected=f"shape {list(shape)}", got=f"{got}")
+    return uniforms[name]

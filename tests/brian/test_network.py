@@ -1,0 +1,165 @@
+"""The same spikes in Brian2 on the same uniforms, on its numpy target."""
+
+import builtins
+
+import pytest
+import torch
+
+from snn_gan_ext import GLMConv2d, GLMLayer, InputError
+from snn_gan_ext.brian.network import BrianNetwork, require_brian2
+from snn_gan_ext.core.bases import exponential_basis, identity_basis, raised_cosine_basis
+from snn_gan_ext.networks.generators import ConditionalGenerator, StepResponseGenerator
+
+brian2 = pytest.importorskip("brian2", reason="brian2 is not installed")
+
+
+@pytest.fixture(autouse=True)
+def numpy_target():
+    brian2.prefs.codegen.target = "numpy"
+
+
+@pytest.fixture
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+def replay(generator, labels, noise):
+    network = BrianNetwork(generator.network, generator.exogenous(labels, noise), noise)
+    return network.run()
+
+
+def digits_generator(steps=20, hidden_delay=1, generator=None):
+    return ConditionalGenerator(
+        10,
+        64,
+        steps,
+        hidden=64,
+        latent_bits=8,
+        gate_latent=True,
+        basis=exponential_basis(6, 2.0),
+        hidden_delay=hidden_delay,
+        generator=generator,
+    )
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("hidden_delay", [0, 1, 3])
+def test_a_generator_fires_the_same_spikes(rng, hidden_delay):
+    generator = digits_generator(hidden_delay=hidden_delay, generator=rng)
+    labels = torch.arange(8)
+    noise = generator.noise(8, rng)
+    expected = generator.sample(labels, noise)
+    found = replay(generator, labels, noise)
+    for name, run in expected.runs.items():
+        assert 0.05 < run.spikes.mean() < 0.95
+        assert torch.equal(found[name], run.spikes.to(found[name]))
+
+
+@pytest.mark.usefixtures("double")
+def test_a_neuron_with_a_long_memory_fires_the_same_spikes(rng):
+    basis = raised_cosine_basis(5, 30)
+    neuron = StepResponseGenerator(1, 200, basis=basis, weight_std=0.2, bias_init=0.0, generator=rng)
+    noise = neuron.noise(3, rng)
+    spikes = neuron.sample(torch.zeros(3), noise).spikes
+    assert 20 < spikes.sum() < 580
+    assert torch.equal(replay(neuron, torch.zeros(3), noise)["readout"], spikes.float())
+
+
+LAYERS = {
+    "exponential": lambda: GLMLayer(5, 7),
+    "two exponentials": lambda: GLMLayer(5, 7, basis=exponential_basis(9, [1.0, 4.0]), delay=0),
+    "raised cosines": lambda: GLMLayer(5, 7, basis=raised_cosine_basis(3, 8), delay=4),
+    "identity, delays": lambda: GLMLayer(5, 7, basis=identity_basis(3), delay=[0, 2, 1, 5, 0]),
+    "convolution": lambda: GLMConv2d(2, 3, 3, basis=raised_cosine_basis(2, 5), padding=1),
+}
+
+
+def excite(layer, rng):
+    """A layer with weights that matter, an input, and what it does on some noise."""
+    with torch.no_grad():
+        layer.feedback.normal_(0, 1, generator=rng)
+    sizes = (2, 5, 4) if isinstance(layer, GLMConv2d) else (5,)
+    inputs = (torch.rand(25, 3, *sizes, generator=rng) < 0.3).double()
+    out = layer.sample(inputs, generator=rng).spikes.shape
+    uniforms = torch.rand(out, generator=rng)
+    return inputs, uniforms, layer.sample(inputs, uniforms=uniforms).spikes
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+def test_any_layer_fires_the_same_spikes(make, rng):
+    layer = make()
+    inputs, uniforms, expected = excite(layer, rng)
+    found = BrianNetwork(layer, {"input": inputs}, {"layer": uniforms}).run()["layer"]
+    assert 0.05 < expected.mean() < 0.95
+    assert torch.equal(found, expected.float())
+
+
+@pytest.mark.usefixtures("double")
+def test_one_step_of_delay_more_is_noticed(rng):
+    """Negative control."""
+    layer = GLMLayer(5, 7, delay=1, generator=rng)
+    inputs, uniforms, expected = excite(layer, rng)
+    late = GLMLayer(5, 7, delay=2)
+    with torch.no_grad():
+        for ours, theirs in zip(late.parameters(), layer.parameters(), strict=True):
+            ours.copy_(theirs)
+    found = BrianNetwork(late, {"input": inputs}, {"layer": uniforms}).run()["layer"]
+    assert (found != expected).sum() > 10
+
+
+@pytest.mark.usefixtures("double")
+def test_brians_own_noise_is_repeatable_and_gives_the_same_rates(rng):
+    layer = GLMLayer(5, 7, generator=rng)
+    inputs, _, _ = excite(layer, rng)
+    many = inputs[:, :1].expand(-1, 400, -1)
+
+    def free(seed):
+        brian2.seed(seed)
+        return BrianNetwork(layer, {"input": many}).run()["layer"]
+
+    first = free(1)
+    assert torch.equal(first, free(1))
+    assert not torch.equal(first, free(2))
+    ours = layer.sample(many, generator=rng).spikes
+    # 175 means of 400 coin tosses each, twice: beyond 5 standard errors in 1 of 10,000 runs.
+    error = (2 * 0.25 / 400) ** 0.5
+    assert (first.mean(1) - ours.mean(1)).abs().max() < 5 * error
+
+
+def test_dt_is_in_real_units(rng):
+    layer = GLMLayer(5, 7, generator=rng)
+    network = BrianNetwork(layer, {"input": torch.ones(10, 1, 5)}, dt=5e-3)
+    network.run()
+    assert network.groups["layer"].dt == 5 * brian2.ms
+    assert network.synapses["input to layer"].delay[:].max() == 30 * brian2.ms
+
+
+def test_what_brian_cannot_express_is_named(rng, monkeypatch):
+    layer = GLMLayer(5, 7)
+    ones = torch.ones(10, 2, 5)
+    with pytest.raises(InputError, match="zeros and ones"):
+        BrianNetwork(layer, {"input": 0.5 * ones})
+    with pytest.raises(InputError, match="spikes of"):
+        BrianNetwork(layer, {"x": ones})
+    with pytest.raises(InputError, match="input"):
+        BrianNetwork(layer, {"input": torch.ones(10, 2, 6)})
+    with pytest.raises(InputError, match="uniforms"):
+        BrianNetwork(layer, {"input": ones}, {"layer": torch.rand(10, 2, 6)})
+    with pytest.raises(InputError, match="GLMNetwork"):
+        BrianNetwork(torch.nn.Linear(5, 7), {"input": ones})
+    with pytest.raises(InputError, match="dt"):
+        BrianNetwork(layer, {"input": ones}, dt=0)
+    with pytest.raises(InputError, match="sizes of an input"):
+        GLMConv2d(2, 3, 3).filters()
+
+    real_import = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == "brian2":
+            raise ImportError
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(InputError, match=r"snn_gan_ext\[brian2\]"):
+        require_brian2()
