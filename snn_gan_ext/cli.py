@@ -1,4 +1,4 @@
-"""The command `snn-gan-ext`: train, reproduce, evaluate, sample, recipes."""
+"""The command `snn-gan-ext`: train, reproduce, evaluate, sample, crosscheck, recipes."""
 
 import difflib
 import json
@@ -12,6 +12,8 @@ import torch
 import tyro
 
 from snn_gan_ext import runs
+from snn_gan_ext.brian.network import Target
+from snn_gan_ext.crosscheck import crosscheck_run
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes import RECIPES
 from snn_gan_ext.recipes.base import Recipe, Split
@@ -22,6 +24,10 @@ from snn_gan_ext.version import __version__
 __all__ = ["main"]
 
 Command = Callable[[], None]
+
+
+class CheckFailedError(Exception):
+    """A trained network does something else in Brian2."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,35 @@ def _reproduce(
     return command
 
 
+def _crosscheck(
+    run: tyro.conf.Positional[Path],
+    target: Target = "numpy",
+    trials: int = 200,
+    seed: int = 0,
+) -> Command:
+    """Run a trained run in Brian2: the same spikes on the same noise, the same statistics on its own.
+
+    Args:
+        run: The run folder; crosscheck.json and pictures go there.
+        target: What Brian2 generates code for; cython and cpp_standalone compile for minutes.
+        trials: Trials of each free run.
+        seed: Seed of all noise.
+    """
+
+    def command() -> None:
+        found = crosscheck_run(run, target=target, trials=trials, seed=seed)
+        for name, network in found["networks"].items():
+            print(f"{name}: {sum(network['mismatches'].values())} mismatched spikes", end=" ")
+            print(f"of {network['replayed_spikes']} on the same noise; on Brian2's own:")
+            for line in network["statistics"]:
+                values = f"{line['ours']:.4g} and {line['brian']:.4g}"
+                print(f"  {line['name']:18} {values:24} p {line['p']:.2g}")
+        if not found["passed"]:
+            raise CheckFailedError(f"{run / 'crosscheck.json'}: a check failed")
+
+    return command
+
+
 def _recipes() -> Command:
     """List the recipes."""
 
@@ -188,6 +223,7 @@ def _parse(arguments: Sequence[str]) -> Command:
         "reproduce": _reproduce,
         "evaluate": _evaluate,
         "sample": _sample,
+        "crosscheck": _crosscheck,
         "recipes": _recipes,
     }
     command: Command = tyro.cli(
@@ -234,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, 2)
     except OSError as error:
         return _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
-    except NonFiniteError as error:
+    except (NonFiniteError, CheckFailedError) as error:
         return _fail(error, 1)
     except Interrupted as error:
         return _fail(error, 128 + error.signal_number)

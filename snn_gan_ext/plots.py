@@ -15,6 +15,7 @@ __all__ = [
     "raster",
     "raster_grid",
     "sample_grid",
+    "spike_comparison",
 ]
 
 REAL, SYNTHETIC, NEUTRAL = "#1f2933", "#d1495b", "#7b8794"
@@ -142,6 +143,37 @@ def raster_grid(rows: Mapping[str, Mapping[str, Tensor]]) -> Figure:
             if line is axes[0]:
                 axis.set_title(title, fontsize=10)
     figure.supxlabel("time step", fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def spike_comparison(sources: Mapping[str, Tensor], dt: float) -> Figure:
+    """Rasters, inter-spike intervals and correlograms of two sources side by side.
+
+    Args:
+        sources: by title, spikes ``[T, B, N]``. Of several neurons the first trial is drawn, of a
+            single one the first 20 trials.
+        dt: length of a time step in seconds.
+    """
+    figure = Figure(figsize=(13, 3.2))
+    axes = figure.subplots(1, 4)
+    for axis, (title, spikes), colour in zip(axes, sources.items(), (REAL, SYNTHETIC), strict=False):
+        one_neuron = spikes.shape[2] == 1
+        _draw_raster(axis, spikes[:, :20, 0] if one_neuron else spikes[:, 0])
+        axis.set(title=title, xlabel="time step", ylabel="trial" if one_neuron else "neuron")
+        trains = spikes.flatten(1).T
+        train, step = trains.nonzero().unbind(1)
+        intervals = (step[1:] - step[:-1])[train[1:] == train[:-1]]
+        bins = np.arange(len(spikes) + 1) - 0.5
+        options = {"color": colour, "label": title}
+        axes[2].hist(1e3 * dt * intervals.numpy(), 1e3 * dt * bins, histtype="step", **options)
+        lags = np.arange(1, min(len(spikes), 51))
+        together = [(trains[:, lag:] * trains[:, :-lag]).mean() for lag in lags]
+        axes[3].plot(1e3 * dt * lags, together, **options)
+    axes[2].set(title="inter-spike intervals", xlabel="ms", ylabel="count")
+    axes[3].set(title="autocorrelogram", xlabel="lag, ms", ylabel="coincidences a step")
+    for axis in axes[2:]:
+        axis.legend(fontsize=8)
     figure.tight_layout()
     return figure
 

@@ -15,8 +15,10 @@ Trials run one after another, with a pause in between in which nothing fires and
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -26,7 +28,9 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.networks.generators import GLMNetwork
 
-__all__ = ["BrianNetwork", "require_brian2"]
+__all__ = ["BrianNetwork", "Target", "require_brian2", "use_target"]
+
+Target = Literal["numpy", "cython", "cpp_standalone"]
 
 EQUATIONS = """
 u = bias + drive : 1   # membrane potential: the log-odds of a spike
@@ -51,6 +55,38 @@ def require_brian2() -> Any:
             cure='pip install "snn_gan_ext[brian2]"',
         ) from None
     return brian2
+
+
+@contextmanager
+def use_target(target: Target) -> Iterator[None]:
+    """Lets Brian2 generate code for a target, and goes back to what it did before.
+
+    Args:
+        target: numpy (starts at once), cython (compiles for a minute or two when cold), or
+            cpp_standalone (a program of its own for each network).
+
+    Raises:
+        InputError: if Brian2 is missing or the target is unknown.
+    """
+    brian2 = require_brian2()
+    if target not in get_args(Target):
+        names = ", ".join(get_args(Target))
+        raise InputError("target", expected=f"one of {names}", got=f"{target!r}")
+    before = brian2.prefs.codegen.target
+    if target != "cpp_standalone":
+        brian2.prefs.codegen.target = target
+        try:
+            yield
+        finally:
+            brian2.prefs.codegen.target = before
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        brian2.set_device("cpp_standalone", directory=folder, build_on_run=True)
+        try:
+            yield
+        finally:
+            brian2.device.reinit()
+            brian2.set_device("runtime")
 
 
 class _Stage(NamedTuple):

@@ -169,6 +169,17 @@ class Population(nn.Module):
         """``[T, J * B, N]`` to ``[T, J, B, N]``."""
         return trials.reshape(len(trials), self.size, -1, *trials.shape[2:])
 
+    def member(self, place: int) -> nn.Module:
+        """A copy of one member as a generator of its own."""
+        if not 0 <= place < self.size:
+            raise InputError("member", expected=f"0 .. {self.size - 1}", got=f"{place}")
+        alone = copy.deepcopy(self._code[0])
+        of_member = {name: p.detach()[place] for name, p in self.members.named_parameters()}
+        with torch.no_grad():
+            for name, parameter in alone.named_parameters():
+                parameter.copy_(of_member[name])
+        return alone
+
     def _share(self, batch: int) -> int:
         if batch < self.size or batch % self.size:
             raise InputError(

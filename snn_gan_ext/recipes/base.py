@@ -49,6 +49,10 @@ class Experiment(ABC):
     state: TrainingState
     generator: nn.Module
 
+    def networks(self) -> dict[str, nn.Module]:
+        """Generators of GLM layers by name, each of which can be run on its own."""
+        return {"generator": self.generator}
+
     @abstractmethod
     def next_batch(self, rng: torch.Generator) -> Any:
         """Draws a training batch."""

@@ -61,6 +61,12 @@ class DigitsBayesExperiment(DigitsExperiment):
         one = super()._network
         return Population([one(weights) for _ in range(self.recipe.particles)])
 
+    def networks(self) -> dict[str, nn.Module]:
+        """Each particle."""
+        population = self.generator
+        assert isinstance(population, Population)
+        return {f"particle {j}": population.member(j) for j in range(population.size)}
+
     def _spikegan(self, decode: Callable[[Tensor], Tensor]) -> SpikeGAN:
         plain = super()._spikegan(decode)
         settings = {field.name: getattr(plain, field.name) for field in fields(plain)}

@@ -128,6 +128,12 @@ class TemporalModesExperiment(Experiment):
         self.generator = nn.ModuleDict(self.generators)
         self.algorithm, self.state = self._learners(weights)
 
+    @property
+    def _population(self) -> Population:
+        population = self.generators["bayes"]
+        assert isinstance(population, Population)
+        return population
+
     def _neurons(self, count: int, weights: torch.Generator) -> list[StepResponseGenerator]:
         """Neurons that share a part of their initial weights."""
         recipe = self.recipe
@@ -186,6 +192,12 @@ class TemporalModesExperiment(Experiment):
         together = Together({"ml": likelihood, "spikegan": spikegan, "bayes": bayes})
         return together, TogetherState(states, rng(4))
 
+    def networks(self) -> dict[str, nn.Module]:
+        """The single neurons: of maximum likelihood, of SpikeGAN, and each particle."""
+        population = self._population
+        particles = {f"particle {j}": population.member(j) for j in range(population.size)}
+        return {"ml": self.generators["ml"], "spikegan": self.generators["spikegan"], **particles}
+
     def next_batch(self, rng: torch.Generator) -> Batch:
         """Trials of the data set, in whichever mode."""
         size = (self.recipe.batch,)
@@ -204,9 +216,7 @@ class TemporalModesExperiment(Experiment):
 
     def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Trials of Bayes-SpikeGAN: spikes ``[T, B, 1]``, and which particle each is from."""
-        population = self.generators["bayes"]
-        assert isinstance(population, Population)
-        spikes, particles = population.draw(labels.to(self.device), rng)
+        spikes, particles = self._population.draw(labels.to(self.device), rng)
         return {"spikes": spikes.cpu(), "labels": labels, "particles": particles.cpu()}
 
     def monitor(self) -> dict[str, float]:
@@ -269,8 +279,7 @@ class TemporalModesExperiment(Experiment):
 
     def _silent_particles(self, salt: int, trials: int = 50) -> float:
         """Particles that fire at most one run of spikes in most trials."""
-        population = self.generators["bayes"]
-        assert isinstance(population, Population)
+        population = self._population
         rng = torch.Generator(self.device).manual_seed(self.recipe.seed + 1000 * salt)
         labels = torch.zeros(trials * population.size, dtype=torch.long, device=self.device)
         spikes = population.sample(labels, population.noise(len(labels), rng)).spikes[..., 0].cpu()

@@ -1,0 +1,112 @@
+"""A trained run in Brian2: replayed spike for spike, and compared by statistics."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn_gan_ext import plots, report, runs
+from snn_gan_ext.brian import crosscheck
+from snn_gan_ext.brian.network import Target, use_target
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.recipes.base import Recipe
+from snn_gan_ext.training.checkpoint import write_atomically
+
+__all__ = ["crosscheck_run"]
+
+
+def crosscheck_run(
+    folder: Path,
+    *,
+    target: Target = "numpy",
+    trials: int = 200,
+    replayed: int = 8,
+    false_alarm: float = 0.01,
+    dt: float = 1e-3,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Replays a run's generators in Brian2 and compares free runs.
+
+    Args:
+        folder: a finished run.
+        target: what Brian2 generates code for.
+        trials: of each free run, ours and Brian2's.
+        replayed: trials that are replayed on the same noise.
+        false_alarm: probability that a right network fails the comparison; shared among generators.
+        dt: length of a time step in seconds.
+        seed: of all noise.
+
+    Returns:
+        The contents of ``crosscheck.json``; ``passed`` says whether all checks did.
+
+    Raises:
+        InputError: if the folder holds no finished run, Brian2 is missing or cannot express it.
+    """
+    if trials < 20:
+        raise InputError("--trials", expected="at least 20", got=f"{trials}")
+    if not 0 <= seed < 2**32:
+        raise InputError("--seed", expected="0 .. 2^32 - 1", got=f"{seed}")
+    if replayed < 1 or not 0 < false_alarm < 1:
+        raise InputError(
+            "replayed and false_alarm",
+            expected="at least one trial, and a rate between 0 and 1",
+            got=f"{replayed} and {false_alarm}",
+        )
+    recipe, experiment = runs.load_run(folder)
+    networks = experiment.networks()
+    found: dict[str, Any] = {
+        "target": target,
+        "trials": trials,
+        "false_alarm": false_alarm,
+        "dt": dt,
+        "seed": seed,
+        "networks": {},
+    }
+    for name, generator in networks.items():
+        rng = torch.Generator().manual_seed(seed)
+        with use_target(target):
+            ours, brian = crosscheck.replay(generator, experiment.labels(replayed, None), rng, dt)
+        with use_target(target):
+            free = crosscheck.free_run(generator, experiment.labels(trials, None), rng, seed, dt)
+        table = crosscheck.compare(*free, dt, false_alarm / len(networks))
+        wrong = crosscheck.mismatches(ours, brian)
+        found["networks"][name] = {
+            "replayed_spikes": int(sum(spikes.sum() for spikes in ours.values())),
+            "mismatches": wrong,
+            "statistics": [asdict(line) for line in table],
+            "passed": not any(wrong.values()) and all(line.passed for line in table),
+        }
+        _draw(folder, name, free, dt)
+    found["passed"] = all(network["passed"] for network in found["networks"].values())
+    write_atomically(folder / "crosscheck.json", json.dumps(found, indent=2) + "\n")
+    _report(folder, recipe, found)
+    return found
+
+
+def _draw(folder: Path, name: str, free: tuple[Tensor, Tensor], dt: float) -> None:
+    figure = plots.spike_comparison({"snn_gan_ext": free[0], "Brian2": free[1]}, dt)
+    figure.suptitle(name)
+    figure.savefig(folder / f"crosscheck_{name.replace(' ', '_')}.png", dpi=110)
+
+
+def _report(folder: Path, recipe: Recipe, found: dict[str, Any]) -> None:
+    """The run's report with the checks below its measures."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    checks = {
+        name: {"mismatched spikes": sum(network["mismatches"].values()), **_p_values(network)}
+        for name, network in found["networks"].items()
+    }
+    metrics["Brian2"] = {"passed": found["passed"], **checks}
+    write_atomically(
+        folder / "report.html", report.render(recipe, metrics, sorted(folder.glob("*.png")))
+    )
+
+
+def _p_values(network: dict[str, Any]) -> dict[str, str]:
+    return {
+        line["name"]: f"{line['ours']:.4g} and {line['brian']:.4g}, corrected p {line['p']:.2g}"
+        for line in network["statistics"]
+    }
