@@ -24,7 +24,7 @@ def neuron():
     generator = StepResponseGenerator(1, 60, basis=raised_cosine_basis(3, 12), weight_std=0.0)
     layer = generator.network.layers["readout"]
     with torch.no_grad():
-        layer.feedback.copy_(torch.tensor([[-4.0], [-2.0], [2.5]]))
+        layer.feedback.copy_(torch.tensor([[-6.0], [-4.0], [5.0]]))
         layer.bias.fill_(-0.5)
     return generator
 
