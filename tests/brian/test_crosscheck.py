@@ -20,12 +20,12 @@ def numpy_target():
 
 
 def neuron():
-    """Fires at some 20 % with a refractory filter that matters."""
+    """Fires at some 20 %, held back by its own spikes."""
     generator = StepResponseGenerator(1, 60, basis=raised_cosine_basis(3, 12), weight_std=0.0)
     layer = generator.network.layers["readout"]
     with torch.no_grad():
-        layer.feedback.copy_(torch.tensor([[-6.0], [-4.0], [5.0]]))
-        layer.bias.fill_(-0.5)
+        layer.feedback.copy_(torch.tensor([[-3.0], [-1.5], [-1.5]]))
+        layer.bias.fill_(1.0)
     return generator
 
 
