@@ -2,7 +2,8 @@
 
 Usage: python -m benchmarks.table KEY[,KEY...] FOLDER...
 
-Folders whose names differ only behind their last '-' (the seed) are one group.
+Folders whose names differ only behind their last '-' (the seed) are one group. KEY is a number of
+metrics.json, or one inside an object of it, as bayes.valid.
 """
 
 import json
@@ -10,6 +11,7 @@ import statistics
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 
 def cell(values: list[float]) -> str:
@@ -18,15 +20,21 @@ def cell(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
+def number(metrics: Any, key: str) -> float:
+    for part in key.split("."):
+        metrics = metrics[part]
+    return float(metrics)
+
+
 def main(keys: list[str], folders: list[Path]) -> None:
-    groups: dict[str, list[dict[str, float]]] = defaultdict(list)
+    groups: dict[str, list[Any]] = defaultdict(list)
     for folder in sorted(folders):
         name = folder.name.rpartition("-")[0] or folder.name
         groups[name].append(json.loads((folder / "metrics.json").read_text()))
     print("| run | seeds |", " | ".join(keys), "|")
     print("| --- " * (len(keys) + 2) + "|")
     for name, runs in groups.items():
-        cells = [cell([run[key] for run in runs]) for key in keys]
+        cells = [cell([number(run, key) for run in runs]) for key in keys]
         print(f"| {name} | {len(runs)} |", " | ".join(cells), "|")
 
 
