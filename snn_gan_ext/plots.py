@@ -140,8 +140,7 @@ def raster_grid(rows: Mapping[str, Mapping[str, Tensor]]) -> Figure:
         line[0].set_ylabel(row_title)
         for axis, (title, spikes) in zip(line, panels.items(), strict=True):
             _draw_raster(axis, spikes)
-            if line is axes[0]:
-                axis.set_title(title, fontsize=10)
+            axis.set_title(title, fontsize=9)
     figure.supxlabel("time step", fontsize=9)
     figure.tight_layout()
     return figure

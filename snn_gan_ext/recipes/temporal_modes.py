@@ -66,6 +66,7 @@ class TemporalModes(Recipe):
 
     steps: int = 1500
     batch: int = 160
+    monitor_every: int = 250
     time_steps: int = 50
     modes: Literal["two", "four"] = "two"
     phase: Phase = "random"
@@ -264,7 +265,7 @@ class TemporalModesExperiment(Experiment):
             )
         return figures
 
-    def _on_the_way(self, columns: int = 5) -> dict[str, Tensor]:
+    def _on_the_way(self, columns: int = 6) -> dict[str, Tensor]:
         steps = sorted(self.state.drawn, key=int)
         kept = {
             steps[round(place * (len(steps) - 1) / max(columns - 1, 1))] for place in range(columns)
