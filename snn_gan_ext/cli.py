@@ -13,7 +13,7 @@ import tyro
 
 from snn_gan_ext import runs
 from snn_gan_ext.brian.network import Target
-from snn_gan_ext.crosscheck import crosscheck_run
+from snn_gan_ext.crosscheck import crosscheck_run, value
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes import RECIPES
 from snn_gan_ext.recipes.base import Recipe, Split
@@ -180,7 +180,7 @@ def _crosscheck(
             print(f"{name}: {sum(network['mismatches'].values())} mismatched spikes", end=" ")
             print(f"of {network['replayed_spikes']} on the same noise; on Brian2's own:")
             for line in network["statistics"]:
-                values = f"{line['ours']:.4g} and {line['brian']:.4g}"
+                values = f"{value(line['ours'])} and {value(line['brian'])}"
                 print(f"  {line['name']:18} {values:24} p {line['p']:.2g}")
         if not found["passed"]:
             raise CheckFailedError(f"{run / 'crosscheck.json'}: a check failed")

@@ -1,7 +1,6 @@
 """A trained run in Brian2: replayed spike for spike, and compared by statistics."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes.base import Recipe
 from snn_gan_ext.training.checkpoint import write_atomically
 
-__all__ = ["crosscheck_run"]
+__all__ = ["crosscheck_run", "value"]
 
 
 def crosscheck_run(
@@ -56,6 +55,7 @@ def crosscheck_run(
             got=f"{replayed} and {false_alarm}",
         )
     recipe, experiment = runs.load_run(folder)
+    metrics = runs.read_metrics_json(folder)
     networks = experiment.networks()
     found: dict[str, Any] = {
         "target": target,
@@ -76,13 +76,13 @@ def crosscheck_run(
         found["networks"][name] = {
             "replayed_spikes": int(sum(spikes.sum() for spikes in ours.values())),
             "mismatches": wrong,
-            "statistics": [asdict(line) for line in table],
+            "statistics": [line.as_json() for line in table],
             "passed": not any(wrong.values()) and all(line.passed for line in table),
         }
         _draw(folder, name, free, dt)
     found["passed"] = all(network["passed"] for network in found["networks"].values())
     write_atomically(folder / "crosscheck.json", json.dumps(found, indent=2) + "\n")
-    _report(folder, recipe, found)
+    _report(folder, recipe, metrics, found)
     return found
 
 
@@ -92,9 +92,8 @@ def _draw(folder: Path, name: str, free: tuple[Tensor, Tensor], dt: float) -> No
     figure.savefig(folder / f"crosscheck_{name.replace(' ', '_')}.png", dpi=110)
 
 
-def _report(folder: Path, recipe: Recipe, found: dict[str, Any]) -> None:
+def _report(folder: Path, recipe: Recipe, metrics: dict[str, Any], found: dict[str, Any]) -> None:
     """The run's report with the checks below its measures."""
-    metrics = json.loads((folder / "metrics.json").read_text())
     checks = {
         name: {"mismatched spikes": sum(network["mismatches"].values()), **_p_values(network)}
         for name, network in found["networks"].items()
@@ -105,8 +104,13 @@ def _report(folder: Path, recipe: Recipe, found: dict[str, Any]) -> None:
     )
 
 
+def value(mean: float | None) -> str:
+    """A mean for people; a dash where there was nothing to take it of."""
+    return "-" if mean is None else f"{mean:.4g}"
+
+
 def _p_values(network: dict[str, Any]) -> dict[str, str]:
     return {
-        line["name"]: f"{line['ours']:.4g} and {line['brian']:.4g}, corrected p {line['p']:.2g}"
+        line["name"]: f"{value(line['ours'])} and {value(line['brian'])}, corrected p {line['p']:.2g}"
         for line in network["statistics"]
     }

@@ -30,11 +30,12 @@ from snn_gan_ext.training.loop import (
 )
 from snn_gan_ext.version import __version__
 
-__all__ = ["evaluate", "load_run", "read_recipe", "sample", "train"]
+__all__ = ["evaluate", "load_run", "read_metrics_json", "read_recipe", "sample", "train"]
 
 OWN_FILES = (
     "config.json",
     "checkpoint.pt",
+    "crosscheck.json",
     "generator.safetensors",
     "metrics.json",
     "metrics.jsonl",
@@ -256,7 +257,7 @@ def _start_afresh(recipe: Recipe, folder: Path, force: bool) -> None:
             got="a run",
             cure="go on with --resume, overwrite it with --force, or give another --out",
         )
-    for path in present:
+    for path in (*present, *(folder.glob("*.png") if present else ())):
         path.unlink()
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -285,6 +286,23 @@ def read_recipe(folder: Path) -> Recipe:
     return RECIPES[name].from_config(config)
 
 
+def read_metrics_json(folder: Path) -> dict[str, Any]:
+    """What a finished run scored.
+
+    Raises:
+        InputError: if its ``metrics.json`` is missing or damaged.
+    """
+    found = _read_json(folder / "metrics.json")
+    if not found:
+        raise InputError(
+            f"{folder}",
+            expected="a finished run",
+            got="no metrics.json in it",
+            cure="judge it with `snn-gan-ext evaluate`",
+        )
+    return found
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
@@ -297,7 +315,7 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"{path}",
             expected="a JSON object",
             got="a damaged file",
-            cure="start afresh with --force",
+            cure="restore it, or remove the run's folder and train it again",
         )
     return content
 

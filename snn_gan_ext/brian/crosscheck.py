@@ -5,7 +5,7 @@ Spikes are ``[T, B, N]``: B trials of N neurons over T steps. Times and rates ar
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +40,11 @@ class Comparison:
     brian: float
     p: float
     passed: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; None for a mean of nothing."""
+        values = asdict(self)
+        return {name: None if x != x else x for name, x in values.items()}
 
 
 def replay(
@@ -167,8 +172,20 @@ def compare(
         A comparison for each statistic, and one for all neurons' counts.
 
     Raises:
-        InputError: if there are fewer than 20 trials, or the two differ in length or neurons.
+        InputError: if there are fewer than 20 trials, the two differ in length or neurons, or something
+            else than zeros and ones is compared.
     """
+    if not (0 < dt < np.inf and 0 < false_alarm < 1):
+        raise InputError(
+            "dt and false_alarm", expected="seconds, and a rate below 1", got=f"{dt} and {false_alarm}"
+        )
+    for spikes in (ours, brian):
+        if spikes.dim() != 3 or not bool(((spikes == 0) | (spikes == 1)).all()):
+            raise InputError(
+                "spikes",
+                expected="zeros and ones [T, B, N]",
+                got=f"{list(spikes.shape)}, others or NaN",
+            )
     if ours.shape[::2] != brian.shape[::2] or min(ours.shape[1], brian.shape[1]) < 20:
         raise InputError(
             "trials",
@@ -207,5 +224,12 @@ def _holm(p: Array) -> Array:
 
 
 def mismatches(ours: Mapping[str, Tensor], brian: Mapping[str, Tensor]) -> dict[str, int]:
-    """Number of steps at which a neuron fired in one and not in the other, by layer."""
+    """Number of steps at which a neuron fired in one and not in the other, by layer.
+
+    Raises:
+        InputError: if the two do not have the same layers, steps, trials and neurons.
+    """
+    shapes = [{name: tuple(x.shape) for name, x in spikes.items()} for spikes in (ours, brian)]
+    if shapes[0] != shapes[1]:
+        raise InputError("spikes", expected=f"layers {shapes[0]}", got=f"{shapes[1]}")
     return {name: int((spikes != brian[name]).sum()) for name, spikes in ours.items()}

@@ -16,11 +16,13 @@ Trials run one after another, with a pause in between in which nothing fires and
 
 import math
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+import pyparsing
 import torch
 from torch import Tensor
 
@@ -54,6 +56,10 @@ def require_brian2() -> Any:
             got="an environment without it",
             cure='pip install "snn_gan_ext[brian2]"',
         ) from None
+    # Brian2 calls its parser library by names that this has since changed, at every equation.
+    changed = getattr(getattr(pyparsing, "warnings", None), "PyparsingDeprecationWarning", None)
+    if changed is not None:
+        warnings.filterwarnings("ignore", category=changed)
     return brian2
 
 
@@ -298,4 +304,12 @@ def _noise_of(
     if name not in uniforms or tuple(uniforms[name].shape) != shape:
         got = list(uniforms[name].shape) if name in uniforms else list(uniforms)
         raise InputError(f"uniforms of {name!r}", expected=f"shape {list(shape)}", got=f"{got}")
-    return uniforms[name]
+    values = uniforms[name]
+    if not values.is_floating_point() or not bool(((values >= 0) & (values <= 1)).all()):
+        raise InputError(
+            f"uniforms of {name!r}",
+            expected="floats in [0, 1)",
+            got=f"{values.dtype}, others or NaN",
+            cure="draw them with torch.rand",
+        )
+    return values

@@ -61,10 +61,11 @@ def firing_modes(
     >>> spikes[:, 0, 0].int().tolist()
     [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     """
-    if min(count, steps) < 1 or not patterns or min(min(p.spikes, p.silence) for p in patterns) < 1:
+    numbers = [count, steps, *(number for p in patterns for number in (p.spikes, p.silence))]
+    if not patterns or any(type(number) is not int or number < 1 for number in numbers):
         raise InputError(
             "firing modes",
-            expected="a trial, a step, and modes of at least one spike and one silent step",
+            expected="whole numbers: a trial, a step, modes of a spike and a silent step, or more",
             got=f"count {count}, steps {steps}, patterns {list(patterns)}",
         )
     if phase not in ("random", "start"):

@@ -255,11 +255,14 @@ class GLMNeurons(nn.Module, ABC):
         out = self._output_shape(impulses[0])
         synaptic = self._drive(self._align(impulses), len(impulses))
         feedback = self._per_neuron(glm.feedback_kernel(self.feedback, self.feedback_basis), out)
-        return GLMFilters(
+        filters = GLMFilters(
             synaptic.reshape(-1, *axes, *out),
             feedback.reshape(-1, *out),
             self._per_neuron(self.bias, out).reshape(out).clone(),
         )
+        for name, values in filters._asdict().items():
+            check_finite(f"{name} filter", values)
+        return filters
 
     @torch.no_grad()
     def gradients(

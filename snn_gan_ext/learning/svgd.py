@@ -97,7 +97,9 @@ def svgd_direction(points: Tensor, gradients: Tensor, kernel: Kernel) -> Tensor:
     if points.shape != gradients.shape:
         raise InputError("gradients", expected=f"{list(points.shape)}", got=f"{list(gradients.shape)}")
     values, bandwidth = gaussian_kernel(points, kernel)
-    # sum_j' 2 / h^2 (phi_j - phi_j') kappa, without a tensor [J, J, P].
+    # sum_j' 2 / h^2 (phi_j - phi_j') kappa, without a tensor [J, J, P]; around the mean, as large
+    # numbers in common would swallow small differences.
     total = values.sum(1, keepdim=True)
-    repulsion = 2 / bandwidth * (points * total - values @ points)
+    around = points - points.mean(0)
+    repulsion = 2 / bandwidth * (around * total - values @ around)
     return (values @ gradients + repulsion) / total

@@ -60,6 +60,7 @@ class GLMNetwork(nn.Module):
         Returns:
             What `GLMLayer.sample` returns, for each layer.
         """
+        self._check_exogenous(exogenous)
         signals = dict(exogenous)
         runs = {}
         for name, layer in self._glm_layers():
@@ -94,6 +95,11 @@ class GLMNetwork(nn.Module):
 
     def _glm_layers(self) -> list[tuple[str, GLMLayer]]:
         return [(name, layer) for name, layer in self.layers.items() if isinstance(layer, GLMLayer)]
+
+    def _check_exogenous(self, exogenous: Mapping[str, Tensor]) -> None:
+        sizes = {name: spikes.shape[-1] for name, spikes in exogenous.items()}
+        if sizes != self.inputs:
+            raise InputError("exogenous", expected=f"inputs of sizes {self.inputs}", got=f"{sizes}")
 
     def _check_wiring(self) -> None:
         sizes = dict(self.inputs)

@@ -10,7 +10,9 @@ from torch.func import functional_call, vmap
 
 from snn_gan_ext.core import glm
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.layers.checks import check_finite
 from snn_gan_ext.layers.state import GLMSample
+from snn_gan_ext.networks.generators import one_hot
 
 __all__ = ["MemberRun", "Population", "PopulationSample"]
 
@@ -52,35 +54,30 @@ class Population(nn.Module):
     """J generators of one structure that are sampled and taught at once, by one set of tensors.
 
     Its parameters have the members' names, with the members in front: ``[J, ...]``. It is a generator
-    itself, whose batch is split among the members in equal parts, so that any algorithm of
-    `snn_gan_ext.training` can train it.
+    itself, whose batch is split among the members in equal parts, so that `SpikeGAN` can train it as it
+    is, and `BayesSpikeGAN` by what its members have to do with each other.
 
     Args:
         generators: the members, which differ in their parameters alone.
 
     Raises:
-        InputError: if there is none, or their parameters differ in name or shape.
+        InputError: if there is none, or they differ in something else than their parameters' values.
     """
 
     def __init__(self, generators: Sequence[nn.Module]) -> None:
         super().__init__()
         if not generators:
             raise InputError("generators", expected="at least one", got="none")
-        shapes = [{name: p.shape for name, p in g.named_parameters()} for g in generators]
-        if any(other != shapes[0] for other in shapes):
-            raise InputError(
-                "generators",
-                expected="parameters of the same names and shapes",
-                got=f"{shapes[0]} and others",
-            )
+        for other in generators[1:]:
+            _check_alike(generators[0], other)
         self.size = len(generators)
         # Kept out of the submodules: it lends its code, and its parameters are never used.
         self._code = (copy.deepcopy(generators[0]),)
         self.members = copy.deepcopy(generators[0])
         for name, _ in list(self.members.named_parameters()):
-            owner, _, leaf = name.rpartition(".")
-            stacked = torch.stack([g.get_parameter(name).detach() for g in generators])
-            setattr(self.members.get_submodule(owner), leaf, nn.Parameter(stacked))
+            _replace(
+                self.members, name, torch.stack([g.get_parameter(name).detach() for g in generators])
+            )
 
     def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Noise ``[J, ...]`` of all members for a batch of all together.
@@ -102,8 +99,18 @@ class Population(nn.Module):
             noise: from `noise`.
 
         Raises:
-            InputError: if the batch cannot be split evenly.
+            InputError: if the batch cannot be split evenly, a label or the noise has no meaning, or a
+                potential is not finite.
         """
+        # Values cannot be looked at inside vmap: what goes in and comes out is checked around it.
+        classes = getattr(self.members, "classes", None)
+        if classes is not None:
+            one_hot(labels, classes)
+        for name, values in noise.items():
+            if not bool(((values >= 0) & (values <= 1)).all()):
+                raise InputError(
+                    f"noise of {name!r}", expected="values in [0, 1)", got="others, or NaN"
+                )
         windows: dict[str, tuple[int, int]] = {}
 
         def draw(
@@ -120,6 +127,8 @@ class Population(nn.Module):
             name: MemberRun(_one_batch(run.spikes), _one_batch(run.potentials))
             for name, run in members.items()
         }
+        for run in runs.values():
+            check_finite("membrane potential", run.potentials)
         return PopulationSample(runs["readout"].spikes, runs, members, windows)
 
     @torch.no_grad()
@@ -147,6 +156,8 @@ class Population(nn.Module):
             )
             return gradients
 
+        for name, error in errors.items():
+            check_finite(f"error of {name!r}", error)
         split = {name: self._by_member(error).movedim(1, 0) for name, error in errors.items()}
         in_dims = (self._axes, 0, 0)
         gradients = vmap(learn, in_dims=in_dims)(self._tensors(), sample.members, split)
@@ -173,11 +184,9 @@ class Population(nn.Module):
         """A copy of one member as a generator of its own."""
         if not 0 <= place < self.size:
             raise InputError("member", expected=f"0 .. {self.size - 1}", got=f"{place}")
-        alone = copy.deepcopy(self._code[0])
-        of_member = {name: p.detach()[place] for name, p in self.members.named_parameters()}
-        with torch.no_grad():
-            for name, parameter in alone.named_parameters():
-                parameter.copy_(of_member[name])
+        alone = copy.deepcopy(self.members)
+        for name, parameter in self.members.named_parameters():
+            _replace(alone, name, parameter.detach()[place].clone())
         return alone
 
     def _share(self, batch: int) -> int:
@@ -203,6 +212,47 @@ class Population(nn.Module):
         """Calls a member's method with these parameters and buffers."""
         named = {f"network.{name}": tensor for name, tensor in tensors.items()}
         return functional_call(_Method(self._code[0], method), named, args, options)
+
+
+def _replace(module: nn.Module, name: str, values: Tensor) -> None:
+    """Gives a module another tensor as the parameter of this name."""
+    owner, _, leaf = name.rpartition(".")
+    setattr(module.get_submodule(owner), leaf, nn.Parameter(values))
+
+
+def _check_alike(first: nn.Module, other: nn.Module) -> None:
+    """Members may differ in the values of their parameters, and in nothing else."""
+    shapes = [{name: (p.shape, p.dtype) for name, p in g.named_parameters()} for g in (first, other)]
+    fixed = [_fixed(g) for g in (first, other)]
+    differing = sorted(
+        name
+        for name in fixed[0].keys() | fixed[1].keys()
+        if not _equal(fixed[0].get(name), fixed[1].get(name))
+    )
+    if shapes[0] != shapes[1] or differing:
+        raise InputError(
+            "generators",
+            expected="parameters of the same names and shapes, and the same settings",
+            got=f"others of {', '.join(differing) or 'their parameters'}",
+        )
+
+
+def _fixed(module: nn.Module) -> dict[str, Any]:
+    """Buffers and delays, and the plain settings of all submodules."""
+    parameters = dict(module.named_parameters())
+    tensors = {name: x for name, x in module.state_dict().items() if name not in parameters}
+    return tensors | {
+        f"{place}.{name}": value
+        for place, part in module.named_modules()
+        for name, value in vars(part).items()
+        if isinstance(value, int | float | str | tuple) and name != "training"
+    }
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return torch.equal(a, b)
+    return type(a) is type(b) and bool(a == b)
 
 
 class _Method(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from snn_gan_ext.coding.images import pooled_decode, time_surface_decode
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.learning.likelihood import Signal
 from snn_gan_ext.networks.discriminators import TemporalDiscriminator
 from snn_gan_ext.recipes.base import Results
 from snn_gan_ext.recipes.digits import (
@@ -46,6 +47,7 @@ class DigitSpikes(Digits):
             counts in bins of four steps (pooled), of rates or time surfaces, or their likelihood.
         likelihood_lr: Adam's learning rate of likelihood training.
         copies: hidden draws for each trial of likelihood training.
+        signal: what likelihood training credits hidden spikes with.
         update_every: steps of a trial between two updates of likelihood training; 0: one a trial.
         judge_steps: training steps of the spiking classifier.
     """
@@ -58,6 +60,7 @@ class DigitSpikes(Digits):
     teacher: Teacher = "pooled"
     likelihood_lr: float = 1e-2
     copies: int = 1
+    signal: Signal = "reward_to_go"
     update_every: int = 0
     judge_steps: int = 1000
 
@@ -141,6 +144,7 @@ class DigitSpikesExperiment(DigitsExperiment):
                 steps=recipe.steps,
                 lr=recipe.likelihood_lr,
                 copies=recipe.copies,
+                signal=recipe.signal,
                 update_every=recipe.update_every,
             )
             return likelihood, likelihood.init(self.generator, rng)

@@ -90,6 +90,11 @@ class TemporalModes(Recipe):
 
     def check(self) -> None:
         super().check()
+        for name in ("shared_std", "particle_std", "bias_std", "prior_std"):
+            if getattr(self, name) < 0:
+                raise InputError(name, expected="0 or more", got=f"{getattr(self, name)}")
+        if self.basis_functions < 1:
+            raise InputError("basis_functions", expected="at least 1", got=f"{self.basis_functions}")
         least = {"trials": 2, "window": 1, "particles": 1, "time_steps": 23, "synthetic_count": 100}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
@@ -241,7 +246,7 @@ class TemporalModesExperiment(Experiment):
             name: {
                 **self._shares(trains),
                 "isi_wasserstein": spike_trains.isi_wasserstein(real, trains),
-                "mmd": spike_trains.autocorrelation_mmd(real, trains),
+                "mmd": spike_trains.autocorrelation_mmd(real, trains, min(30, len(real))),
             }
             for name, trains in ({"real": self._real(count, salt + 2)[..., 0]} | drawn).items()
         }

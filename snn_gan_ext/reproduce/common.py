@@ -40,8 +40,15 @@ class Settings:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InputError("--seeds", expected="at least 1", got=f"{self.seeds}")
+        if not 1 <= self.seeds <= 1000:
+            raise InputError("--seeds", expected="1 .. 1000", got=f"{self.seeds}")
+        if (self.out / "config.json").exists():
+            raise InputError(
+                f"{self.out}",
+                expected="a folder for many runs",
+                got="a run folder",
+                cure="give another --out",
+            )
 
     def of_recipes(self, *names: str) -> dict[str, Any]:
         """Those of the settings that are given, to be passed on to recipes.
@@ -96,8 +103,7 @@ def _run(recipe: Recipe, folder: Path, progress: bool) -> dict[str, Any]:
             cure="give another --out",
         )
     if begun and done.exists():
-        metrics: dict[str, Any] = json.loads(done.read_text())
-        return metrics
+        return runs.read_metrics_json(folder)
     if (folder / "generator.safetensors").exists():
         return runs.evaluate(folder)
     resume = (folder / "checkpoint.pt").exists()

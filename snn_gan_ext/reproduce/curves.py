@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from snn_gan_ext import plots
+from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
 from snn_gan_ext.recipes.digits_belief import DigitsBelief
 from snn_gan_ext.reproduce.common import Settings, finish, markdown, mean, mean_and_range, run_all
@@ -74,6 +75,13 @@ def _mean_curve(settings: Settings, key: str) -> list[tuple[int, float]]:
         for seed in range(settings.seeds)
     ]
     looks = [{int(x["step"]): x[LOOK] for x in log if LOOK in x} for log in logs]
+    if not looks[0] or any(look.keys() != looks[0].keys() for look in looks):
+        raise InputError(
+            f"{settings.out / key}-seed*/metrics.jsonl",
+            expected="looks at the same steps for all seeds",
+            got=f"{[len(look) for look in looks]} looks",
+            cure="remove the damaged run's folder; the same command trains it again",
+        )
     return [(step, mean(look[step] for look in looks)) for step in looks[0]]
 
 

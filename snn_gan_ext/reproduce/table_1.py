@@ -49,9 +49,6 @@ TABLE_1 = {
         DigitSpikesCNN(estimator="reinforce", batch=200, r1=10.0),
     ),
     "ml": Row("maximum likelihood (VAE)", 0.12, DigitSpikesML()),
-    "ml_online": Row(
-        "the same, an update a time step", None, DigitSpikesML(update_every=1, likelihood_lr=1e-3)
-    ),
     "class_mean": Row("class means, no network", None),
     "kmeans": Row("k-means mixture, no network", None),
 }

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import svgd
 from snn_gan_ext.learning.svgd import Kernel
-from snn_gan_ext.training.spikegan import SpikeGAN, SpikeGANState
+from snn_gan_ext.training.spikegan import Batch, SpikeGAN, SpikeGANState
 
 __all__ = ["BayesSpikeGAN"]
 
@@ -77,6 +77,28 @@ class BayesSpikeGAN(SpikeGAN):
                 cure="make one of J generators: Population([...])",
             )
         return super().init(generator, discriminator, rng)
+
+    def update(self, state: SpikeGANState, batch: Batch) -> dict[str, float]:
+        """One adversarial step of all particles, in place.
+
+        Returns:
+            As `SpikeGAN.update`, and ``particle_spread``: root mean square distance of the particles'
+            parameters from their mean.
+
+        Raises:
+            InputError: if the batch has fewer than two trials a particle, or no equal share for each.
+        """
+        size: Any = state.generator.size
+        if len(batch.labels) < 2 * size or len(batch.labels) % size:
+            raise InputError(
+                "batch",
+                expected=f"a multiple of the {size} particles, two trials each or more",
+                got=f"{len(batch.labels)}",
+            )
+        metrics = super().update(state, batch)
+        points = _flat({name: p.detach() for name, p in state.generator.named_parameters()})
+        spread = (points - points.mean(0)).square().sum(1).mean().sqrt()
+        return {**metrics, "particle_spread": float(spread)}
 
     def _advantages(self, state: SpikeGANState, rewards: Tensor, labels: Tensor) -> Tensor:
         particles: Any = state.generator

@@ -24,6 +24,7 @@ class Observer(Protocol):
     Noise with three axes ``[T, B, size]`` is drawn for each step, other noise once a trial.
     """
 
+    steps: int
     hidden_delay: int
 
     def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]: ...
@@ -65,7 +66,9 @@ class MaximumLikelihood:
         sparsity: weight of `sparsity_cost` in the signal.
         rate: wanted probability of a hidden spike a step, where ``sparsity`` is above 0.
         update_every: steps of a trial between two updates, each of which credits hidden spikes with
-            what is visible before the next alone; 1 is the paper's online rule, 0 one update a trial.
+            what is visible before the next alone; 0 for one update a trial. With ``reward_to_go`` it
+            has to be longer than a hidden spike's delay, or no hidden spike would be credited at all; 1
+            with ``per_step`` is the paper's online rule.
         final_lr_fraction: what is left of the learning rate at the last step.
 
     Raises:
@@ -91,7 +94,7 @@ class MaximumLikelihood:
             ("copies", self.copies >= 1, "at least 1"),
             ("sparsity", self.sparsity >= 0, "0 or more"),
             ("rate", 0 < self.rate < 1, "above 0 and below 1"),
-            ("update_every", self.update_every >= 0, "0 or more"),
+            ("update_every", type(self.update_every) is int and self.update_every >= 0, "0, 1, ..."),
             ("final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "0 .. 1"),
         ):
             if not allowed or not math.isfinite(getattr(self, name)):
@@ -122,6 +125,7 @@ class MaximumLikelihood:
         Raises:
             InputError: if the batch does not fit the network, or has fewer than two trials.
         """
+        self._check(state, batch)
         spikes = batch.spikes.repeat(1, self.copies, 1)
         labels = batch.labels.repeat(self.copies)
         network: Any = state.network
@@ -138,6 +142,24 @@ class MaximumLikelihood:
             hidden_rate += sum(map(float, hidden)) / max(len(hidden), 1) * len(log_p) / len(spikes)
         state.step += 1
         return {"log_likelihood": log_likelihood, "hidden_rate": hidden_rate}
+
+    def _check(self, state: LikelihoodState, batch: Batch) -> None:
+        """All of the batch before any of it is learned from."""
+        network: Any = state.network
+        if len(batch.spikes) != network.steps:
+            raise InputError(
+                "batch", expected=f"trials of {network.steps} steps", got=f"{len(batch.spikes)}"
+            )
+        if not bool(((batch.spikes == 0) | (batch.spikes == 1)).all()):
+            raise InputError("batch", expected="spikes of 0 and 1", got="other values, or NaN")
+        delay = network.hidden_delay
+        if self.signal == "reward_to_go" and 0 < self.update_every <= delay:
+            raise InputError(
+                "update_every",
+                expected=f"more than the {delay} step(s) until a hidden spike is heard, or 0",
+                got=f"{self.update_every}",
+                cure="update less often, or take signal='per_step'",
+            )
 
     def _ascend(self, state: LikelihoodState, sample: Sample) -> Tensor:
         """Changes the parameters; returns the visible log-likelihood ``[T, B]`` before."""

@@ -106,6 +106,20 @@ def test_the_command_checks_every_neuron(run, capsys):
     assert "mismatched spikes" in (run / "report.html").read_text()
 
 
+def test_only_trains_are_compared():
+    spikes = (torch.rand(7, 40, 3, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+    for other in (spikes * torch.nan, spikes / 2):
+        with pytest.raises(InputError, match="zeros and ones"):
+            crosscheck.compare(other, spikes)
+    for options in ({"dt": 0.0}, {"dt": float("nan")}, {"false_alarm": 2.0}):
+        with pytest.raises(InputError, match="dt and false_alarm"):
+            crosscheck.compare(spikes, spikes, **options)
+    with pytest.raises(InputError, match="layers"):
+        crosscheck.mismatches({"a": spikes}, {"a": spikes[:, :3]})
+    silent = crosscheck.compare(0 * spikes, 0 * spikes)
+    assert {line.as_json()["ours"] for line in silent} == {0.0, None}
+
+
 def test_a_check_that_fails_is_exit_code_1(run, monkeypatch):
     monkeypatch.setattr(crosscheck, "mismatches", lambda ours, brian: {"readout": 3})
     assert cli.main(["crosscheck", str(run), "--trials", "20"]) == 1

@@ -146,6 +146,13 @@ def test_what_brian_cannot_express_is_named(rng, monkeypatch):
         BrianNetwork(layer, {"input": torch.ones(10, 2, 6)})
     with pytest.raises(InputError, match="uniforms"):
         BrianNetwork(layer, {"input": ones}, {"layer": torch.rand(10, 2, 6)})
+    for noise in (torch.full((10, 2, 7), torch.nan), torch.full((10, 2, 7), 2.0)):
+        with pytest.raises(InputError, match="uniforms"):
+            BrianNetwork(layer, {"input": ones}, {"layer": noise})
+    broken = GLMLayer(5, 7)
+    broken.weight.data[0, 0, 0] = torch.nan
+    with pytest.raises(InputError, match="filter"):
+        BrianNetwork(broken, {"input": ones})
     with pytest.raises(InputError, match="GLMNetwork"):
         BrianNetwork(torch.nn.Linear(5, 7), {"input": ones})
     with pytest.raises(InputError, match="dt"):

@@ -82,10 +82,39 @@ def test_what_does_not_fit_is_named(rng):
         Population([])
     with pytest.raises(InputError, match="same names and shapes"):
         Population([neuron(0), conditional(0)])
+    longer, slower = neuron(1), neuron(1)
+    longer.steps = 21
+    slower.network.layers["readout"].basis.mul_(2)
+    for other in (longer, slower, neuron(1).double()):
+        with pytest.raises(InputError, match="the same settings"):
+            Population([neuron(0), other])
     population = Population([neuron(0), neuron(1)])
     for batch in (1, 3):
         with pytest.raises(InputError, match="multiple of the 2"):
             population.noise(batch, rng)
-    labels = torch.tensor([0, 1, 3, 0])
-    with pytest.raises(InputError, match="labels"):
-        conditional(0)(labels, rng)
+    labelled = Population([conditional(0), conditional(1)])
+    for generator in (conditional(0), labelled):
+        with pytest.raises(InputError, match="labels"):
+            generator(torch.tensor([0, 1, 3, 0]), rng)
+    labels, noise = torch.tensor([0, 1, 2, 0]), labelled.noise(4, rng)
+    for value in (torch.nan, 2.0, -1.0):
+        with pytest.raises(InputError, match="noise"):
+            labelled.sample(labels, noise | {"hidden": noise["hidden"].fill_(value)})
+    sample = labelled.sample(labels, labelled.noise(4, rng))
+    errors = {name: torch.full_like(x.spikes, torch.nan) for name, x in sample.runs.items()}
+    with pytest.raises(InputError, match="error"):
+        labelled.gradients(sample, errors)
+    labelled.members.network.layers["readout"].bias.data[1] = torch.nan
+    with pytest.raises(InputError, match="potential"):
+        labelled(labels, rng)
+
+
+def test_a_member_is_a_generator_of_its_own(rng):
+    alone = [conditional(seed) for seed in range(3)]
+    population = Population(alone).double()
+    member = population.member(1)
+    assert {p.dtype for p in member.parameters()} == {torch.float64}
+    expected = alone[1].double().state_dict()
+    assert all(torch.equal(x, expected[name]) for name, x in member.state_dict().items())
+    with pytest.raises(InputError, match="member"):
+        population.member(3)

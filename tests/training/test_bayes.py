@@ -121,5 +121,12 @@ def test_settings_without_a_meaning_are_refused(rng):
     with pytest.raises(InputError, match="Population"):
         BayesSpikeGAN(decode=rate_decode, steps=1).init(member(rng), MLPDiscriminator(4, 2), rng)
     method, state = start(2)
-    with pytest.raises(InputError, match="multiple of the 2"):
-        method.update(state, Batch(torch.zeros(5, 3, 4), torch.tensor([0, 1, 0])))
+    for labels in ([0, 1, 0, 1, 0], [0, 1]):
+        with pytest.raises(InputError, match="multiple of the 2"):
+            method.update(state, Batch(torch.zeros(5, len(labels), 4), torch.tensor(labels)))
+
+
+def test_a_prior_that_overflows_does_not_go_unnoticed():
+    method, state = start(3, prior_std=1e-30)
+    with pytest.raises(InputError, match="finite"):
+        run(method, state, 3)

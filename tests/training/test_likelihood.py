@@ -182,8 +182,34 @@ def test_windows_of_a_trial_add_up_to_the_whole():
 
 def test_a_classifier_learns_online(rng):
     net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), generator=rng)
-    _, _, log = train(net, rng, update_every=1)
+    before = net.network.layers["hidden"].weight.clone()
+    _, _, log = train(net, rng, update_every=2)
     assert log[-1] > log[0] + 3
+    assert (net.network.layers["hidden"].weight - before).abs().max() > 0.1
+
+
+def test_updates_that_would_credit_no_hidden_spike_are_refused(rng):
+    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), generator=rng)
+    with pytest.raises(InputError, match="until a hidden spike is heard"):
+        train(net, rng, update_every=1)
+    before = net.network.layers["hidden"].weight.clone()
+    train(net, rng, update_every=1, signal="per_step")
+    assert (net.network.layers["hidden"].weight - before).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("update_every", [0, 2])
+def test_a_bad_batch_changes_nothing(rng, update_every):
+    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), generator=rng)
+    algorithm = MaximumLikelihood(steps=1, update_every=update_every)
+    state = algorithm.init(net, rng)
+    before = [p.clone() for p in net.parameters()]
+    batch = toy_batch(rng)
+    late_fault = batch.spikes.clone()
+    late_fault[-1] = torch.nan
+    for spikes in (late_fault, batch.spikes[:5], batch.spikes[:0]):
+        with pytest.raises(InputError, match="batch"):
+            algorithm.update(state, Batch(spikes, batch.labels))
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("copies", [1, 3])
