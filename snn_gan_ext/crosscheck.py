@@ -60,6 +60,7 @@ def crosscheck_run(
     found: dict[str, Any] = {
         "target": target,
         "trials": trials,
+        "replayed_trials": replayed,
         "false_alarm": false_alarm,
         "dt": dt,
         "seed": seed,
@@ -105,12 +106,14 @@ def _report(folder: Path, recipe: Recipe, metrics: dict[str, Any], found: dict[s
 
 
 def value(mean: float | None) -> str:
-    """A mean for people; a dash where there was nothing to take it of."""
-    return "-" if mean is None else f"{mean:.4g}"
+    """A number for people; a dash where there was nothing to take it of."""
+    return "-" if mean is None else f"{mean:.3g}"
 
 
 def _p_values(network: dict[str, Any]) -> dict[str, str]:
     return {
-        line["name"]: f"{value(line['ours'])} and {value(line['brian'])}, corrected p {line['p']:.2g}"
+        line[
+            "name"
+        ]: f"{value(line['ours'])} and {value(line['brian'])}, corrected p {value(line['p'])}"
         for line in network["statistics"]
     }

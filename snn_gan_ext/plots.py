@@ -198,7 +198,8 @@ def learning_curves(
         for name in names:
             points = [(line["step"], line[name]) for line in lines if name in line]
             if points:
-                axis.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
+                style = "." if len(points) == 1 else "-"
+                axis.plot(*zip(*points, strict=True), style, label=name.replace("_", " "), linewidth=1)
         axis.set(title=title, xlabel="step")
         if axis.lines:
             axis.legend(fontsize=8)

@@ -18,6 +18,12 @@ def test_sequential():
     assert "the same spikes: True" in run("sequential.py")
 
 
+def test_firing_modes_for_a_few_steps():
+    lines = run("firing_modes.py", "5").splitlines()
+    assert lines[0].startswith("step 0: discriminator's loss 1.")
+    assert [line.split(":")[0] for line in lines[1:]] == [f"particle {place}" for place in range(3)]
+
+
 def test_digits_classifier_with_either_way_of_learning():
     """Half the epochs of the default; every line ends with an accuracy on the test digits."""
     lines = run("digits_classifier.py", "--epochs", "10").splitlines()

@@ -31,8 +31,9 @@ class Comparison:
         name: of the statistic.
         ours: its mean over trials.
         brian: the same in Brian2.
-        p: of the test that both come from one law, corrected for the number of tests.
-        passed: whether that is above the false-alarm rate.
+        p: of the test that both come from one law, corrected for the number of tests; NaN if fewer than
+            20 trials of either have the statistic, so that there is nothing to test.
+        passed: whether that is above the false-alarm rate, or there is nothing to test.
     """
 
     name: str
@@ -197,7 +198,7 @@ def compare(
     for name in left:
         a, b = (x[np.isfinite(x)] for x in (left[name], right[name]))
         enough = min(len(a), len(b)) >= 20
-        p = float(stats.ks_2samp(a, b).pvalue) if enough else 1.0
+        p = float(stats.ks_2samp(a, b).pvalue) if enough else np.nan
         values[name] = (_mean(a), _mean(b), p)
     counts = [x.sum(0).double().numpy() for x in (ours, brian)]
     by_neuron = stats.mannwhitneyu(counts[0], counts[1], axis=0, method="asymptotic").pvalue
@@ -205,7 +206,7 @@ def compare(
     by_neuron = np.where(np.isfinite(by_neuron), by_neuron, 1.0)
     corrected = _holm(np.concatenate([[p for *_, p in values.values()], by_neuron]))
     table = [
-        Comparison(name, a, b, float(p), bool(p > false_alarm))
+        Comparison(name, a, b, float(p), not p <= false_alarm)
         for (name, (a, b, _)), p in zip(values.items(), corrected, strict=False)
     ]
     smallest = float(corrected[len(values) :].min())
@@ -216,9 +217,9 @@ def compare(
 
 def _holm(p: Array) -> Array:
     """Holm's step-down correction of p-values."""
-    order = np.argsort(p)
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty_like(p)
+    corrected = np.full_like(p, np.nan)
+    order = np.argsort(p)[: np.isfinite(p).sum()]  # NaN, no test, comes last
+    steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
     corrected[order] = np.minimum(steps, 1.0)
     return corrected
 
