@@ -48,6 +48,7 @@ class TemporalModes(Recipe):
         basis_functions: number of raised cosines.
         particles: generators J of Bayes-SpikeGAN, among which a batch is split.
         kernel: how its particles hear of each other.
+        kernel_fraction: share of the run in which they do.
         prior_std: standard deviation of its Gaussian prior; 0 for an improper constant one.
         shared_std: standard deviation of the initial weights, the same for all particles.
         particle_std: standard deviation of what each particle has beside them.
@@ -76,6 +77,7 @@ class TemporalModes(Recipe):
     basis_functions: int = 5
     particles: int = 5
     kernel: Kernel = "printed"
+    kernel_fraction: float = 1.0
     prior_std: float = 0.0
     shared_std: float = 0.1
     particle_std: float = 0.1
@@ -95,6 +97,8 @@ class TemporalModes(Recipe):
                 raise InputError(name, expected="0 or more", got=f"{getattr(self, name)}")
         if self.basis_functions < 1:
             raise InputError("basis_functions", expected="at least 1", got=f"{self.basis_functions}")
+        if not 0 <= self.kernel_fraction <= 1:
+            raise InputError("kernel_fraction", expected="0 .. 1", got=f"{self.kernel_fraction}")
         least = {"trials": 2, "window": 1, "particles": 1, "time_steps": 23, "synthetic_count": 100}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
@@ -180,7 +184,12 @@ class TemporalModesExperiment(Experiment):
         likelihood = MaximumLikelihood(steps=recipe.steps, lr=recipe.likelihood_lr)
         spikegan = SpikeGAN(**common)
         prior_std = recipe.prior_std or math.inf
-        bayes = BayesSpikeGAN(**common, kernel=recipe.kernel, prior_std=prior_std)
+        bayes = BayesSpikeGAN(
+            **common,
+            kernel=recipe.kernel,
+            kernel_fraction=recipe.kernel_fraction,
+            prior_std=prior_std,
+        )
 
         def discriminator() -> nn.Module:
             return TemporalDiscriminator(

@@ -34,6 +34,8 @@ class BayesSpikeGAN(SpikeGAN):
 
     Attributes:
         kernel: printed (bandwidth 1), median or none.
+        kernel_fraction: share of the run in which the kernel acts; after it, each particle is on its own.
+            A wide kernel finds modes, and keeps the particles from settling in them.
         prior_std: standard deviation of a Gaussian prior on every parameter, around 0; by default the
             prior is improper and constant, as in the paper.
 
@@ -46,12 +48,15 @@ class BayesSpikeGAN(SpikeGAN):
     """
 
     kernel: Kernel = "printed"
+    kernel_fraction: float = 1.0
     prior_std: float = math.inf
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.prior_std > 0:
             raise InputError("prior_std", expected="above 0", got=f"{self.prior_std}")
+        if not 0 <= self.kernel_fraction <= 1:
+            raise InputError("kernel_fraction", expected="0 .. 1", got=f"{self.kernel_fraction}")
         if self.kernel not in get_args(Kernel):
             names = ", ".join(get_args(Kernel))
             raise InputError("kernel", expected=f"one of {names}", got=f"{self.kernel!r}")
@@ -113,7 +118,8 @@ class BayesSpikeGAN(SpikeGAN):
         # `gradients` are means over the whole batch, of which a particle has one share.
         posterior = size * _flat({name: gradients[name] for name in parameters})
         posterior = posterior - points / self.prior_std**2
-        direction = svgd.svgd_direction(points, posterior, self.kernel)
+        kernel = self.kernel if state.step < self.kernel_fraction * self.steps else "none"
+        direction = svgd.svgd_direction(points, posterior, kernel)
         parts = torch.split(direction, [p[0].numel() for p in parameters.values()], 1)
         super()._ascend(
             state,

@@ -74,6 +74,17 @@ def test_without_a_gradient_the_kernel_alone_parts_the_particles(kernel, factor)
     assert after == before if kernel == "none" else after > factor * before
 
 
+def test_after_its_share_of_the_run_the_kernel_is_gone():
+    def moves(step):
+        method, state = start(3, kernel="median", kernel_fraction=0.5, steps=10)
+        state.step = step
+        before = flat(state).clone()
+        method._ascend(state, {n: torch.zeros_like(p) for n, p in state.generator.named_parameters()})
+        return not torch.equal(flat(state), before)
+
+    assert [moves(step) for step in (0, 4, 5, 9)] == [True, True, False, False]
+
+
 def test_a_prior_pulls_to_zero():
     method, state = start(2, prior_std=0.1, kernel="none", generator_lr=3e-2)
     before = flat(state).norm()
@@ -115,7 +126,12 @@ def test_together_each_does_what_it_does_alone():
 
 
 def test_settings_without_a_meaning_are_refused(rng):
-    for options in ({"kernel": "wide"}, {"prior_std": 0.0}, {"baseline": "variance_minimising"}):
+    for options in (
+        {"kernel": "wide"},
+        {"kernel_fraction": 2.0},
+        {"prior_std": 0.0},
+        {"baseline": "variance_minimising"},
+    ):
         with pytest.raises(InputError):
             start(2, **options)
     with pytest.raises(InputError, match="Population"):
