@@ -34,7 +34,7 @@ class BayesSpikeGAN(SpikeGAN):
 
     Attributes:
         kernel: printed (bandwidth 1), median or none.
-        kernel_fraction: share of the run in which the kernel acts; after it, each particle is on its own.
+        kernel_fraction: share of the run in which the kernel acts, before each particle is on its own.
             A wide kernel finds modes, and keeps the particles from settling in them.
         prior_std: standard deviation of a Gaussian prior on every parameter, around 0; by default the
             prior is improper and constant, as in the paper.
