@@ -12,6 +12,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from snn_gan_ext.coding.images import Labelled, check_labelled
@@ -95,7 +96,7 @@ def classifier_two_sample_test(
         )
     classes = 1 + int(max(part.labels.max() for part in (*train, *test)))
     classifier = MLPClassifier((100, 100), alpha=1e-2, max_iter=30, random_state=seed)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         classifier.fit(*_real_or_synthetic(train, classes))
     return float(classifier.score(*_real_or_synthetic(test, classes)))

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 from snn_gan_ext.coding.images import Labelled, check_labelled
 from snn_gan_ext.errors import InputError
@@ -22,7 +23,8 @@ def fit_classifier(data: Labelled, seed: int, epochs: int = 60) -> MLPClassifier
     """
     check_labelled(data)
     classifier = MLPClassifier((100, 100), max_iter=epochs, random_state=seed)
-    with warnings.catch_warnings():
+    # One thread: on a busy machine a second one makes these small products several times slower.
+    with warnings.catch_warnings(), threadpool_limits(1):
         # The number of epochs is the training budget; that it is reached is no news.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return classifier.fit(data.images.numpy(), data.labels.numpy())
