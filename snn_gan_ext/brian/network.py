@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import pyparsing
 import torch
 from torch import Tensor
 
@@ -49,6 +48,7 @@ def require_brian2() -> Any:
     """
     try:
         import brian2
+        import pyparsing
     except ImportError:
         raise InputError(
             "brian2",
