@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.networks.generators import one_hot
 
-__all__ = ["MLPDiscriminator", "TemporalDiscriminator"]
+__all__ = ["MLPDiscriminator", "PooledTemporalDiscriminator", "TemporalDiscriminator"]
 
 
 class MLPDiscriminator(nn.Module):
@@ -99,17 +99,8 @@ class TemporalDiscriminator(nn.Module):
                 f"label_scale {label_scale}",
             )
         self.classes, self.label_scale = classes, label_scale
-        channels, length = features + classes, steps
-        convolutions: list[nn.Module] = []
-        for out_channels, kernel, stride in layers:
-            if length < kernel:
-                raise InputError(
-                    "layers", expected=f"kernels that fit into {steps} steps", got=f"{list(layers)}"
-                )
-            convolutions += [nn.Conv1d(channels, out_channels, kernel, stride), nn.LeakyReLU(0.2)]
-            channels, length = out_channels, (length - kernel) // stride + 1
-        linear = nn.Linear(channels * length, 1)
-        self.layers = nn.Sequential(*convolutions, nn.Flatten(), linear)
+        convolutions, size = _convolutions(features + classes, steps, layers)
+        self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(math.prod(size), 1))
         _reset_parameters(self, generator)
 
     def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
@@ -119,6 +110,71 @@ class TemporalDiscriminator(nn.Module):
             spikes = torch.cat([spikes, label.expand(len(spikes), -1, -1)], -1)
         logits: Tensor = self.layers(spikes.permute(1, 2, 0))
         return logits.squeeze(-1)
+
+
+class PooledTemporalDiscriminator(nn.Module):
+    r"""Convolutions over time, whose channels are judged by mean and mean square over the trial.
+
+    It hears which patterns of spikes a trial has and how many of each, but not when: for trials that
+    may begin at any time, as recordings of ongoing activity do. Leaky ReLU follows each convolution and
+    the hidden linear layer.
+
+    Args:
+        features: number of read-out neurons ``N``.
+        steps: length ``T`` of a trial in time steps.
+        layers: (channels, kernel, stride) of each convolution.
+        hidden: width of the linear layer.
+        generator: seeds the initial weights.
+
+    Raises:
+        InputError: if a size is below 1, or a trial is too short for the convolutions.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        steps: int,
+        *,
+        layers: Sequence[tuple[int, int, int]] = ((16, 41, 4), (32, 3, 1)),
+        hidden: int = 64,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = (features, steps, hidden, *(size for layer in layers for size in layer))
+        if min(sizes) < 1 or not layers:
+            raise InputError(
+                "discriminator",
+                expected="sizes of at least 1 and a layer or more",
+                got=f"features {features}, steps {steps}, layers {layers}, hidden {hidden}",
+            )
+        convolutions, (channels, _) = _convolutions(features, steps, layers)
+        self.patterns = nn.Sequential(*convolutions)
+        self.head = nn.Sequential(
+            nn.Linear(2 * channels, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1)
+        )
+        _reset_parameters(self, generator)
+
+    def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
+        """Logits ``[B]`` for spikes ``[T, B, N]``; trials have no labels."""
+        found = self.patterns(spikes.permute(1, 2, 0))
+        logits: Tensor = self.head(torch.cat([found.mean(2), found.square().mean(2)], 1))
+        return logits.squeeze(-1)
+
+
+def _convolutions(
+    channels: int, length: int, layers: Sequence[tuple[int, int, int]]
+) -> tuple[list[nn.Module], tuple[int, int]]:
+    """Convolutions over time with leaky ReLU, and the channels and steps that come out."""
+    convolutions: list[nn.Module] = []
+    steps = length
+    for out_channels, kernel, stride in layers:
+        if length < kernel:
+            raise InputError(
+                "layers", expected=f"kernels that fit into {steps} steps", got=f"{list(layers)}"
+            )
+        convolutions += [nn.Conv1d(channels, out_channels, kernel, stride), nn.LeakyReLU(0.2)]
+        channels, length = out_channels, (length - kernel) // stride + 1
+    return convolutions, (channels, length)
 
 
 @torch.no_grad()

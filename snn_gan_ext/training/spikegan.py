@@ -12,6 +12,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import adversarial, estimators
 from snn_gan_ext.learning.adversarial import Objective
 from snn_gan_ext.learning.estimators import Baseline
+from snn_gan_ext.training import averaging
 from snn_gan_ext.training.state import NetworksState
 
 __all__ = ["Batch", "Estimator", "Generator", "SpikeGAN", "SpikeGANState"]
@@ -61,9 +62,21 @@ class Batch(NamedTuple):
 
 @dataclass
 class SpikeGANState(NetworksState):
-    """Everything that training changes: both networks, both optimisers, the random source."""
+    """Everything that training changes.
+
+    Attributes:
+        generator: as it is trained.
+        averaged: the generator to draw from in the end: the running mean of its weights, or itself
+            where none is taken.
+        discriminator: its opponent.
+        generator_optimizer: of the generator's weights.
+        discriminator_optimizer: of the discriminator's.
+        rng: the random source.
+        step: steps taken.
+    """
 
     generator: nn.Module
+    averaged: nn.Module
     discriminator: nn.Module
     generator_optimizer: torch.optim.Adam
     discriminator_optimizer: torch.optim.Adam
@@ -71,7 +84,9 @@ class SpikeGANState(NetworksState):
     step: int = 0
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Adam]:
+        averaged = {} if self.averaged is self.generator else {"averaged": self.averaged}
         return {
+            **averaged,
             "generator": self.generator,
             "discriminator": self.discriminator,
             "generator_optimizer": self.generator_optimizer,
@@ -128,6 +143,8 @@ class SpikeGAN:
         beta1: Adam's first decay; 0.9 fails here.
         beta2: Adam's second decay.
         final_lr_fraction: what is left of both learning rates at the last step.
+        averaging: decay of a running mean of the generator's weights (`SpikeGANState.averaged`); 0 for
+            none. Where training circles around an equilibrium, the mean is near it.
         r1: weight of the R1 penalty.
         real_target: the discriminator's target for real trials; below 1 is label smoothing.
 
@@ -150,6 +167,7 @@ class SpikeGAN:
     beta1: float = 0.5
     beta2: float = 0.999
     final_lr_fraction: float = 0.05
+    averaging: float = 0.0
     r1: float = 1.0
     real_target: float = 0.9
 
@@ -161,6 +179,7 @@ class SpikeGAN:
             ("beta1", 0 <= self.beta1 < 1, "0 or more and below 1"),
             ("beta2", 0 <= self.beta2 < 1, "0 or more and below 1"),
             ("final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "0 .. 1"),
+            ("averaging", 0 <= self.averaging < 1, "0 or more and below 1"),
             ("r1", self.r1 >= 0, "0 or more"),
             ("real_target", 0 < self.real_target <= 1, "above 0, at most 1"),
             ("steps", self.steps >= 1, "at least 1"),
@@ -196,6 +215,7 @@ class SpikeGAN:
         """
         return SpikeGANState(
             generator=generator,
+            averaged=averaging.twin(generator) if self.averaging else generator,
             discriminator=discriminator,
             generator_optimizer=self._adam(generator, self.generator_lr),
             discriminator_optimizer=self._adam(discriminator, self.discriminator_lr),
@@ -219,6 +239,8 @@ class SpikeGAN:
         metrics = self._update_discriminator(state, batch, sample)
         metrics |= self._update_generator(state, batch.labels, sample)
         state.step += 1
+        if state.averaged is not state.generator:
+            averaging.follow(state.averaged, state.generator, self.averaging, state.step)
         return {name: float(value) for name, value in metrics.items()}
 
     def _update_discriminator(

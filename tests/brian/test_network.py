@@ -1,4 +1,4 @@
-"""The same spikes in Brian2 on the same uniforms, on its numpy target."""
+"""The same spikes in Brian2 on the same uniforms, on each of its targets."""
 
 import builtins
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from snn_gan_ext import GLMConv2d, GLMLayer, InputError
-from snn_gan_ext.brian.network import BrianNetwork, require_brian2
+from snn_gan_ext.brian.network import BrianNetwork, require_brian2, use_target
 from snn_gan_ext.core.bases import exponential_basis, identity_basis, raised_cosine_basis
 from snn_gan_ext.networks.generators import ConditionalGenerator, StepResponseGenerator
 
@@ -16,6 +16,19 @@ brian2 = pytest.importorskip("brian2", reason="brian2 is not installed")
 @pytest.fixture(autouse=True)
 def numpy_target():
     brian2.prefs.codegen.target = "numpy"
+
+
+TARGETS = [
+    "numpy",
+    pytest.param("cython", marks=pytest.mark.slow),
+    pytest.param("cpp_standalone", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(params=TARGETS)
+def target(request):
+    with use_target(request.param):
+        yield request.param
 
 
 @pytest.fixture
@@ -42,7 +55,7 @@ def digits_generator(steps=20, hidden_delay=1, generator=None):
     )
 
 
-@pytest.mark.usefixtures("double")
+@pytest.mark.usefixtures("double", "target")
 @pytest.mark.parametrize("hidden_delay", [0, 1, 3])
 def test_a_generator_fires_the_same_spikes(rng, hidden_delay):
     generator = digits_generator(hidden_delay=hidden_delay, generator=rng)
@@ -55,7 +68,7 @@ def test_a_generator_fires_the_same_spikes(rng, hidden_delay):
         assert torch.equal(found[name], run.spikes.to(found[name]))
 
 
-@pytest.mark.usefixtures("double")
+@pytest.mark.usefixtures("double", "target")
 def test_a_neuron_with_a_long_memory_fires_the_same_spikes(rng):
     basis = raised_cosine_basis(5, 30)
     neuron = StepResponseGenerator(1, 200, basis=basis, weight_std=0.2, bias_init=0.0, generator=rng)
@@ -85,7 +98,7 @@ def excite(layer, rng):
     return inputs, uniforms, layer.sample(inputs, uniforms=uniforms).spikes
 
 
-@pytest.mark.usefixtures("double")
+@pytest.mark.usefixtures("double", "target")
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
 def test_any_layer_fires_the_same_spikes(make, rng):
     layer = make()
@@ -95,7 +108,7 @@ def test_any_layer_fires_the_same_spikes(make, rng):
     assert torch.equal(found, expected.float())
 
 
-@pytest.mark.usefixtures("double")
+@pytest.mark.usefixtures("double", "target")
 def test_one_step_of_delay_more_is_noticed(rng):
     """Negative control."""
     layer = GLMLayer(5, 7, delay=1, generator=rng)

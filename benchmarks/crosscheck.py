@@ -1,0 +1,56 @@
+"""How often the free run against Brian2 passes: for the right network, and for one that is off.
+
+The neuron of the tests fires at some 20 %, held back by its own spikes. Brian2 runs it as it is, and
+with a feedback filter changed by 20 %; each seed has noise of its own.
+
+Usage: python -m benchmarks.crosscheck [--seeds N] [--trials N] [--false-alarm RATE]
+"""
+
+import argparse
+
+import torch
+from tqdm import tqdm
+
+from snn_gan_ext.brian import crosscheck
+from snn_gan_ext.brian.network import use_target
+from snn_gan_ext.core.bases import raised_cosine_basis
+from snn_gan_ext.networks.generators import StepResponseGenerator
+
+FACTORS = (1.0, 1.05, 1.1, 1.2, 0.8)
+
+
+def neuron(factor: float = 1.0) -> StepResponseGenerator:
+    generator = StepResponseGenerator(1, 60, basis=raised_cosine_basis(3, 12), weight_std=0.0)
+    layer = generator.network.layers["readout"]
+    with torch.no_grad():
+        layer.feedback.copy_(factor * torch.tensor([[-3.0], [-1.5], [-1.5]]))
+        layer.bias.fill_(1.0)
+    return generator
+
+
+def passes(factor: float, seed: int, trials: int, false_alarm: float) -> bool:
+    labels = torch.zeros(trials, dtype=torch.long)
+    rng = torch.Generator().manual_seed(seed)
+    ours, _ = crosscheck.free_run(neuron(), labels, rng, seed)
+    _, brian = crosscheck.free_run(neuron(factor), labels, rng, seed)
+    return all(line.passed for line in crosscheck.compare(ours, brian, false_alarm=false_alarm))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=250)
+    parser.add_argument("--false-alarm", type=float, default=0.01)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| feedback in Brian2, over ours | passed | of |")
+    print("| --- | --- | --- |")
+    for factor in FACTORS:
+        with use_target("numpy"):
+            seeds = tqdm(range(options.seeds), leave=False, desc=f"{factor}")
+            passed = sum(passes(factor, seed, options.trials, options.false_alarm) for seed in seeds)
+        print(f"| {factor} | {passed} | {options.seeds} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
