@@ -1,11 +1,14 @@
 """Pictures: arrays in, matplotlib figures out. No figure is shown or saved here."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from snn_gan_ext.metrics import spike_trains
 
 __all__ = [
     "learning_curves",
@@ -16,6 +19,7 @@ __all__ = [
     "raster_grid",
     "sample_grid",
     "spike_comparison",
+    "train_statistics",
 ]
 
 REAL, SYNTHETIC, NEUTRAL = "#1f2933", "#d1495b", "#7b8794"
@@ -146,6 +150,21 @@ def raster_grid(rows: Mapping[str, Mapping[str, Tensor]]) -> Figure:
     return figure
 
 
+def train_statistics(sources: Mapping[str, Tensor], dt: float) -> Figure:
+    """Inter-spike intervals and autocorrelograms of single neurons, all into the same two panels.
+
+    Args:
+        sources: by title, spikes ``[T, B]``.
+        dt: length of a time step in seconds.
+    """
+    figure = Figure(figsize=(10, 3.6))
+    axes = figure.subplots(1, 2)
+    for title, trains in sources.items():
+        _draw_statistics(axes, trains, dt, {"label": title})
+    figure.tight_layout()
+    return figure
+
+
 def spike_comparison(sources: Mapping[str, Tensor], dt: float) -> Figure:
     """Rasters, inter-spike intervals and correlograms of two sources side by side.
 
@@ -160,21 +179,26 @@ def spike_comparison(sources: Mapping[str, Tensor], dt: float) -> Figure:
         one_neuron = spikes.shape[2] == 1
         _draw_raster(axis, spikes[:, :20, 0] if one_neuron else spikes[:, 0])
         axis.set(title=title, xlabel="time step", ylabel="trial" if one_neuron else "neuron")
-        trains = spikes.flatten(1).T
-        train, step = trains.nonzero().unbind(1)
-        intervals = (step[1:] - step[:-1])[train[1:] == train[:-1]]
-        bins = np.arange(len(spikes) + 1) - 0.5
-        options = {"color": colour, "label": title}
-        axes[2].hist(1e3 * dt * intervals.numpy(), 1e3 * dt * bins, histtype="step", **options)
-        lags = np.arange(1, min(len(spikes), 51))
-        together = [(trains[:, lag:] * trains[:, :-lag]).mean() for lag in lags]
-        axes[3].plot(1e3 * dt * lags, together, **options)
-    axes[2].set(title="inter-spike intervals", xlabel="ms", ylabel="count")
-    axes[3].set(title="autocorrelogram", xlabel="lag, ms", ylabel="coincidences a step")
-    for axis in axes[2:]:
-        axis.legend(fontsize=8)
+        _draw_statistics(axes[2:], spikes.flatten(1), dt, {"color": colour, "label": title})
     figure.tight_layout()
     return figure
+
+
+def _draw_statistics(
+    axes: Sequence[Axes], trains: Tensor, dt: float, options: Mapping[str, Any]
+) -> None:
+    """Histogram of intervals and autocorrelogram of trains ``[T, B]``, into two panels."""
+    intervals = spike_trains.interspike_intervals(trains)
+    bins = np.arange(len(trains) + 1) - 0.5
+    edges = (1e3 * dt * bins).tolist()
+    axes[0].hist(1e3 * dt * intervals.numpy(), edges, histtype="step", **options)
+    lags = min(len(trains), 51)
+    together = spike_trains.autocorrelation(trains, lags).mean(0)
+    axes[1].plot(1e3 * dt * np.arange(1, lags), together[1:], **options)
+    axes[0].set(title="inter-spike intervals", xlabel="ms", ylabel="count")
+    axes[1].set(title="autocorrelogram", xlabel="lag, ms", ylabel="coincidences a step")
+    for axis in axes:
+        axis.legend(fontsize=8)
 
 
 def _draw_raster(axis: Axes, spikes: Tensor) -> None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.stats import wasserstein_distance
+from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
@@ -21,6 +23,8 @@ __all__ = [
     "isi_wasserstein",
     "mode_of",
     "runs_of",
+    "told_apart",
+    "trial_features",
 ]
 
 
@@ -181,6 +185,67 @@ def autocorrelation_mmd(real: Tensor, synthetic: Tensor, lags: int = 30, seed: i
     bandwidth = float(squared["xx"][pairs[0], pairs[1]].median()) or 1.0
     kernel = {key: torch.exp(-value / bandwidth) for key, value in squared.items()}
     return sum(_mean_of_pairs(kernel[key]) for key in ("xx", "yy")) - 2 * float(kernel["xy"].mean())
+
+
+def told_apart(real: Tensor, synthetic: Tensor, seed: int) -> float:
+    """C2ST of spike trains: how often gradient-boosted trees know a train's origin.
+
+    They hear each train's `trial_features`, learn on one half of the trains and are tested on the
+    other; 0.5 is perfect.
+
+    Args:
+        real: ``[T, B]``, ``B >= 20``.
+        synthetic: ``[T, B']``, ``B' >= 20``; of the larger set, the first trains are taken.
+        seed: of the trees.
+
+    Raises:
+        InputError: if there are fewer than 20 trains, or one of the two are no trains.
+
+    References:
+        Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
+    """
+    half = min(real.shape[-1], synthetic.shape[-1]) // 2
+    if half < 10:
+        raise InputError("trains", expected="at least 20 of each", got=f"{2 * half}")
+    heard = [trial_features(trains) for trains in (real, synthetic)]
+    train, test = (
+        np.concatenate([features[part] for features in heard])
+        for part in (slice(half), slice(half, 2 * half))
+    )
+    answers = np.repeat([1, 0], half)
+    trees = HistGradientBoostingClassifier(learning_rate=0.05, random_state=seed)
+    with threadpool_limits(1):
+        return float(trees.fit(train, answers).score(test, answers))
+
+
+def trial_features(spikes: Tensor) -> np.ndarray:
+    """What is to be known of each train: its intervals, and where they begin and end.
+
+    Args:
+        spikes: ``[T, B]``.
+
+    Returns:
+        ``[B, 26]``: number of spikes, steps before the first and after the last one, a histogram of the
+        intervals in 19 bins that are about logarithmic, their smallest, their largest, their standard
+        deviation, and the mean absolute difference of successive ones; NaN where there are too few
+        spikes.
+    """
+    _check_trains(spikes)
+    return np.stack([_features_of(np.flatnonzero(train), len(spikes)) for train in spikes.T.numpy()])
+
+
+INTERVALS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 130, np.inf])
+
+
+def _features_of(times: np.ndarray, steps: int) -> np.ndarray:
+    intervals = np.diff(times)
+    ends = (times[0], steps - times[-1]) if len(times) else (np.nan, np.nan)
+    extremes = (intervals.min(), intervals.max()) if len(intervals) else (np.nan, np.nan)
+    spread = (np.nan, np.nan)
+    if len(intervals) > 1:
+        spread = (intervals.std(), np.abs(np.diff(intervals)).mean())
+    histogram = np.histogram(intervals, INTERVALS)[0]
+    return np.array([len(times), *ends, *histogram, *extremes, *spread])
 
 
 def _mean_of_pairs(kernel: Tensor) -> float:

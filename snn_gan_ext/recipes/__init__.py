@@ -1,6 +1,7 @@
 """The papers' experiments, by name."""
 
 from snn_gan_ext.recipes.base import Recipe
+from snn_gan_ext.recipes.brian_neurons import BrianAdex, BrianModes
 from snn_gan_ext.recipes.digit_spikes import (
     DigitSpikesCNN,
     DigitSpikesML,
@@ -29,5 +30,7 @@ RECIPES: dict[str, type[Recipe]] = {
         DigitSpikesTimeSurface,
         DigitSpikesML,
         TemporalModes,
+        BrianAdex,
+        BrianModes,
     )
 }
