@@ -3,7 +3,11 @@ import torch
 
 from snn_gan_ext import GLMLayer, InputError
 from snn_gan_ext.core.bases import exponential_basis, identity_basis, raised_cosine_basis
-from snn_gan_ext.networks.discriminators import MLPDiscriminator, TemporalDiscriminator
+from snn_gan_ext.networks.discriminators import (
+    MLPDiscriminator,
+    PooledTemporalDiscriminator,
+    TemporalDiscriminator,
+)
 from snn_gan_ext.networks.generators import ConditionalGenerator, GLMNetwork, one_hot
 
 
@@ -140,6 +144,31 @@ def test_the_temporal_discriminator_hears_when_spikes_come_and_the_label(rng):
 def test_a_temporal_discriminator_without_a_meaning_is_refused(options):
     with pytest.raises(InputError):
         TemporalDiscriminator(**{"features": 5, "classes": 3, "steps": 16, **options})
+
+
+def test_the_pooled_discriminator_hears_which_patterns_a_trial_has_and_not_when(rng):
+    d = PooledTemporalDiscriminator(2, 40, layers=((8, 5, 1),), generator=rng)
+    labels = torch.zeros(3, dtype=torch.long)
+    spikes = torch.zeros(40, 3, 2)
+    spikes[[8, 10], 0, 0] = 1
+    spikes[[25, 27], 1, 0] = 1  # the same pair, later
+    spikes[[8, 12], 2, 0] = 1
+    early, late, wide = d(spikes, labels)
+    torch.testing.assert_close(early, late)
+    assert abs(early - wide) > 1e-5
+    # A silent trial has a slope, too, as the R1 penalty needs.
+    silent = torch.zeros(40, 3, 2, requires_grad=True)
+    d(silent, labels).sum().backward()
+    assert silent.grad.isfinite().all()
+    assert silent.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "options", [{"steps": 3}, {"layers": []}, {"layers": [(0, 4, 2)]}, {"features": 0}, {"hidden": 0}]
+)
+def test_a_pooled_discriminator_without_a_meaning_is_refused(options):
+    with pytest.raises(InputError):
+        PooledTemporalDiscriminator(**{"features": 5, "steps": 16, **options})
 
 
 def test_a_generator_of_one_step_without_delay_is_a_sigmoid_belief_network(rng):

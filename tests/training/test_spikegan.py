@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -6,6 +8,7 @@ from snn_gan_ext.coding.images import rate_decode, rate_encode
 from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.training import averaging
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN
 
 PATTERNS = torch.tensor([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
@@ -81,6 +84,44 @@ def test_learning_rates_fall_linearly_to_their_last_fraction():
         algorithm.update(state, Batch(torch.zeros(5, 4, 4), torch.tensor([0, 1, 0, 1])))
         rates.append(state.generator_optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_the_averaged_generator_is_the_mean_of_weights_and_goes_on_where_it_was():
+    def start():
+        rng = torch.Generator().manual_seed(0)
+        generator = ConditionalGenerator(
+            2, 4, 5, hidden=2, basis=exponential_basis(2, 2.0), generator=rng
+        )
+        return algorithm.init(generator, MLPDiscriminator(4, 2, generator=rng), rng)
+
+    algorithm = SpikeGAN(decode=rate_decode, steps=9, averaging=0.99)
+    batch = Batch(torch.zeros(5, 4, 4), torch.tensor([0, 1, 0, 1]))
+    state, seen = start(), []
+    for _ in range(3):
+        algorithm.update(state, batch)
+        seen.append([p.detach().clone() for p in state.generator.parameters()])
+    means = [torch.stack(values).mean(0) for values in zip(*seen, strict=True)]
+    for mean, averaged in zip(means, state.averaged.parameters(), strict=True):
+        torch.testing.assert_close(averaged, mean)
+    resumed = start()
+    resumed.load_state_dict(copy.deepcopy(state.state_dict()))
+    for going_on in (state, resumed):
+        algorithm.update(going_on, batch)
+    pairs = zip(state.averaged.parameters(), resumed.averaged.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    plain = SpikeGAN(decode=rate_decode, steps=9).init(state.generator, state.discriminator, state.rng)
+    assert plain.averaged is plain.generator
+    with pytest.raises(InputError, match="averaging"):
+        SpikeGAN(decode=rate_decode, steps=9, averaging=1.0)
+
+
+def test_the_average_forgets_at_its_decay():
+    average, network = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        average.weight.fill_(0.0)
+        network.weight.fill_(1.0)
+    averaging.follow(average, network, decay=0.9, step=1000)
+    assert average.weight.item() == pytest.approx(0.1)
 
 
 def test_settings_that_cannot_go_together_are_named():
