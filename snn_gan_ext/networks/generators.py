@@ -1,5 +1,6 @@
 """Spiking generators: GLM layers wired without loops, and the paper's conditional generator."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,13 @@ from snn_gan_ext.layers.checks import look
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.layers.state import GLMSample, GLMState
 
-__all__ = ["ConditionalGenerator", "GLMNetwork", "GeneratorSample", "StepResponseGenerator"]
+__all__ = [
+    "ConditionalGenerator",
+    "GLMNetwork",
+    "GeneratorSample",
+    "NetworkGenerator",
+    "StepResponseGenerator",
+]
 
 
 class GLMNetwork(nn.Module):
@@ -63,7 +70,7 @@ class GLMNetwork(nn.Module):
         self._check_exogenous(exogenous)
         signals = dict(exogenous)
         runs = {}
-        for name, layer in self._glm_layers():
+        for name, layer in self.glm_layers():
             heard = torch.cat([signals[source] for source in self.wiring[name]], -1)
             state = states[name] if states else None
             if observed and name in observed:
@@ -87,13 +94,14 @@ class GLMNetwork(nn.Module):
         """
         return {
             f"layers.{name}.{parameter}": gradient
-            for name, layer in self._glm_layers()
+            for name, layer in self.glm_layers()
             for parameter, gradient in layer.gradients(
                 runs[name], errors[name], per_sample=per_sample
             ).items()
         }
 
-    def _glm_layers(self) -> list[tuple[str, GLMLayer]]:
+    def glm_layers(self) -> list[tuple[str, GLMLayer]]:
+        """The layers with their names, in the order in which they run."""
         return [(name, layer) for name, layer in self.layers.items() if isinstance(layer, GLMLayer)]
 
     def _check_exogenous(self, exogenous: Mapping[str, Tensor]) -> None:
@@ -103,7 +111,7 @@ class GLMNetwork(nn.Module):
 
     def _check_wiring(self) -> None:
         sizes = dict(self.inputs)
-        for name, layer in self._glm_layers():
+        for name, layer in self.glm_layers():
             sources = self.wiring.get(name, ())
             unknown = [source for source in sources if source not in sizes]
             if unknown or not sources:
@@ -134,7 +142,104 @@ class GeneratorSample(NamedTuple):
     runs: dict[str, GLMSample]
 
 
-class ConditionalGenerator(nn.Module):
+class NetworkGenerator(nn.Module, ABC):
+    """A generator that is one `GLMNetwork`, whose layer ``readout`` speaks for it.
+
+    A subclass says what the network hears (`exogenous`) and which noise a batch needs (`noise`).
+
+    Attributes:
+        network: the layers.
+        steps: length ``T`` of a trial in time steps.
+        hidden_delay: steps from a hidden spike to the read-out neurons.
+    """
+
+    network: GLMNetwork
+    steps: int
+    hidden_delay: int
+
+    @abstractmethod
+    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Uniforms in [0, 1) for one batch: ``[T, B, size]`` of each layer, and what else is needed.
+
+        Args:
+            batch: batch size ``B``.
+            generator: the seeded source; torch's global generator by default.
+        """
+
+    @abstractmethod
+    def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the network hears from outside, spikes ``[T, B, size]`` by name.
+
+        Args:
+            labels: whole numbers ``[B]``.
+            noise: from `noise`, or some steps of it.
+        """
+
+    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> GeneratorSample:
+        """Draws one trial for each label.
+
+        Args:
+            labels: whole numbers ``[B]``.
+            noise: from `noise`.
+
+        Raises:
+            InputError: if a label is out of range.
+        """
+        return self._run(labels, noise)
+
+    def observe(
+        self,
+        spikes: Tensor,
+        labels: Tensor,
+        noise: Mapping[str, Tensor],
+        states: Mapping[str, GLMState] | None = None,
+    ) -> GeneratorSample:
+        """Clamps the read-out neurons to given spikes and draws the hidden ones.
+
+        Args:
+            spikes: ``[T, B, N]``, or some steps of it.
+            labels: whole numbers ``[B]``.
+            noise: from `noise`, or those steps of it; that of the read-out neurons is not used.
+            states: each layer's state after the steps before these; silence by default.
+
+        Raises:
+            InputError: if a label is out of range, or the spikes are none of this generator's.
+        """
+        return self._run(labels, noise, {"readout": spikes}, states)
+
+    def gradients(
+        self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
+    ) -> dict[str, Tensor]:
+        """Closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
+        gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
+        return {f"network.{name}": gradient for name, gradient in gradients.items()}
+
+    def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draws spikes ``[T, B, N]`` for labels ``[B]``."""
+        return self.sample(labels, self.noise(len(labels), generator)).spikes
+
+    def _run(
+        self,
+        labels: Tensor,
+        noise: Mapping[str, Tensor],
+        observed: Mapping[str, Tensor] | None = None,
+        states: Mapping[str, GLMState] | None = None,
+    ) -> GeneratorSample:
+        runs = self.network.sample(self.exogenous(labels, noise), noise, observed, states)
+        return GeneratorSample(runs["readout"].spikes, runs)
+
+    def _uniforms(
+        self, batch: int, sizes: Mapping[str, int], generator: torch.Generator | None
+    ) -> dict[str, Tensor]:
+        """Noise ``[T, B, size]`` of layers by name."""
+        device = next(self.parameters()).device
+        return {
+            name: torch.rand(self.steps, batch, size, generator=generator, device=device)
+            for name, size in sizes.items()
+        }
+
+
+class ConditionalGenerator(NetworkGenerator):
     """The spiking generator of the SpikeGAN paper, section VIII-A: label, hidden, read-out neurons.
 
     The label comes in as a one-hot vector that spikes at every step. Latent bits, where asked for,
@@ -237,57 +342,9 @@ class ConditionalGenerator(nn.Module):
             generator: the seeded source; torch's global generator by default.
         """
         device = next(self.parameters()).device
-
-        def rand(*shape: int) -> Tensor:
-            return torch.rand(shape, generator=generator, device=device)
-
-        return {
-            "latent": rand(batch, self.latent_bits),
-            "hidden": rand(self.steps, batch, self.hidden),
-            "readout": rand(self.steps, batch, self.readout),
-        }
-
-    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> GeneratorSample:
-        """Draws one trial for each label.
-
-        Args:
-            labels: whole numbers ``[B]`` below ``classes``.
-            noise: from `noise`.
-
-        Raises:
-            InputError: if a label is out of range.
-        """
-        return self._run(labels, noise)
-
-    def observe(
-        self,
-        spikes: Tensor,
-        labels: Tensor,
-        noise: Mapping[str, Tensor],
-        states: Mapping[str, GLMState] | None = None,
-    ) -> GeneratorSample:
-        """Clamps the read-out neurons to given spikes and draws the hidden ones.
-
-        Args:
-            spikes: ``[T, B, N]``, or some steps of it.
-            labels: whole numbers ``[B]`` below ``classes``.
-            noise: from `noise`, or those steps of it; that of the read-out neurons is not used.
-            states: each layer's state after the steps before these; silence by default.
-
-        Raises:
-            InputError: if a label is out of range, or the spikes are none of this generator's.
-        """
-        return self._run(labels, noise, {"readout": spikes}, states)
-
-    def _run(
-        self,
-        labels: Tensor,
-        noise: Mapping[str, Tensor],
-        observed: Mapping[str, Tensor] | None = None,
-        states: Mapping[str, GLMState] | None = None,
-    ) -> GeneratorSample:
-        runs = self.network.sample(self.exogenous(labels, noise), noise, observed, states)
-        return GeneratorSample(runs["readout"].spikes, runs)
+        latent = torch.rand(batch, self.latent_bits, generator=generator, device=device)
+        sizes = {name: layer.out_features for name, layer in self.network.glm_layers()}
+        return {"latent": latent, **self._uniforms(batch, sizes, generator)}
 
     def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the network hears from outside: ``label`` and ``latent`` spikes ``[T, B, size]``.
@@ -311,19 +368,8 @@ class ConditionalGenerator(nn.Module):
             "latent": bits.expand(steps, -1, -1),
         }
 
-    def gradients(
-        self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
-    ) -> dict[str, Tensor]:
-        """Closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
-        gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
-        return {f"network.{name}": gradient for name, gradient in gradients.items()}
 
-    def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draws spikes ``[T, B, N]`` for labels ``[B]``."""
-        return self.sample(labels, self.noise(len(labels), generator)).spikes
-
-
-class StepResponseGenerator(nn.Module):
+class StepResponseGenerator(NetworkGenerator):
     """The generator of the SpikeGAN paper, section VIII-C: neurons that hear a step function.
 
     Each neuron is stimulated by one input that is on throughout the trial; all else is its own synaptic
@@ -366,44 +412,7 @@ class StepResponseGenerator(nn.Module):
 
     def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Uniforms in [0, 1) ``[T, B, N]``."""
-        device = next(self.parameters()).device
-        shape = (self.steps, batch, self.readout)
-        return {"readout": torch.rand(shape, generator=generator, device=device)}
-
-    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> GeneratorSample:
-        """Draws as many trials as there are labels; what the labels are makes no difference."""
-        return self._run(noise)
-
-    def observe(
-        self,
-        spikes: Tensor,
-        labels: Tensor,
-        noise: Mapping[str, Tensor],
-        states: Mapping[str, GLMState] | None = None,
-    ) -> GeneratorSample:
-        """Clamps the neurons to given spikes ``[T, B, N]``, or to some steps of them."""
-        return self._run(noise, {"readout": spikes}, states)
-
-    def gradients(
-        self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
-    ) -> dict[str, Tensor]:
-        """Closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
-        gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
-        return {f"network.{name}": gradient for name, gradient in gradients.items()}
-
-    def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draws spikes ``[T, B, N]``, as many trials as there are labels."""
-        return self.sample(labels, self.noise(len(labels), generator)).spikes
-
-    def _run(
-        self,
-        noise: Mapping[str, Tensor],
-        observed: Mapping[str, Tensor] | None = None,
-        states: Mapping[str, GLMState] | None = None,
-    ) -> GeneratorSample:
-        exogenous = self.exogenous(noise["readout"].new_zeros(0), noise)
-        runs = self.network.sample(exogenous, noise, observed, states)
-        return GeneratorSample(runs["readout"].spikes, runs)
+        return self._uniforms(batch, {"readout": self.readout}, generator)
 
     def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the neurons hear from outside: a ``step`` that is on throughout ``[T, B, 1]``."""
