@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -253,7 +253,7 @@ class ConditionalGenerator(NetworkGenerator):
         classes: number of labels.
         readout: number of read-out neurons ``N``.
         steps: length ``T`` of a trial in time steps.
-        hidden: number of hidden neurons.
+        hidden: number of hidden neurons; 0 for none.
         latent_bits: number of latent bits.
         gate_latent: let a bit pass through synapses of its trial's class only (one input for each pair
             of class and bit), so that every class varies in its own way.
@@ -270,7 +270,7 @@ class ConditionalGenerator(NetworkGenerator):
         generator: seeds the initial weights.
 
     Raises:
-        InputError: if ``steps`` or a size is below 1, or ``latent_bits`` is negative.
+        InputError: if ``steps`` or a size is below 1, or ``latent_bits`` or ``hidden`` is negative.
     """
 
     def __init__(
@@ -295,24 +295,30 @@ class ConditionalGenerator(NetworkGenerator):
         super().__init__()
         if steps < 1:
             raise InputError("steps", expected="T of at least 1", got=f"{steps}")
-        if latent_bits < 0:
-            raise InputError("latent_bits", expected="0 or more", got=f"{latent_bits}")
+        if min(latent_bits, hidden) < 0:
+            raise InputError(
+                "latent_bits and hidden", expected="0 or more", got=f"{latent_bits} and {hidden}"
+            )
         self.classes, self.readout, self.steps = classes, readout, steps
         self.hidden, self.latent_bits, self.gate_latent = hidden, latent_bits, gate_latent
         self.hidden_delay = hidden_delay
         latent = latent_bits * classes if gate_latent else latent_bits
         exogenous = classes + latent
-        hidden_layer = GLMLayer(
-            exogenous,
-            hidden,
-            basis=basis,
-            delay=0,
-            weight_std=label_std,
-            bias_init=hidden_bias,
-            feedback_init=hidden_feedback,
-            generator=generator,
-        )
-        readout_layer = GLMLayer(
+        layers: dict[str, GLMLayer] = {}
+        wiring: dict[str, tuple[str, ...]] = {"readout": ("label", "latent")}
+        if hidden:
+            layers["hidden"] = GLMLayer(
+                exogenous,
+                hidden,
+                basis=basis,
+                delay=0,
+                weight_std=label_std,
+                bias_init=hidden_bias,
+                feedback_init=hidden_feedback,
+                generator=generator,
+            )
+            wiring = {"hidden": ("label", "latent"), "readout": ("label", "latent", "hidden")}
+        layers["readout"] = GLMLayer(
             exogenous + hidden,
             readout,
             basis=basis,
@@ -321,18 +327,46 @@ class ConditionalGenerator(NetworkGenerator):
             bias_init=readout_bias,
             generator=generator,
         )
+        scales = dict(zip(("hidden", "readout"), latent_scale, strict=True))
         with torch.no_grad():
-            bits = slice(classes, exogenous)
-            hidden_layer.weight[:, bits] *= latent_scale[0]
-            readout_layer.weight[:, bits] *= latent_scale[1]
-        parameters = (*hidden_layer.parameters(), *readout_layer.parameters())
+            for name, layer in layers.items():
+                layer.weight[:, classes:exogenous] *= scales[name]
+        self._check_weights(layers, latent_scale)
+        self.network = GLMNetwork({"label": classes, "latent": latent}, layers, wiring)
+
+    @staticmethod
+    def _check_weights(layers: Mapping[str, GLMLayer], latent_scale: tuple[float, float]) -> None:
+        parameters = [parameter for layer in layers.values() for parameter in layer.parameters()]
         if not all(bool(parameter.isfinite().all()) for parameter in parameters):
             raise InputError("latent_scale", expected="finite factors", got=f"{latent_scale}")
-        self.network = GLMNetwork(
-            inputs={"label": classes, "latent": latent},
-            layers={"hidden": hidden_layer, "readout": readout_layer},
-            wiring={"hidden": ("label", "latent"), "readout": ("label", "latent", "hidden")},
-        )
+
+    @torch.no_grad()
+    def start_at(self, rates: Tensor) -> None:
+        """Sets what the read-out neurons hear of the label so that they fire at given rates.
+
+        The bits and hidden neurons are left out of account, and so is feedback. Their log-odds are met
+        as well as the basis allows, by least squares over time; biases become 0.
+
+        Args:
+            rates: probability of a spike ``[T, classes, N]``, above 0 and below 1.
+
+        Raises:
+            InputError: if they are of another shape, or certain.
+        """
+        layer: Any = self.network.layers["readout"]
+        shape = (self.steps, self.classes, self.readout)
+        if tuple(rates.shape) != shape or not bool(((rates > 0) & (rates < 1)).all()):
+            raise InputError(
+                "rates",
+                expected=f"probabilities {list(shape)} above 0 and below 1",
+                got=f"{list(rates.shape)} from {float(rates.min()):.3g} to {float(rates.max()):.3g}",
+            )
+        lags = torch.arange(self.steps).clamp(max=layer.basis.shape[1] - 1)
+        responses = layer.basis.cumsum(1)[:, lags].T  # of each filter to what is on throughout
+        odds = torch.logit(rates.to(layer.weight)).flatten(1)
+        found = torch.linalg.lstsq(responses, odds).solution
+        layer.weight[:, : self.classes] = found.reshape(-1, self.classes, self.readout)
+        layer.bias.zero_()
 
     def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Uniforms in [0, 1) for one batch: latent ``[B, bits]``, hidden and read-out ``[T, B, size]``.

@@ -1,0 +1,213 @@
+"""Event-camera recordings to spikes and back.
+
+A recording is a structured NumPy array with the fields ``x``, ``y``, ``t`` and ``p``, in any order: an
+event each, at a pixel, a time in microseconds and with a polarity, as Tonic has them. Spikes are frames
+``[T, C, H, W]`` of exact 0 and 1.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snn_gan_ext.errors import InputError
+
+__all__ = ["EVENT", "Binning", "Sensor", "bin_events", "pooled_counts", "problem_of", "to_events"]
+
+EVENT = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
+"""Fields of an event, as in Tonic's N-MNIST."""
+
+Events = NDArray[np.void]
+
+
+class Sensor(NamedTuple):
+    """Size of a sensor, in the order of Tonic's ``sensor_size``.
+
+    Attributes:
+        width: pixels along x.
+        height: pixels along y.
+        polarities: kinds of events.
+    """
+
+    width: int
+    height: int
+    polarities: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binning:
+    """How events become spikes: a pixel spikes in a step if it has one event or more in it.
+
+    Attributes:
+        sensor: the sensor's size.
+        steps: number of time steps ``T``.
+        step_us: length of a step in microseconds.
+        start_us: where the first step begins; events before it or after the last step are left out.
+        crop: (left, top, width, height) of the pixels to keep; all by default.
+        pool: side of the squares of pixels that become one; those at the edge may be cut off.
+        merge_polarities: whether both polarities become one.
+
+    Raises:
+        InputError: if a number has no meaning, or the crop leaves the sensor.
+    """
+
+    sensor: Sensor
+    steps: int
+    step_us: int
+    start_us: int = 0
+    crop: tuple[int, int, int, int] | None = None
+    pool: int = 1
+    merge_polarities: bool = False
+
+    def __post_init__(self) -> None:
+        numbers = (*self.sensor, self.steps, self.step_us, self.pool)
+        if any(type(number) is not int or number < 1 for number in numbers):
+            raise InputError(
+                "binning",
+                expected="whole sizes, steps, step_us and pool of at least 1",
+                got=f"sensor {tuple(self.sensor)}, steps {self.steps}, step_us {self.step_us}, "
+                f"pool {self.pool}",
+            )
+        left, top, width, height = self.window
+        inside = left + width <= self.sensor.width and top + height <= self.sensor.height
+        if min(left, top) < 0 or min(width, height) < 1 or not inside:
+            raise InputError(
+                "crop", expected=f"a window of {tuple(self.sensor)[:2]}", got=f"{self.crop}"
+            )
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """The pixels that are kept: left, top, width, height."""
+        return self.crop or (0, 0, self.sensor.width, self.sensor.height)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """``(T, C, H, W)`` of the spikes."""
+        _, _, width, height = self.window
+        channels = 1 if self.merge_polarities else self.sensor.polarities
+        return self.steps, channels, -(-height // self.pool), -(-width // self.pool)
+
+    @property
+    def sensor_size(self) -> Sensor:
+        """Of what `to_events` makes of the spikes."""
+        _, channels, height, width = self.shape
+        return Sensor(width, height, channels)
+
+
+def bin_events(events: Events, binning: Binning) -> NDArray[np.bool_]:
+    """Spikes of a recording.
+
+    Args:
+        events: from the sensor of the binning (`problem_of` tells); their order does not matter.
+        binning: how.
+
+    Returns:
+        ``[T, C, H, W]``.
+
+    Raises:
+        InputError: if an event is not from the sensor.
+    """
+    steps, channels, height, width = binning.shape
+    if (problem := _outside(events, binning.sensor)) is not None:
+        raise InputError("events", expected=f"pixels of {tuple(binning.sensor)}", got=problem)
+    left, top, crop_width, crop_height = binning.window
+    step = (events["t"].astype(np.int64) - binning.start_us) // binning.step_us
+    x, y = events["x"].astype(np.int64) - left, events["y"].astype(np.int64) - top
+    kept = (step >= 0) & (step < steps)
+    if binning.crop:
+        kept &= (x >= 0) & (x < crop_width) & (y >= 0) & (y < crop_height)
+    index = (step * channels * height + y // binning.pool) * width + x // binning.pool
+    if not binning.merge_polarities:
+        index += events["p"].astype(np.int64) * (height * width)
+    spikes = np.zeros(steps * channels * height * width, dtype=np.bool_)
+    spikes[index[kept]] = True
+    return spikes.reshape(binning.shape)
+
+
+def to_events(spikes: Tensor | NDArray[np.bool_], step_us: int, start_us: int = 0) -> Events:
+    """A recording with one event for each spike, in the middle of its step, sorted by time.
+
+    With the same ``step_us``, `bin_events` gives the very same spikes back.
+
+    Args:
+        spikes: ``[T, C, H, W]``, zeros and ones.
+        step_us: length of a step in microseconds.
+        start_us: where the first step begins.
+
+    Returns:
+        Events of dtype `EVENT`.
+
+    Raises:
+        InputError: if the spikes are of another shape or hold anything else.
+    """
+    values = np.asarray(spikes)
+    if values.ndim != 4 or not np.isin(values, (0, 1)).all():
+        raise InputError(
+            "spikes", expected="zeros and ones [T, C, H, W]", got=f"{list(values.shape)}, or others"
+        )
+    if step_us < 1:
+        raise InputError("step_us", expected="at least 1", got=f"{step_us}")
+    step, polarity, y, x = np.nonzero(values)
+    events = np.empty(len(step), EVENT)
+    events["x"], events["y"], events["p"] = x, y, polarity
+    events["t"] = start_us + step * step_us + step_us // 2
+    return events
+
+
+def problem_of(events: Events, sensor: Sensor) -> str | None:
+    """What is wrong with a recording: no events, pixels off the sensor, time that runs back; or None."""
+    names = getattr(getattr(events, "dtype", None), "names", None)
+    if names is None or not {"x", "y", "t", "p"} <= set(names):
+        return f"no structured array with x, y, t and p, but {names or type(events).__name__}"
+    if not len(events):
+        return "no events"
+    if (problem := _outside(events, sensor)) is not None:
+        return problem
+    times = events["t"].astype(np.int64)
+    if (backwards := int((np.diff(times) < 0).sum())) > 0:
+        return f"time runs backwards {backwards} times"
+    return None
+
+
+def _outside(events: Events, sensor: Sensor) -> str | None:
+    for field, size in (("x", sensor.width), ("y", sensor.height), ("p", sensor.polarities)):
+        values = events[field]
+        if len(values) and not 0 <= int(values.min()) <= int(values.max()) < size:
+            return f"{field} from {int(values.min())} to {int(values.max())}, of 0 .. {size - 1}"
+    return None
+
+
+def pooled_counts(spikes: Tensor, pools: tuple[tuple[int, int], ...]) -> Tensor:
+    r"""Spike counts in blocks of time and space, each divided by the square root of its size.
+
+    .. math:: x_b = \frac{1}{\sqrt{n_b}} \sum_{i \in b} s_i
+
+    A block that stands out over the edge counts as if there were silence.
+
+    Args:
+        spikes: ``[T, B, C, H, W]``; differentiable.
+        pools: (time blocks, side of the pixel blocks) of each pooling; the time blocks divide T.
+
+    Returns:
+        Features ``[B, F]``, all poolings side by side.
+
+    Raises:
+        InputError: if the time blocks do not divide T.
+    """
+    parts = []
+    steps, batch, channels, height, width = spikes.shape
+    for blocks, side in pools:
+        if blocks < 1 or side < 1 or steps % blocks:
+            raise InputError("pools", expected=f"divisors of {steps} steps", got=f"{pools}")
+        counts = spikes.reshape(blocks, steps // blocks, batch, channels, height, width).sum(1)
+        flat = counts.transpose(0, 1).reshape(batch, blocks * channels, height, width)
+        if side > 1:
+            pooled = torch.nn.functional.avg_pool2d(
+                torch.nn.functional.pad(flat, (0, -width % side, 0, -height % side)), side
+            )
+            flat = side**2 * pooled
+        parts.append(flat.flatten(1) / (steps // blocks * side**2) ** 0.5)
+    return torch.cat(parts, 1)
