@@ -11,6 +11,7 @@ from torch import Tensor
 from snn_gan_ext.metrics import spike_trains
 
 __all__ = [
+    "event_frames",
     "learning_curves",
     "lines",
     "pca_panels",
@@ -148,6 +149,38 @@ def raster_grid(rows: Mapping[str, Mapping[str, Tensor]]) -> Figure:
     figure.supxlabel("time step", fontsize=9)
     figure.tight_layout()
     return figure
+
+
+def event_frames(sources: Mapping[str, Tensor]) -> Figure:
+    """Event frames summed over the trial, a row a source, and one trial of each over time below.
+
+    Args:
+        sources: by title, spikes ``[T, B, C, H, W]``. Of two polarities one is red and one blue.
+    """
+    steps, columns = next(iter(sources.values())).shape[:2]
+    wide = max(columns, steps)
+    figure = Figure(figsize=(1.1 * wide, 2.4 * len(sources)))
+    axes = figure.subplots(2 * len(sources), wide, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for row, (title, spikes) in enumerate(sources.items()):
+        for column in range(columns):
+            axes[row, column].imshow(_polarities(spikes[:, column].mean(0) ** 0.5))
+        for step in range(steps):
+            axes[len(sources) + row, step].imshow(_polarities(spikes[step, columns // 2]))
+        axes[row, 0].set_title(f"{title}, all steps", fontsize=8, loc="left")
+        axes[len(sources) + row, 0].set_title(f"{title}, step by step", fontsize=8, loc="left")
+    figure.tight_layout(pad=0.3)
+    return figure
+
+
+def _polarities(frame: Tensor) -> np.ndarray:
+    """``[C, H, W]`` in [0, 1] to an RGB picture on white."""
+    picture = np.ones((*frame.shape[1:], 3), dtype=np.float32)
+    for values, hidden in zip(frame.numpy(), ((1, 2), (0, 1)), strict=False):
+        for channel in hidden:
+            picture[..., channel] -= values
+    return picture.clip(0, 1)
 
 
 def train_statistics(sources: Mapping[str, Tensor], dt: float) -> Figure:

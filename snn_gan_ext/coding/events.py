@@ -1,8 +1,8 @@
 """Event-camera recordings to spikes and back.
 
-A recording is a structured NumPy array with the fields ``x``, ``y``, ``t`` and ``p``, in any order: an
-event each, at a pixel, a time in microseconds and with a polarity, as Tonic has them. Spikes are frames
-``[T, C, H, W]`` of exact 0 and 1.
+A recording is a structured NumPy array with the fields ``x``, ``y``, ``t`` and ``p`` in any order, as
+Tonic has them: pixel, time in microseconds and polarity of each event. Without ``y`` it has one row;
+where a sensor has one polarity, ``p`` says nothing. Spikes are frames ``[T, C, H, W]`` of 0 and 1.
 """
 
 from dataclasses import dataclass
@@ -114,14 +114,14 @@ def bin_events(events: Events, binning: Binning) -> NDArray[np.bool_]:
     if (problem := _outside(events, binning.sensor)) is not None:
         raise InputError("events", expected=f"pixels of {tuple(binning.sensor)}", got=problem)
     left, top, crop_width, crop_height = binning.window
-    step = (events["t"].astype(np.int64) - binning.start_us) // binning.step_us
-    x, y = events["x"].astype(np.int64) - left, events["y"].astype(np.int64) - top
+    step = (_field(events, "t") - binning.start_us) // binning.step_us
+    x, y = _field(events, "x") - left, _field(events, "y") - top
     kept = (step >= 0) & (step < steps)
     if binning.crop:
         kept &= (x >= 0) & (x < crop_width) & (y >= 0) & (y < crop_height)
     index = (step * channels * height + y // binning.pool) * width + x // binning.pool
-    if not binning.merge_polarities:
-        index += events["p"].astype(np.int64) * (height * width)
+    if channels > 1:
+        index += _field(events, "p") * (height * width)
     spikes = np.zeros(steps * channels * height * width, dtype=np.bool_)
     spikes[index[kept]] = True
     return spikes.reshape(binning.shape)
@@ -158,26 +158,38 @@ def to_events(spikes: Tensor | NDArray[np.bool_], step_us: int, start_us: int = 
 
 
 def problem_of(events: Events, sensor: Sensor) -> str | None:
-    """What is wrong with a recording: no events, pixels off the sensor, time that runs back; or None."""
+    """What is wrong with a recording, if anything.
+
+    No events, other fields than x, y, t and p, a pixel off the sensor, or time that runs backwards.
+    """
     names = getattr(getattr(events, "dtype", None), "names", None)
-    if names is None or not {"x", "y", "t", "p"} <= set(names):
+    if names is None or not {"x", "t", "p"} <= set(names):
         return f"no structured array with x, y, t and p, but {names or type(events).__name__}"
+    if any(events.dtype[name].kind not in "biuf" for name in names):
+        return f"fields that are no numbers: {events.dtype}"
     if not len(events):
         return "no events"
     if (problem := _outside(events, sensor)) is not None:
         return problem
-    times = events["t"].astype(np.int64)
-    if (backwards := int((np.diff(times) < 0).sum())) > 0:
+    if (backwards := int((np.diff(_field(events, "t")) < 0).sum())) > 0:
         return f"time runs backwards {backwards} times"
     return None
 
 
 def _outside(events: Events, sensor: Sensor) -> str | None:
-    for field, size in (("x", sensor.width), ("y", sensor.height), ("p", sensor.polarities)):
-        values = events[field]
-        if len(values) and not 0 <= int(values.min()) <= int(values.max()) < size:
-            return f"{field} from {int(values.min())} to {int(values.max())}, of 0 .. {size - 1}"
+    for name, size in zip(("x", "y", "p"), sensor, strict=True):
+        values = _field(events, name)
+        if name == "p" and size == 1:
+            continue
+        if len(values) and not 0 <= values.min() <= values.max() < size:
+            return f"{name} from {values.min()} to {values.max()}, of 0 .. {size - 1}"
     return None
+
+
+def _field(events: Events, name: str) -> NDArray[np.int64]:
+    if name == "y" and name not in (events.dtype.names or ()):
+        return np.zeros(len(events), np.int64)
+    return events[name].astype(np.int64)
 
 
 def pooled_counts(spikes: Tensor, pools: tuple[tuple[int, int], ...]) -> Tensor:

@@ -23,10 +23,14 @@ class MLPDiscriminator(nn.Module):
         classes: number of labels.
         hidden: width of each hidden layer; the paper has one of 128.
         label_scale: factor on the one-hot label.
+        projection: add to the logit the product of the last hidden layer with a vector of the label.
         generator: seeds the initial weights.
 
     Raises:
         InputError: if a size is below 1 or ``label_scale`` is not finite.
+
+    References:
+        Miyato and Koyama (2018), "cGANs with projection discriminator".
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class MLPDiscriminator(nn.Module):
         *,
         hidden: Sequence[int] = (128,),
         label_scale: float = 1.0,
+        projection: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -52,12 +57,16 @@ class MLPDiscriminator(nn.Module):
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+        self.projection = nn.Linear(classes, widths[-1], bias=False) if projection else None
         _reset_parameters(self, generator)
 
     def forward(self, decoded: Tensor, labels: Tensor) -> Tensor:
         """Logits ``[B]`` for decoded trials ``[B, N]`` and labels ``[B]``."""
-        label = self.label_scale * one_hot(labels, self.classes).to(decoded)
-        logits: Tensor = self.layers(torch.cat([decoded, label], -1))
+        label = one_hot(labels, self.classes).to(decoded)
+        heard = self.layers[:-1](torch.cat([decoded, self.label_scale * label], -1))
+        logits: Tensor = self.layers[-1](heard)
+        if self.projection is not None:
+            logits = logits + (self.projection(label) * heard).sum(-1, keepdim=True)
         return logits.squeeze(-1)
 
 
@@ -181,7 +190,8 @@ def _convolutions(
 def _reset_parameters(module: nn.Module, generator: torch.Generator | None) -> None:
     """PyTorch's own initial law for linear and convolutional layers, from a seeded source."""
     for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv1d) and layer.bias is not None:
+        if isinstance(layer, nn.Linear | nn.Conv1d):
             bound = layer.weight[0].numel() ** -0.5
             layer.weight.uniform_(-bound, bound, generator=generator)
-            layer.bias.uniform_(-bound, bound, generator=generator)
+            if layer.bias is not None:
+                layer.bias.uniform_(-bound, bound, generator=generator)

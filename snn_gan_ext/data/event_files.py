@@ -1,0 +1,114 @@
+"""Files of event recordings: N-MNIST's binary format, and many recordings in one npz or HDF5 file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snn_gan_ext.coding.events import EVENT, Events
+from snn_gan_ext.errors import InputError
+
+__all__ = ["read_nmnist", "write_hdf5", "write_nmnist", "write_npz"]
+
+OVERFLOW_Y = 240
+"""Row that marks no event, but a clock that began anew."""
+OVERFLOW_US = 2**13
+LAST_US = 2**23 - 1
+
+
+def read_nmnist(path: Path) -> Events:
+    """Events of a file in N-MNIST's format, five bytes each: x, y, polarity (1 bit) and time (23 bits).
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Events of dtype `EVENT`, times in microseconds; the same as ``tonic.io.read_mnist_file``.
+
+    Raises:
+        InputError: if the file ends within an event.
+        OSError: if it cannot be read.
+
+    References:
+        Orchard et al. (2015), "Converting static image datasets to spiking neuromorphic datasets using
+        saccades".
+    """
+    data = np.fromfile(path, dtype=np.uint8)
+    if len(data) % 5:
+        raise InputError(f"{path}", expected="events of 5 bytes", got=f"{len(data)} bytes")
+    columns = data.reshape(-1, 5).T.astype(np.int64)
+    times = (columns[2] & 127) << 16 | columns[3] << 8 | columns[4]
+    overflow = columns[1] == OVERFLOW_Y
+    if overflow.any():
+        times += OVERFLOW_US * np.cumsum(overflow)
+        columns, times = columns[:, ~overflow], times[~overflow]
+    events = np.empty(len(times), EVENT)
+    events["x"], events["y"], events["t"], events["p"] = columns[0], columns[1], times, columns[2] >> 7
+    return events
+
+
+def write_nmnist(events: Events, path: Path) -> None:
+    """Writes events into a file that `read_nmnist` and ``tonic.io.read_mnist_file`` read back equal.
+
+    Args:
+        events: pixels below 240 and two polarities, times in microseconds below 2^23 (8.4 s).
+        path: of the file.
+
+    Raises:
+        InputError: if an event does not fit into the format.
+    """
+    limits = {"x": 255, "y": OVERFLOW_Y - 1, "t": LAST_US, "p": 1}
+    for name, last in limits.items():
+        values = events[name]
+        if len(values) and not 0 <= int(values.min()) <= int(values.max()) <= last:
+            raise InputError(
+                f"events, {name}",
+                expected=f"0 .. {last}, as N-MNIST files have it",
+                got=f"{int(values.min())} .. {int(values.max())}",
+                cure="take the format npz or hdf5",
+            )
+    x, y, t, p = (events[name].astype(np.int64) for name in ("x", "y", "t", "p"))
+    columns = np.stack([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255], 1)
+    path.write_bytes(columns.astype(np.uint8).tobytes())
+
+
+def write_npz(recordings: Sequence[Events], labels: NDArray[np.int64], path: Path) -> None:
+    """Writes recordings into one file: ``events`` end to end, ``offsets [n + 1]`` and ``labels [n]``.
+
+    Recording k is ``events[offsets[k] : offsets[k + 1]]``.
+
+    Args:
+        recordings: events of dtype `EVENT`.
+        labels: one for each.
+        path: of the file.
+    """
+    events, offsets = _end_to_end(recordings)
+    np.savez_compressed(path, events=events, offsets=offsets, labels=labels)
+
+
+def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Path) -> None:
+    """As `write_npz`, with a dataset for each field of the events: ``events/x`` and so on.
+
+    Raises:
+        InputError: if h5py, which comes with Tonic, is missing.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise InputError(
+            "hdf5",
+            expected="the package h5py",
+            got="an environment without it",
+            cure='pip install "snn_gan_ext[tonic]", or take the format npz',
+        ) from None
+    events, offsets = _end_to_end(recordings)
+    with h5py.File(path, "w") as file:
+        for name in EVENT.names or ():
+            file.create_dataset(f"events/{name}", data=events[name], compression="gzip")
+        file["offsets"], file["labels"] = offsets, labels
+
+
+def _end_to_end(recordings: Sequence[Events]) -> tuple[Events, NDArray[np.int64]]:
+    offsets = np.cumsum([0, *map(len, recordings)])
+    return np.concatenate([np.empty(0, EVENT), *recordings]), offsets

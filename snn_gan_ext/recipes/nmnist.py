@@ -1,0 +1,373 @@
+"""SpikeGAN on event-camera recordings of digits (N-MNIST)."""
+
+import os
+import resource
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from snn_gan_ext import plots
+from snn_gan_ext.coding.events import Binning, pooled_counts
+from snn_gan_ext.coding.images import Labelled
+from snn_gan_ext.core.bases import raised_cosine_basis
+from snn_gan_ext.data.recordings import EventFrames, open_recordings
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.metrics import events, floors
+from snn_gan_ext.metrics.events import LabelledFrames
+from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.recipes.event_judge import EventJudge
+from snn_gan_ext.training.likelihood import MaximumLikelihood
+from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
+from snn_gan_ext.training.together import Together, TogetherState
+
+__all__ = ["NMNIST", "NMNISTExperiment", "NMNISTSmall"]
+
+CLASSES = 10
+DATA_VARIABLE = "SNN_GAN_EXT_DATA"
+
+Sampler = Callable[[Tensor, torch.Generator], Tensor]
+"""Draws spikes ``[T, B, C, H, W]`` for labels ``[B]``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NMNISTSmall(Recipe):
+    """SpikeGAN and maximum likelihood on N-MNIST, pooled to 17 x 17 pixels.
+
+    Attributes:
+        data: folder with N-MNIST recordings, as Tonic lays them out; by default ``nmnist-small`` in the
+            folder that the environment variable SNN_GAN_EXT_DATA names.
+        download: let Tonic download N-MNIST into that folder.
+        time_steps: length T of a trial in time steps.
+        step_us: length of a step in microseconds.
+        pool: side of the squares of pixels that become one.
+        hidden: hidden neurons of the generator.
+        latent_bits: fair coins tossed once a trial.
+        basis_functions: temporal filters of the read-out neurons.
+        label_std: standard deviation of the initial weights of label-to-hidden synapses.
+        weight_std: that of the initial weights onto read-out neurons, bits and hidden neurons.
+        estimator: gradient estimator of the generator.
+        discriminator_hidden: width of its hidden layer.
+        label_scale: factor on the label in the discriminator's input.
+        generator_lr: Adam's learning rate for the generator.
+        discriminator_lr: that of the discriminator.
+        likelihood_lr: that of the generator trained by maximum likelihood.
+        r1: weight of the R1 penalty.
+        real_target: the discriminator's target for real trials.
+        averaging: decay of the running mean of the generator's weights; 0 for none.
+        synthetic_count: trials drawn for the evaluation.
+    """
+
+    name: ClassVar[str] = "nmnist-small"
+    summary: ClassVar[str] = "SpikeGAN on event-camera digits, 17 x 17 pixels"
+
+    data: str = ""
+    download: bool = False
+    steps: int = 3000
+    batch: int = 60
+    monitor_every: int = 500
+    time_steps: int = 10
+    step_us: int = 10_000
+    pool: int = 2
+    hidden: int = 0
+    latent_bits: int = 32
+    basis_functions: int = 5
+    label_std: float = 0.9
+    weight_std: float = 0.1
+    estimator: Estimator = "hybrid"
+    discriminator_hidden: int = 256
+    label_scale: float = 4.0
+    generator_lr: float = 5e-3
+    discriminator_lr: float = 1e-3
+    likelihood_lr: float = 5e-3
+    r1: float = 2.0
+    real_target: float = 0.9
+    averaging: float = 0.0
+    synthetic_count: int = 3000
+
+    def check(self) -> None:
+        super().check()
+        least = {"time_steps": 1, "step_us": 1, "pool": 1, "basis_functions": 1}
+        least |= {"synthetic_count": 10 * CLASSES, "discriminator_hidden": 1}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise InputError(name, expected=f"at least {smallest}", got=f"{getattr(self, name)}")
+        if self.batch % CLASSES or self.time_steps % 2:
+            raise InputError(
+                "batch and time_steps",
+                expected=f"a multiple of the {CLASSES} classes, and of 2",
+                got=f"{self.batch} and {self.time_steps}",
+            )
+
+    def folder(self) -> Path:
+        """Where the recordings are.
+
+        Raises:
+            InputError: if neither ``data`` nor the environment variable says.
+        """
+        if self.data:
+            return Path(self.data)
+        if DATA_VARIABLE in os.environ:
+            return Path(os.environ[DATA_VARIABLE]) / "nmnist-small"
+        raise InputError(
+            "data",
+            expected="a folder with N-MNIST recordings",
+            got="none",
+            cure="--data FOLDER, and --download to have Tonic fetch them into it (1 GB)",
+        )
+
+    def _build(self, device: torch.device) -> "NMNISTExperiment":
+        return NMNISTExperiment(self, device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NMNIST(NMNISTSmall):
+    """The same with all 34 x 34 pixels."""
+
+    name: ClassVar[str] = "nmnist"
+    summary: ClassVar[str] = "SpikeGAN on event-camera digits, 34 x 34 pixels"
+
+    pool: int = 1
+    steps: int = 2000
+
+
+class NMNISTExperiment(Experiment):
+    """Recordings, networks and judges of an N-MNIST recipe."""
+
+    panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "losses": ("spikegan_discriminator_loss", "spikegan_r1_penalty"),
+        "signal": ("spikegan_reward", "spikegan_real_logit", "spikegan_fake_logit"),
+        "log-likelihood a trial": ("ml_log_likelihood",),
+        "train on synthetic, test on real": ("validation_tstr",),
+    }
+
+    state: TogetherState
+
+    def __init__(self, recipe: NMNISTSmall, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        recordings = open_recordings("nmnist", recipe.folder(), download=recipe.download)
+        self.binning = Binning(
+            sensor=recordings.sensor,
+            steps=recipe.time_steps,
+            step_us=recipe.step_us,
+            pool=recipe.pool,
+        )
+        self.frames = EventFrames(recordings, self.binning, damaged="skip", progress=False)
+        self.splits = _split(self.frames.targets)
+        self._by_class = [
+            self.splits["train"][self.frames.targets[self.splits["train"]] == k] for k in range(CLASSES)
+        ]
+        weights = torch.Generator().manual_seed(recipe.seed)
+        networks = {
+            "spikegan": self._network(recipe.latent_bits, recipe.hidden, weights),
+            "ml": self._network(0, 0, weights),
+        }
+        self.algorithm, self.state, self.generators = self._learners(networks, weights)
+        self.generator = nn.ModuleDict(self.generators)
+
+    def _network(self, latent_bits: int, hidden: int, weights: torch.Generator) -> ConditionalGenerator:
+        recipe = self.recipe
+        generator = ConditionalGenerator(
+            CLASSES,
+            int(np.prod(self.binning.shape[1:])),
+            recipe.time_steps,
+            hidden=hidden,
+            latent_bits=latent_bits,
+            gate_latent=True,
+            latent_scale=(0.5, 1.0),
+            basis=raised_cosine_basis(recipe.basis_functions, recipe.time_steps),
+            label_std=recipe.label_std,
+            weight_std=recipe.weight_std,
+            generator=weights,
+        )
+        generator.start_at(self._class_rates())
+        return generator.to(self.device)
+
+    def _class_rates(self) -> Tensor:
+        """Share of spikes ``[T, classes, N]`` in training trials, away from 0 and 1."""
+        rates = []
+        for picks in self._by_class:
+            parts = np.array_split(picks, max(1, len(picks) // 500))
+            counts = torch.stack([self.frames.spikes(part).sum(1) for part in parts]).sum(0)
+            rates.append((counts + 0.5) / (len(picks) + 1))
+        return torch.stack(rates, 1).flatten(2)
+
+    def _learners(
+        self, networks: Mapping[str, nn.Module], weights: torch.Generator
+    ) -> tuple[Together, TogetherState, dict[str, nn.Module]]:
+        recipe = self.recipe
+        spikegan = SpikeGAN(
+            decode=self._pooled,
+            steps=recipe.steps,
+            estimator=recipe.estimator,
+            generator_lr=recipe.generator_lr,
+            discriminator_lr=recipe.discriminator_lr,
+            final_lr_fraction=0.03,
+            averaging=recipe.averaging,
+            r1=recipe.r1,
+            real_target=recipe.real_target,
+        )
+        likelihood = MaximumLikelihood(steps=recipe.steps, lr=recipe.likelihood_lr)
+        silence = torch.zeros(recipe.time_steps, 1, int(np.prod(self.binning.shape[1:])))
+        features = self._pooled(silence).shape[1]
+        discriminator = MLPDiscriminator(
+            features,
+            CLASSES,
+            hidden=(recipe.discriminator_hidden,),
+            label_scale=recipe.label_scale,
+            projection=True,
+            generator=weights,
+        ).to(self.device)
+
+        def rng(salt: int) -> torch.Generator:
+            return torch.Generator(self.device).manual_seed(recipe.seed + salt)
+
+        state = spikegan.init(networks["spikegan"], discriminator, rng(1))
+        states: dict[str, Any] = {"spikegan": state, "ml": likelihood.init(networks["ml"], rng(2))}
+        together = Together({"spikegan": spikegan, "ml": likelihood})
+        judged = {"spikegan": state.averaged, "ml": networks["ml"]}
+        return together, TogetherState(states, rng(3)), judged
+
+    def networks(self) -> dict[str, nn.Module]:
+        return dict(self.generators)
+
+    def next_batch(self, rng: torch.Generator) -> Batch:
+        """Real trials, as many of each class."""
+        each = self.recipe.batch // CLASSES
+        picks = [
+            places[torch.randint(len(places), (each,), generator=rng, device=self.device).cpu().numpy()]
+            for places in self._by_class
+        ]
+        labels = torch.arange(CLASSES, device=self.device).repeat_interleave(each)
+        spikes = self.frames.spikes(np.concatenate(picks)).flatten(2)
+        return Batch(spikes.to(self.device), labels)
+
+    def labels(self, count: int, label: int | None = None) -> Tensor:
+        """Labels ``[count]``: all of one class, or the classes in turn.
+
+        Raises:
+            InputError: if the label is none of the ten digits.
+        """
+        if label is None:
+            return torch.arange(count) % CLASSES
+        if not 0 <= label < CLASSES:
+            raise InputError("label", expected=f"0 .. {CLASSES - 1}", got=f"{label}")
+        return torch.full((count,), label)
+
+    def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """Trials for these labels: spikes ``[T, B, C, H, W]`` and the labels."""
+        return {"spikes": self._draw("spikegan")(labels, rng), "labels": labels}
+
+    def monitor(self) -> dict[str, float]:
+        """TSTR of a classifier that is trained for a short time, on the validation split."""
+        judge = EventJudge(self.recipe.seed, updates=200)
+        synthetic = self._synthetic(self._draw("spikegan"), self.labels(1000), salt=2)
+        return {"validation_tstr": judge.tstr(synthetic, self._real("validation"), CLASSES)}
+
+    def evaluate(self) -> Results:
+        """All measures on the recipe's split, beside the floors and the real recordings."""
+        recipe = self.recipe
+        judge = EventJudge(recipe.seed)
+        train, real = self._real("train"), self._real(recipe.evaluate_on)
+        flat = Labelled(train.spikes.transpose(0, 1).flatten(1), train.labels)
+        samplers: dict[str, Sampler] = {
+            "": self._draw("spikegan"),
+            "ml_": self._draw("ml"),
+            "class_mean_": self._floor(lambda labels, rng: floors.class_means(flat, labels)),
+            "kmeans_": self._floor(floors.kmeans_sampler(flat, seed=recipe.seed)),
+        }
+        taught = judge.fit(train, CLASSES)
+        metrics = {
+            "real_accuracy": judge.accuracy(taught, real),
+            "real_nearest_distance": events.nearest_distance(real, train),
+            "real_autocorrelation_distance": events.autocorrelation_distance(real, train),
+        }
+        for prefix, draw in samplers.items():
+            found = self._measures(judge, taught, draw, train, real)
+            metrics |= {f"{prefix}{name}": value for name, value in found.items()}
+        metrics["nearest_ratio"] = metrics["nearest_distance"] / metrics["real_nearest_distance"]
+        # Kilobytes on Linux.
+        metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        shown = self._synthetic(samplers[""], self.labels(CLASSES), salt=7)
+        return Results(metrics, self.figures(real, shown))
+
+    def _measures(
+        self,
+        judge: EventJudge,
+        taught: nn.Module,
+        draw: Sampler,
+        train: LabelledFrames,
+        real: LabelledFrames,
+    ) -> dict[str, float]:
+        synthetic = self._synthetic(draw, self.labels(self.recipe.synthetic_count), salt=3)
+        as_train, as_real = (
+            self._synthetic(draw, data.labels, salt) for data, salt in ((train, 4), (real, 5))
+        )
+        return {
+            "tstr": judge.tstr(synthetic, real, CLASSES),
+            "trts": judge.accuracy(taught, as_real),
+            "c2st": judge.told_apart((train, as_train), (real, as_real)),
+            "rate_ratio": float(as_train.spikes.mean() / train.spikes.mean()),
+            "count_spread_ratio": events.count_spread_ratio(train, as_train),
+            "autocorrelation_distance": events.autocorrelation_distance(train, as_train),
+            "nearest_distance": events.nearest_distance(as_real, train),
+        }
+
+    def figures(self, real: LabelledFrames, synthetic: LabelledFrames) -> dict[str, Figure]:
+        """Frames of real and of synthetic trials."""
+        places = [int((real.labels == k).nonzero()[0]) for k in range(CLASSES)]
+        return {
+            "frames": plots.event_frames(
+                {"real": real.spikes[:, places], "generated": synthetic.spikes}
+            ),
+        }
+
+    def _draw(self, name: str) -> Sampler:
+        def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
+            parts = [
+                self.generators[name](part.to(self.device), rng).cpu()
+                for part in labels.split(200)  # type: ignore[no-untyped-call]
+            ]
+            return self._as_frames(torch.cat(parts, 1))
+
+        return draw
+
+    def _floor(self, rates: Callable[[Tensor, torch.Generator], Tensor]) -> Sampler:
+        """Spikes drawn from probabilities ``[B, T * N]``."""
+
+        def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
+            rng = torch.Generator().manual_seed(rng.initial_seed())
+            probabilities = rates(labels, rng)
+            spikes = (torch.rand(probabilities.shape, generator=rng) < probabilities).float()
+            return spikes.reshape(len(labels), *self.binning.shape).transpose(0, 1)
+
+        return draw
+
+    def _synthetic(self, draw: Sampler, labels: Tensor, salt: int) -> LabelledFrames:
+        rng = torch.Generator(self.device).manual_seed(self.recipe.seed + 1000 * salt)
+        return LabelledFrames(draw(labels, rng), labels)
+
+    def _real(self, split: str) -> LabelledFrames:
+        picks = self.splits[split]
+        return LabelledFrames(self.frames.spikes(picks), torch.from_numpy(self.frames.targets[picks]))
+
+    def _as_frames(self, spikes: Tensor) -> Tensor:
+        """``[T, B, N]`` to ``[T, B, C, H, W]``."""
+        return spikes.reshape(*spikes.shape[:2], *self.binning.shape[1:])
+
+    def _pooled(self, spikes: Tensor) -> Tensor:
+        return pooled_counts(self._as_frames(spikes), ((2, 1), (5 if len(spikes) % 5 == 0 else 1, 2)))
+
+
+def _split(targets: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+    """Places of the training (70 %), validation (10 %) and test recordings; the same for all runs."""
+    order = np.random.default_rng(seed).permutation(len(targets))
+    first, second = round(0.7 * len(order)), round(0.8 * len(order))
+    return {"train": order[:first], "validation": order[first:second], "test": order[second:]}
