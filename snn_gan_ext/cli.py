@@ -18,6 +18,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes import RECIPES
 from snn_gan_ext.recipes.base import Recipe, Split
 from snn_gan_ext.reproduce import REPRODUCTIONS, Settings
+from snn_gan_ext.runs import FileFormat
 from snn_gan_ext.training.loop import Interrupted, NonFiniteError
 from snn_gan_ext.version import __version__
 
@@ -99,16 +100,19 @@ def _evaluate(run: tyro.conf.Positional[Path], device: str = "cpu") -> Command:
 def _sample(
     run: tyro.conf.Positional[Path],
     out: Path,
+    format: FileFormat = "npz",
     n: int = 100,
     label: int | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> Command:
-    """Draw spike trains from a trained run into an .npz file.
+    """Draw spike trains from a trained run into a file.
 
     Args:
         run: The run folder.
-        out: The file to write: spikes [T, n, N], labels [n], decoded images [n, N].
+        out: The file to write: spikes [T, n, N], labels [n], and decoded images [n, N] or events; with
+            nmnist a new folder of recordings.
+        format: npz, or for recipes with events hdf5 and nmnist, whose files Tonic reads.
         n: Number of trials.
         label: One class for all trials; the classes in turn by default.
         seed: Seed of the draws.
@@ -116,7 +120,7 @@ def _sample(
     """
 
     def command() -> None:
-        drawn = runs.sample(run, out, n, label, seed, device)
+        drawn = runs.sample(run, out, n, label, seed, device, format)
         print(f"{out}: spikes {list(drawn['spikes'].shape)}")
 
     return command

@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from snn_gan_ext import plots, report
+from snn_gan_ext.coding.events import Binning, Events, to_events
+from snn_gan_ext.data import event_files
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes import RECIPES
 from snn_gan_ext.recipes.base import Experiment, Recipe
@@ -30,7 +32,9 @@ from snn_gan_ext.training.loop import (
 )
 from snn_gan_ext.version import __version__
 
-__all__ = ["evaluate", "load_run", "read_metrics_json", "read_recipe", "sample", "train"]
+__all__ = ["FileFormat", "evaluate", "load_run", "read_metrics_json", "read_recipe", "sample", "train"]
+
+FileFormat = Literal["npz", "hdf5", "nmnist"]
 
 OWN_FILES = (
     "config.json",
@@ -79,6 +83,7 @@ def train(
     if resume:
         _check_same(recipe, read_recipe(folder), folder)
     else:
+        experiment.prepare()
         _rehearse(recipe, device, tensorboard)
         _start_afresh(recipe, folder, force)
     seconds = fit(
@@ -127,17 +132,27 @@ def sample(
     label: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    file_format: FileFormat = "npz",
 ) -> dict[str, torch.Tensor]:
-    """Draws trials from a trained run into an ``.npz`` file.
+    """Draws trials from a trained run into a file, or a folder of files.
+
+    ========== ==================================================================================
+    format     what is written
+    ========== ==================================================================================
+    ``npz``    ``spikes [T, n, N]`` (0 or 1, uint8), ``labels [n]``; the decoded ``images [n, N]`` where
+               the recipe has images; ``events`` end to end and ``offsets [n + 1]`` where it has events
+    ``hdf5``   events: ``events/x``, ``events/y``, ``events/t``, ``events/p``, ``offsets``, ``labels``
+    ``nmnist`` events: a folder ``Train/<label>/<number>.bin`` as N-MNIST's, for Tonic
+    ========== ==================================================================================
 
     Args:
         folder: a finished run.
-        out: a path ending in ``.npz``; ``spikes [T, n, N]`` (0 or 1, uint8), ``labels [n]``, and the
-            decoded ``images [n, N]`` where the recipe has images.
+        out: a path ending in ``.npz`` or ``.h5``, or a folder that does not exist or is empty.
         count: number of trials ``n``.
         label: one class for all of them; the classes in turn by default.
         seed: of the draws.
         device: where to sample.
+        file_format: see above.
 
     Returns:
         What was written, as tensors.
@@ -149,20 +164,50 @@ def sample(
         raise InputError("--n", expected="at least 1", got=f"{count}")
     if not 0 <= seed < 2**32:
         raise InputError("--seed", expected="0 .. 2^32 - 1", got=f"{seed}")
-    if out.suffix != ".npz":
-        raise InputError("--out", expected="a file name ending in .npz", got=f"{out.name}")
-    if not out.parent.is_dir() or out.is_dir():
-        raise InputError("--out", expected="a file in an existing folder", got=f"{out}")
-    _, experiment = load_run(folder, device)
+    _check_out(out, file_format)
+    recipe, experiment = load_run(folder, device)
+    if file_format != "npz" and experiment.binning is None:
+        raise InputError(
+            "--format", expected=f"npz for recipe {recipe.name!r}, which has no events", got=file_format
+        )
     rng = torch.Generator(_device(device)).manual_seed(seed)
     drawn = experiment.sample(experiment.labels(count, label), rng)
     arrays = {name: tensor.numpy() for name, tensor in drawn.items()}
     arrays["spikes"] = arrays["spikes"].astype(np.uint8)
-
-    content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)
-    write_atomically(out, content.getvalue())
+    recordings = _recordings(arrays["spikes"], experiment.binning)
+    if file_format == "nmnist":
+        event_files.write_nmnist_folder(recordings, arrays["labels"], out)
+    elif file_format == "hdf5":
+        event_files.write_hdf5(recordings, arrays["labels"], out)
+    else:
+        if recordings:
+            arrays["events"], arrays["offsets"] = event_files.end_to_end(recordings)
+        content = io.BytesIO()
+        np.savez_compressed(content, allow_pickle=False, **arrays)
+        write_atomically(out, content.getvalue())
     return drawn
+
+
+def _check_out(out: Path, file_format: FileFormat) -> None:
+    if file_format not in get_args(FileFormat):
+        names = ", ".join(get_args(FileFormat))
+        raise InputError("--format", expected=f"one of {names}", got=f"{file_format!r}")
+    if file_format == "nmnist":
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError("--out", expected="a new or an empty folder", got=f"{out}")
+        return
+    suffix = {"npz": ".npz", "hdf5": ".h5"}[file_format]
+    if out.suffix != suffix:
+        raise InputError("--out", expected=f"a file name ending in {suffix}", got=f"{out.name}")
+    if not out.parent.is_dir() or out.is_dir():
+        raise InputError("--out", expected="a file in an existing folder", got=f"{out}")
+
+
+def _recordings(spikes: np.ndarray, binning: Binning | None) -> list[Events]:
+    """Events of trials ``[T, n, C, H, W]``; none if the data are no events."""
+    if binning is None:
+        return []
+    return [to_events(trial, binning.step_us, binning.start_us) for trial in spikes.swapaxes(0, 1)]
 
 
 def load_run(folder: Path, device: str = "cpu") -> tuple[Recipe, Experiment]:
@@ -242,6 +287,7 @@ def _rehearse(recipe: Recipe, device: str, tensorboard: bool) -> None:
     if tensorboard:
         require_tensorboard()
     experiment = recipe.build(_device(device))
+    experiment.prepare()
     metrics = experiment.algorithm.update(experiment.state, experiment.next_batch(experiment.state.rng))
     check_finite(metrics, step=1)
 

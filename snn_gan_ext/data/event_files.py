@@ -1,4 +1,4 @@
-"""Files of event recordings: N-MNIST's binary format, and many recordings in one npz or HDF5 file."""
+"""Files of event recordings: N-MNIST's binary format, and many recordings in one HDF5 file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from snn_gan_ext.coding.events import EVENT, Events
 from snn_gan_ext.errors import InputError
 
-__all__ = ["read_nmnist", "write_hdf5", "write_nmnist", "write_npz"]
+__all__ = ["end_to_end", "read_nmnist", "write_hdf5", "write_nmnist", "write_nmnist_folder"]
 
 OVERFLOW_Y = 240
 """Row that marks no event, but a clock that began anew."""
@@ -73,22 +73,15 @@ def write_nmnist(events: Events, path: Path) -> None:
     path.write_bytes(columns.astype(np.uint8).tobytes())
 
 
-def write_npz(recordings: Sequence[Events], labels: NDArray[np.int64], path: Path) -> None:
-    """Writes recordings into one file: ``events`` end to end, ``offsets [n + 1]`` and ``labels [n]``.
+def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Path) -> None:
+    """Writes recordings end to end into one file: ``events/x`` and so on, ``offsets`` and ``labels``.
 
-    Recording k is ``events[offsets[k] : offsets[k + 1]]``.
+    Recording k is from ``offsets[k]`` to ``offsets[k + 1]``.
 
     Args:
         recordings: events of dtype `EVENT`.
         labels: one for each.
         path: of the file.
-    """
-    events, offsets = _end_to_end(recordings)
-    np.savez_compressed(path, events=events, offsets=offsets, labels=labels)
-
-
-def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Path) -> None:
-    """As `write_npz`, with a dataset for each field of the events: ``events/x`` and so on.
 
     Raises:
         InputError: if h5py, which comes with Tonic, is missing.
@@ -102,13 +95,31 @@ def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Pa
             got="an environment without it",
             cure='pip install "snn_gan_ext[tonic]", or take the format npz',
         ) from None
-    events, offsets = _end_to_end(recordings)
+    events, offsets = end_to_end(recordings)
     with h5py.File(path, "w") as file:
         for name in EVENT.names or ():
             file.create_dataset(f"events/{name}", data=events[name], compression="gzip")
         file["offsets"], file["labels"] = offsets, labels
 
 
-def _end_to_end(recordings: Sequence[Events]) -> tuple[Events, NDArray[np.int64]]:
+def end_to_end(recordings: Sequence[Events]) -> tuple[Events, NDArray[np.int64]]:
+    """All events one after another, where each recording begins, and where all end ``[n + 1]``."""
     offsets = np.cumsum([0, *map(len, recordings)])
     return np.concatenate([np.empty(0, EVENT), *recordings]), offsets
+
+
+def write_nmnist_folder(recordings: Sequence[Events], labels: NDArray[np.int64], folder: Path) -> None:
+    """Writes recordings as Tonic lays out N-MNIST: ``Train/<label>/<number>.bin``.
+
+    Args:
+        recordings: as for `write_nmnist`.
+        labels: digits, one for each.
+        folder: made if need be.
+
+    Raises:
+        InputError: if an event does not fit into the format.
+    """
+    for number, (events, label) in enumerate(zip(recordings, labels, strict=True)):
+        place = folder / "Train" / str(int(label))
+        place.mkdir(parents=True, exist_ok=True)
+        write_nmnist(events, place / f"{number:05}.bin")

@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from snn_gan_ext.coding.events import Binning
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.training.loop import Algorithm, TrainingState
 
@@ -37,7 +38,10 @@ class Experiment(ABC):
 
     Attributes:
         panels: which logged metrics the learning curves show, by the panel's title.
+        binning: how the recordings became spikes, where the data are events.
     """
+
+    binning: Binning | None = None
 
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "losses": ("discriminator_loss", "r1_penalty"),
@@ -48,6 +52,9 @@ class Experiment(ABC):
     algorithm: Algorithm
     state: TrainingState
     generator: nn.Module
+
+    def prepare(self) -> None:  # noqa: B027
+        """What is to be done before training and not before sampling: so that samples need no data."""
 
     def networks(self) -> dict[str, nn.Module]:
         """Generators of GLM layers by name, each of which can be run on its own."""

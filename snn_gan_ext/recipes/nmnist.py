@@ -4,6 +4,7 @@ import os
 import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
-from snn_gan_ext.coding.events import Binning, pooled_counts
+from snn_gan_ext.coding.events import Binning, Sensor, pooled_counts
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.core.bases import raised_cosine_basis
 from snn_gan_ext.data.recordings import EventFrames, open_recordings
@@ -31,6 +32,7 @@ from snn_gan_ext.training.together import Together, TogetherState
 __all__ = ["NMNIST", "NMNISTExperiment", "NMNISTSmall"]
 
 CLASSES = 10
+SENSOR = Sensor(34, 34, 2)
 DATA_VARIABLE = "SNN_GAN_EXT_DATA"
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
@@ -152,18 +154,9 @@ class NMNISTExperiment(Experiment):
 
     def __init__(self, recipe: NMNISTSmall, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        recordings = open_recordings("nmnist", recipe.folder(), download=recipe.download)
-        self.binning = Binning(
-            sensor=recordings.sensor,
-            steps=recipe.time_steps,
-            step_us=recipe.step_us,
-            pool=recipe.pool,
+        self.binning: Binning = Binning(
+            sensor=SENSOR, steps=recipe.time_steps, step_us=recipe.step_us, pool=recipe.pool
         )
-        self.frames = EventFrames(recordings, self.binning, damaged="skip", progress=False)
-        self.splits = _split(self.frames.targets)
-        self._by_class = [
-            self.splits["train"][self.frames.targets[self.splits["train"]] == k] for k in range(CLASSES)
-        ]
         weights = torch.Generator().manual_seed(recipe.seed)
         networks = {
             "spikegan": self._network(recipe.latent_bits, recipe.hidden, weights),
@@ -174,7 +167,7 @@ class NMNISTExperiment(Experiment):
 
     def _network(self, latent_bits: int, hidden: int, weights: torch.Generator) -> ConditionalGenerator:
         recipe = self.recipe
-        generator = ConditionalGenerator(
+        return ConditionalGenerator(
             CLASSES,
             int(np.prod(self.binning.shape[1:])),
             recipe.time_steps,
@@ -186,9 +179,37 @@ class NMNISTExperiment(Experiment):
             label_std=recipe.label_std,
             weight_std=recipe.weight_std,
             generator=weights,
-        )
-        generator.start_at(self._class_rates())
-        return generator.to(self.device)
+        ).to(self.device)
+
+    @cached_property
+    def frames(self) -> EventFrames:
+        """The real recordings."""
+        recordings = open_recordings("nmnist", self.recipe.folder(), download=self.recipe.download)
+        return EventFrames(recordings, self.binning, damaged="skip")
+
+    @cached_property
+    def splits(self) -> dict[str, np.ndarray]:
+        """Places of the recordings of each split."""
+        return _split(self.frames.targets)
+
+    @cached_property
+    def _by_class(self) -> list[np.ndarray]:
+        train = self.splits["train"]
+        places = [train[self.frames.targets[train] == label] for label in range(CLASSES)]
+        if min(map(len, places)) < 2 or min(map(len, self.splits.values())) < CLASSES:
+            raise InputError(
+                f"{self.recipe.folder()}",
+                expected="some tens of recordings of each digit",
+                got=f"{len(self.frames)}, {min(map(len, places))} of a digit for training",
+            )
+        return places
+
+    def prepare(self) -> None:
+        """Lets the generators start at the classes' rates."""
+        rates = self._class_rates().to(self.device)
+        for algorithm_state in self.state.states.values():
+            for network in _generators(algorithm_state):
+                network.start_at(rates)
 
     def _class_rates(self) -> Tensor:
         """Share of spikes ``[T, classes, N]`` in training trials, away from 0 and 1."""
@@ -364,6 +385,11 @@ class NMNISTExperiment(Experiment):
 
     def _pooled(self, spikes: Tensor) -> Tensor:
         return pooled_counts(self._as_frames(spikes), ((2, 1), (5 if len(spikes) % 5 == 0 else 1, 2)))
+
+
+def _generators(state: Any) -> list[ConditionalGenerator]:
+    """Those that a learner's state holds: of likelihood, or as trained and as averaged."""
+    return [state.network] if hasattr(state, "network") else [state.generator, state.averaged]
 
 
 def _split(targets: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
