@@ -12,7 +12,7 @@ from snn_gan_ext.recipes.digit_spikes import (
 from snn_gan_ext.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
 from snn_gan_ext.recipes.digits_bayes import DigitsBayes
 from snn_gan_ext.recipes.digits_belief import DigitsBelief
-from snn_gan_ext.recipes.nmnist import NMNIST, NMNISTSmall
+from snn_gan_ext.recipes.nmnist import NMNIST, NMNISTAugment, NMNISTSmall
 from snn_gan_ext.recipes.temporal_modes import TemporalModes
 
 __all__ = ["RECIPES"]
@@ -35,5 +35,6 @@ RECIPES: dict[str, type[Recipe]] = {
         BrianModes,
         NMNISTSmall,
         NMNIST,
+        NMNISTAugment,
     )
 }

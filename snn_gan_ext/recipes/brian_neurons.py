@@ -31,14 +31,14 @@ class BrianNeurons(SingleNeuron):
     """Trials of ongoing activity, each of another neuron; a time step is 1 ms."""
 
     neurons: ClassVar[tuple[Neuron, ...]]
-    shortest: ClassVar[int] = 50
+    shortest: ClassVar[int] = 100
 
     steps: int = 1500
     batch: int = 200
     monitor_every: int = 250
     time_steps: int = 200
     window: int = 100
-    basis_functions: int = 8
+    basis_functions: int = 12
     kernel_fraction: float = 0.5
     bias_init: float = -3.0
     generator_lr: float = 0.01

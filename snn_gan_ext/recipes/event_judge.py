@@ -16,7 +16,8 @@ class EventJudge:
     """A convolutional classifier of event frames, trained afresh for each question.
 
     It hears counts in five blocks of time (or each step, if T is not so divisible): two 3 x 3
-    convolutions of 32 and 64 channels with pooling, a linear layer of 128; Adam, batches of 64.
+    convolutions of 32 and 64 channels with pooling, a linear layer of 128; Adam, batches of 64. Frames
+    of more than 24 pixels are convolved at every second pixel first.
 
     Attributes:
         seed: initial weights and batches.
@@ -25,7 +26,7 @@ class EventJudge:
     """
 
     seed: int
-    updates: int = 600
+    updates: int = 400
     blocks: int = 5
 
     def fit(self, data: LabelledFrames, classes: int, salt: int = 0) -> nn.Module:
@@ -34,7 +35,7 @@ class EventJudge:
         frames = self._frames(data.spikes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed + 1000 * salt)
-            network = _network(frames.shape[1], classes)
+            network = _network(frames.shape[1:], classes)
             network(frames[:1])  # makes the lazy layer as wide as the frames need
             optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=1e-2)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.updates)
@@ -83,9 +84,10 @@ def _sets(pair: tuple[LabelledFrames, LabelledFrames]) -> LabelledFrames:
     return LabelledFrames(spikes, torch.arange(2).repeat_interleave(count))
 
 
-def _network(channels: int, classes: int) -> nn.Module:
+def _network(shape: torch.Size, classes: int) -> nn.Module:
+    channels, height, width = shape
     return nn.Sequential(
-        nn.Conv2d(channels, 32, 3, padding=1),
+        nn.Conv2d(channels, 32, 3, stride=2 if max(height, width) > 24 else 1, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2, ceil_mode=True),
         nn.Conv2d(32, 64, 3, padding=1),

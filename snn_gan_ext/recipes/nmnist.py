@@ -2,7 +2,7 @@
 
 import os
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
@@ -29,7 +30,13 @@ from snn_gan_ext.training.likelihood import MaximumLikelihood
 from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
 from snn_gan_ext.training.together import Together, TogetherState
 
-__all__ = ["NMNIST", "NMNISTExperiment", "NMNISTSmall"]
+__all__ = [
+    "NMNIST",
+    "NMNISTAugment",
+    "NMNISTAugmentExperiment",
+    "NMNISTExperiment",
+    "NMNISTSmall",
+]
 
 CLASSES = 10
 SENSOR = Sensor(34, 34, 2)
@@ -140,6 +147,34 @@ class NMNIST(NMNISTSmall):
     steps: int = 2000
 
 
+@dataclass(frozen=True, kw_only=True)
+class NMNISTAugment(NMNISTSmall):
+    """A few real recordings of each digit, with and without synthetic ones to learn from.
+
+    Attributes:
+        shots: real recordings of each digit, drawn by the seed.
+        copies: synthetic or jittered recordings for each real one.
+        jitter: pixels, of those that pooling leaves, by which jittered recordings are shifted at most.
+    """
+
+    name: ClassVar[str] = "nmnist-augment"
+    summary: ClassVar[str] = "does SpikeGAN help a classifier that has few recordings?"
+
+    steps: int = 1500
+    shots: int = 10
+    copies: int = 30
+    jitter: int = 1
+
+    def check(self) -> None:
+        super().check()
+        for name, smallest in {"shots": 2, "copies": 1, "jitter": 0}.items():
+            if getattr(self, name) < smallest:
+                raise InputError(name, expected=f"at least {smallest}", got=f"{getattr(self, name)}")
+
+    def _build(self, device: torch.device) -> "NMNISTAugmentExperiment":
+        return NMNISTAugmentExperiment(self, device)
+
+
 class NMNISTExperiment(Experiment):
     """Recordings, networks and judges of an N-MNIST recipe."""
 
@@ -188,12 +223,12 @@ class NMNISTExperiment(Experiment):
         return EventFrames(recordings, self.binning, damaged="skip")
 
     @cached_property
-    def splits(self) -> dict[str, np.ndarray]:
+    def splits(self) -> dict[str, NDArray[np.int64]]:
         """Places of the recordings of each split."""
         return _split(self.frames.targets)
 
     @cached_property
-    def _by_class(self) -> list[np.ndarray]:
+    def _by_class(self) -> list[NDArray[np.int64]]:
         train = self.splits["train"]
         places = [train[self.frames.targets[train] == label] for label in range(CLASSES)]
         if min(map(len, places)) < 2 or min(map(len, self.splits.values())) < CLASSES:
@@ -297,7 +332,7 @@ class NMNISTExperiment(Experiment):
         recipe = self.recipe
         judge = EventJudge(recipe.seed)
         train, real = self._real("train"), self._real(recipe.evaluate_on)
-        flat = Labelled(train.spikes.transpose(0, 1).flatten(1), train.labels)
+        flat = _flat(train)
         samplers: dict[str, Sampler] = {
             "": self._draw("spikegan"),
             "ml_": self._draw("ml"),
@@ -312,6 +347,8 @@ class NMNISTExperiment(Experiment):
         }
         for prefix, draw in samplers.items():
             found = self._measures(judge, taught, draw, train, real)
+            if prefix in ("", "kmeans_"):
+                found["c2st"] = self._told_apart(judge, draw, train, real)
             metrics |= {f"{prefix}{name}": value for name, value in found.items()}
         metrics["nearest_ratio"] = metrics["nearest_distance"] / metrics["real_nearest_distance"]
         # Kilobytes on Linux.
@@ -334,12 +371,19 @@ class NMNISTExperiment(Experiment):
         return {
             "tstr": judge.tstr(synthetic, real, CLASSES),
             "trts": judge.accuracy(taught, as_real),
-            "c2st": judge.told_apart((train, as_train), (real, as_real)),
             "rate_ratio": float(as_train.spikes.mean() / train.spikes.mean()),
             "count_spread_ratio": events.count_spread_ratio(train, as_train),
             "autocorrelation_distance": events.autocorrelation_distance(train, as_train),
             "nearest_distance": events.nearest_distance(as_real, train),
         }
+
+    def _told_apart(
+        self, judge: EventJudge, draw: Sampler, train: LabelledFrames, real: LabelledFrames
+    ) -> float:
+        pairs = [
+            (data, self._synthetic(draw, data.labels, salt)) for data, salt in ((train, 4), (real, 5))
+        ]
+        return judge.told_apart(*pairs)
 
     def figures(self, real: LabelledFrames, synthetic: LabelledFrames) -> dict[str, Figure]:
         """Frames of real and of synthetic trials."""
@@ -387,12 +431,83 @@ class NMNISTExperiment(Experiment):
         return pooled_counts(self._as_frames(spikes), ((2, 1), (5 if len(spikes) % 5 == 0 else 1, 2)))
 
 
+class NMNISTAugmentExperiment(NMNISTExperiment):
+    """Few recordings to learn from, and classifiers that learn from them and what was made of them."""
+
+    recipe: NMNISTAugment
+
+    @cached_property
+    def splits(self) -> dict[str, NDArray[np.int64]]:
+        """As for all recipes, but a few recordings alone to learn from."""
+        splits = _split(self.frames.targets)
+        rng = np.random.default_rng(self.recipe.seed)
+        train, shots = splits["train"], self.recipe.shots
+        by_class = [train[self.frames.targets[train] == label] for label in range(CLASSES)]
+        if min(map(len, by_class)) < shots:
+            fewest = min(map(len, by_class))
+            raise InputError("shots", expected=f"at most {fewest}, as there are", got=f"{shots}")
+        few = [rng.choice(places, shots, replace=False) for places in by_class]
+        return {**splits, "train": np.concatenate(few)}
+
+    def evaluate(self) -> Results:
+        """Accuracy on real recordings of classifiers that differ in what they learned from."""
+        recipe = self.recipe
+        judge = EventJudge(recipe.seed)
+        train, real = self._real("train"), self._real(recipe.evaluate_on)
+        rng = torch.Generator().manual_seed(recipe.seed)
+        repeated = _together([train] * recipe.copies)
+        jittered = LabelledFrames(_shifted(repeated.spikes, recipe.jitter, rng), repeated.labels)
+        gan, likelihood, means = (
+            self._synthetic(draw, repeated.labels, salt=3)
+            for draw in (
+                self._draw("spikegan"),
+                self._draw("ml"),
+                self._floor(lambda labels, _: floors.class_means(_flat(train), labels)),
+            )
+        )
+        taught = {
+            "real": train,
+            "jitter": _together([repeated, jittered]),
+            "spikegan": _together([repeated, gan]),
+            "ml": _together([repeated, likelihood]),
+            "class_means": _together([repeated, means]),
+            "jitter_and_spikegan": _together([repeated, jittered, gan]),
+        }
+        metrics = {name: judge.tstr(data, real, CLASSES) for name, data in taught.items()}
+        shown = LabelledFrames(gan.spikes[:, :: recipe.shots], gan.labels[:: recipe.shots])
+        first = LabelledFrames(shown.spikes[:, :CLASSES], shown.labels[:CLASSES])
+        return Results(metrics, self.figures(real, first))
+
+
+def _together(parts: Sequence[LabelledFrames]) -> LabelledFrames:
+    return LabelledFrames(
+        torch.cat([part.spikes for part in parts], 1), torch.cat([part.labels for part in parts])
+    )
+
+
+def _shifted(spikes: Tensor, pixels: int, rng: torch.Generator) -> Tensor:
+    """Every trial ``[T, b, C, H, W]`` moved by up to so many pixels in x and y; silence comes in."""
+    padded = torch.nn.functional.pad(spikes, (pixels,) * 4)
+    height, width = spikes.shape[-2:]
+    offsets = torch.randint(2 * pixels + 1, (spikes.shape[1], 2), generator=rng).tolist()
+    moved = [
+        padded[:, trial, :, top : top + height, left : left + width]
+        for trial, (top, left) in enumerate(offsets)
+    ]
+    return torch.stack(moved, 1)
+
+
+def _flat(data: LabelledFrames) -> Labelled:
+    """Trials as images ``[B, T * N]``."""
+    return Labelled(data.spikes.transpose(0, 1).flatten(1), data.labels)
+
+
 def _generators(state: Any) -> list[ConditionalGenerator]:
     """Those that a learner's state holds: of likelihood, or as trained and as averaged."""
     return [state.network] if hasattr(state, "network") else [state.generator, state.averaged]
 
 
-def _split(targets: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+def _split(targets: NDArray[np.int64], seed: int = 0) -> dict[str, NDArray[np.int64]]:
     """Places of the training (70 %), validation (10 %) and test recordings; the same for all runs."""
     order = np.random.default_rng(seed).permutation(len(targets))
     first, second = round(0.7 * len(order)), round(0.8 * len(order))

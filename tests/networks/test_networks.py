@@ -168,7 +168,7 @@ def test_the_pooled_discriminator_hears_which_patterns_a_trial_has_and_not_when(
 )
 def test_a_pooled_discriminator_without_a_meaning_is_refused(options):
     with pytest.raises(InputError):
-        PooledTemporalDiscriminator(**{"features": 5, "steps": 16, **options})
+        PooledTemporalDiscriminator(**{"features": 5, "steps": 200, **options})
 
 
 def test_a_generator_of_one_step_without_delay_is_a_sigmoid_belief_network(rng):
