@@ -21,7 +21,7 @@ class EventJudge:
 
     Attributes:
         seed: initial weights and batches.
-        updates: training steps of a classifier, whatever the size of the set.
+        updates: training steps of a classifier, whatever the size of its set.
         blocks: blocks of time.
     """
 

@@ -72,6 +72,7 @@ class NMNISTSmall(Recipe):
         real_target: the discriminator's target for real trials.
         averaging: decay of the running mean of the generator's weights; 0 for none.
         synthetic_count: trials drawn for the evaluation.
+        judge_updates: training steps of each classifier in the evaluation.
     """
 
     name: ClassVar[str] = "nmnist-small"
@@ -100,11 +101,12 @@ class NMNISTSmall(Recipe):
     real_target: float = 0.9
     averaging: float = 0.0
     synthetic_count: int = 3000
+    judge_updates: int = 400
 
     def check(self) -> None:
         super().check()
         least = {"time_steps": 1, "step_us": 1, "pool": 1, "basis_functions": 1}
-        least |= {"synthetic_count": 10 * CLASSES, "discriminator_hidden": 1}
+        least |= {"synthetic_count": 10 * CLASSES, "discriminator_hidden": 1, "judge_updates": 1}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise InputError(name, expected=f"at least {smallest}", got=f"{getattr(self, name)}")
@@ -225,19 +227,19 @@ class NMNISTExperiment(Experiment):
     @cached_property
     def splits(self) -> dict[str, NDArray[np.int64]]:
         """Places of the recordings of each split."""
+        fewest = int(np.bincount(self.frames.targets, minlength=CLASSES).min())
+        if fewest < 20:
+            raise InputError(
+                f"{self.recipe.folder()}",
+                expected="at least 20 recordings of each digit",
+                got=f"{fewest} of one, {len(self.frames)} in all",
+            )
         return _split(self.frames.targets)
 
     @cached_property
     def _by_class(self) -> list[NDArray[np.int64]]:
         train = self.splits["train"]
-        places = [train[self.frames.targets[train] == label] for label in range(CLASSES)]
-        if min(map(len, places)) < 2 or min(map(len, self.splits.values())) < CLASSES:
-            raise InputError(
-                f"{self.recipe.folder()}",
-                expected="some tens of recordings of each digit",
-                got=f"{len(self.frames)}, {min(map(len, places))} of a digit for training",
-            )
-        return places
+        return [train[self.frames.targets[train] == label] for label in range(CLASSES)]
 
     def prepare(self) -> None:
         """Lets the generators start at the classes' rates."""
@@ -247,13 +249,15 @@ class NMNISTExperiment(Experiment):
                 network.start_at(rates)
 
     def _class_rates(self) -> Tensor:
-        """Share of spikes ``[T, classes, N]`` in training trials, away from 0 and 1."""
-        rates = []
+        """Share of spikes ``[T, classes, N]`` in training trials and one more, of all classes' mean."""
+        counts = []
         for picks in self._by_class:
             parts = np.array_split(picks, max(1, len(picks) // 500))
-            counts = torch.stack([self.frames.spikes(part).sum(1) for part in parts]).sum(0)
-            rates.append((counts + 0.5) / (len(picks) + 1))
-        return torch.stack(rates, 1).flatten(2)
+            counts.append(torch.stack([self.frames.spikes(part).sum(1) for part in parts]).sum(0))
+        trials = torch.tensor([len(picks) for picks in self._by_class])
+        spikes = torch.stack(counts, 1).flatten(2)
+        overall = spikes.sum(1, keepdim=True) / trials.sum()
+        return ((spikes + overall) / (trials.unsqueeze(1) + 1)).clamp(1e-3, 1 - 1e-3)
 
     def _learners(
         self, networks: Mapping[str, nn.Module], weights: torch.Generator
@@ -330,7 +334,7 @@ class NMNISTExperiment(Experiment):
     def evaluate(self) -> Results:
         """All measures on the recipe's split, beside the floors and the real recordings."""
         recipe = self.recipe
-        judge = EventJudge(recipe.seed)
+        judge = EventJudge(recipe.seed, recipe.judge_updates)
         train, real = self._real("train"), self._real(recipe.evaluate_on)
         flat = _flat(train)
         samplers: dict[str, Sampler] = {
@@ -439,7 +443,7 @@ class NMNISTAugmentExperiment(NMNISTExperiment):
     @cached_property
     def splits(self) -> dict[str, NDArray[np.int64]]:
         """As for all recipes, but a few recordings alone to learn from."""
-        splits = _split(self.frames.targets)
+        splits = super().splits
         rng = np.random.default_rng(self.recipe.seed)
         train, shots = splits["train"], self.recipe.shots
         by_class = [train[self.frames.targets[train] == label] for label in range(CLASSES)]
@@ -452,7 +456,7 @@ class NMNISTAugmentExperiment(NMNISTExperiment):
     def evaluate(self) -> Results:
         """Accuracy on real recordings of classifiers that differ in what they learned from."""
         recipe = self.recipe
-        judge = EventJudge(recipe.seed)
+        judge = EventJudge(recipe.seed, recipe.judge_updates)
         train, real = self._real("train"), self._real(recipe.evaluate_on)
         rng = torch.Generator().manual_seed(recipe.seed)
         repeated = _together([train] * recipe.copies)
@@ -509,6 +513,11 @@ def _generators(state: Any) -> list[ConditionalGenerator]:
 
 def _split(targets: NDArray[np.int64], seed: int = 0) -> dict[str, NDArray[np.int64]]:
     """Places of the training (70 %), validation (10 %) and test recordings; the same for all runs."""
-    order = np.random.default_rng(seed).permutation(len(targets))
-    first, second = round(0.7 * len(order)), round(0.8 * len(order))
-    return {"train": order[:first], "validation": order[first:second], "test": order[second:]}
+    rng = np.random.default_rng(seed)
+    splits: dict[str, list[NDArray[np.int64]]] = {"train": [], "validation": [], "test": []}
+    for label in range(CLASSES):
+        order = rng.permutation(np.flatnonzero(targets == label))
+        cuts = [round(0.7 * len(order)), round(0.8 * len(order))]
+        for places, part in zip(splits.values(), np.split(order, cuts), strict=True):
+            places.append(part)
+    return {name: np.concatenate(places) for name, places in splits.items()}
