@@ -7,15 +7,24 @@ is finished there is kept: the same command goes on where it was stopped.
 from collections.abc import Callable
 from typing import Any
 
+from snn_gan_ext.reproduce.augment import nmnist_augment
 from snn_gan_ext.reproduce.common import Settings
 from snn_gan_ext.reproduce.curves import digits_curves
 from snn_gan_ext.reproduce.noise import digits_noise
 from snn_gan_ext.reproduce.table_1 import digits_spikes
 
-__all__ = ["REPRODUCTIONS", "Settings", "digits_curves", "digits_noise", "digits_spikes"]
+__all__ = [
+    "REPRODUCTIONS",
+    "Settings",
+    "digits_curves",
+    "digits_noise",
+    "digits_spikes",
+    "nmnist_augment",
+]
 
 REPRODUCTIONS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "digits-curves": digits_curves,
     "digits-noise": digits_noise,
     "digits-spikes": digits_spikes,
+    "nmnist-augment": nmnist_augment,
 }

@@ -13,7 +13,9 @@ from snn_gan_ext.data import event_files
 from snn_gan_ext.data.recordings import EventFrames, Recordings, open_recordings, time_first
 from snn_gan_ext.metrics import events
 from snn_gan_ext.metrics.events import LabelledFrames
+from snn_gan_ext.recipes.event_judge import EventJudge
 from snn_gan_ext.recipes.nmnist import NMNISTAugment, NMNISTSmall
+from snn_gan_ext.reproduce import Settings, nmnist_augment
 from snn_gan_ext.synthetic import SyntheticEvents
 
 tonic = pytest.importorskip("tonic", reason="tonic is not installed")
@@ -34,7 +36,7 @@ def digit(label, rng, count=300):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "made-up"
+    folder = tmp_path_factory.mktemp("data") / "nmnist-small"
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 10
     event_files.write_nmnist_folder([digit(label, rng) for label in labels], labels, folder)
@@ -129,6 +131,22 @@ def test_few_recordings_and_what_a_classifier_makes_of_them(data, tmp_path):
     assert len(experiment.splits["train"]) == 30
     everything = np.concatenate(list(experiment.splits.values()))
     assert len(set(everything.tolist())) == len(everything)
+
+
+def test_the_table_of_few_recordings_is_made_of_all_draws(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("SNN_GAN_EXT_DATA", str(data.parent))
+    # A stand-in for training classifiers: how much there was to learn from.
+    monkeypatch.setattr(
+        EventJudge, "tstr", lambda self, taught, real, classes: len(taught.labels) / 1e4
+    )
+    found = nmnist_augment(Settings(out=tmp_path, seeds=2, steps=1, progress=False))
+    assert found["5"]["real"] == 0.005
+    assert found["10"]["spikegan"] == 10 * 10 * 30 * 2 / 1e4
+    assert found["10"]["jitter_and_spikegan"] == 10 * 10 * 30 * 3 / 1e4
+    assert len(found["per_seed"]["5"]["ml"]) == 2
+    assert (
+        "| and shifted copies | 0.300 ± 0.000 | 0.600 ± 0.000 |" in (tmp_path / "table.md").read_text()
+    )
 
 
 def test_bad_input_is_named(data, tmp_path, monkeypatch, capsys):
