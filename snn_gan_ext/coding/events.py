@@ -97,12 +97,13 @@ class Binning:
         return Sensor(width, height, channels)
 
 
-def bin_events(events: Events, binning: Binning) -> NDArray[np.bool_]:
+def bin_events(events: Events, binning: Binning, *, check: bool = True) -> NDArray[np.bool_]:
     """Spikes of a recording.
 
     Args:
         events: from the sensor of the binning (`problem_of` tells); their order does not matter.
         binning: how.
+        check: make sure that the events are from the sensor; leave it out after `problem_of`.
 
     Returns:
         ``[T, C, H, W]``.
@@ -111,7 +112,7 @@ def bin_events(events: Events, binning: Binning) -> NDArray[np.bool_]:
         InputError: if an event is not from the sensor.
     """
     steps, channels, height, width = binning.shape
-    if (problem := _outside(events, binning.sensor)) is not None:
+    if check and (problem := _outside(events, binning.sensor)) is not None:
         raise InputError("events", expected=f"pixels of {tuple(binning.sensor)}", got=problem)
     left, top, crop_width, crop_height = binning.window
     step = (_field(events, "t") - binning.start_us) // binning.step_us
@@ -189,7 +190,7 @@ def _outside(events: Events, sensor: Sensor) -> str | None:
 def _field(events: Events, name: str) -> NDArray[np.int64]:
     if name == "y" and name not in (events.dtype.names or ()):
         return np.zeros(len(events), np.int64)
-    return events[name].astype(np.int64)
+    return events[name].astype(np.int64, copy=False)
 
 
 def pooled_counts(spikes: Tensor, pools: tuple[tuple[int, int], ...]) -> Tensor:

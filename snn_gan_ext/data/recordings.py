@@ -361,7 +361,7 @@ class _FirstPass(Dataset[_Binned | Problem]):
         if isinstance(read, Problem):
             return read
         events, target = read
-        bits = np.packbits(bin_events(events, self.binning).reshape(-1))
+        bits = np.packbits(bin_events(events, self.binning, check=False).reshape(-1))
         return _Binned(self.recordings.name(index), target, bits)
 
 
