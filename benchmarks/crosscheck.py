@@ -16,7 +16,7 @@ from snn_gan_ext.brian.network import use_target
 from snn_gan_ext.core.bases import raised_cosine_basis
 from snn_gan_ext.networks.generators import StepResponseGenerator
 
-FACTORS = (1.0, 1.05, 1.1, 1.2, 0.8)
+FACTORS = (1.0, 1.1, 1.2, 0.8)
 
 
 def neuron(factor: float = 1.0) -> StepResponseGenerator:

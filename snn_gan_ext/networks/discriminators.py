@@ -144,7 +144,7 @@ class PooledTemporalDiscriminator(nn.Module):
         features: int,
         steps: int,
         *,
-        layers: Sequence[tuple[int, int, int]] = ((16, 41, 4), (32, 15, 2)),
+        layers: Sequence[tuple[int, int, int]] = ((16, 41, 4), (32, 3, 1)),
         hidden: int = 64,
         generator: torch.Generator | None = None,
     ) -> None:

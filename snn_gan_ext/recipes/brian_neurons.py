@@ -31,7 +31,7 @@ class BrianNeurons(SingleNeuron):
     """Trials of ongoing activity, each of another neuron; a time step is 1 ms."""
 
     neurons: ClassVar[tuple[Neuron, ...]]
-    shortest: ClassVar[int] = 100
+    shortest: ClassVar[int] = 60
 
     steps: int = 1500
     batch: int = 200
@@ -67,6 +67,9 @@ class BrianModes(BrianNeurons):
     name: ClassVar[str] = "brian-modes"
     summary: ClassVar[str] = "learns from three kinds of neurons simulated in Brian2"
     neurons: ClassVar[tuple[Neuron, ...]] = ("lif", "adex", "chattering")
+
+    batch: int = 198
+    particles: int = 6
 
 
 class BrianNeuronsExperiment(SingleNeuronExperiment):
