@@ -1,5 +1,5 @@
 # `make test` is the test command; each target can be run alone.
-.PHONY: test lint types contracts unit docs
+.PHONY: test lint types contracts unit docs compiled
 
 test: lint types contracts unit docs
 
@@ -15,6 +15,9 @@ contracts:
 
 unit:
 	python -m pytest
+
+compiled:
+	python -m pytest tests/brian -m slow
 
 docs:
 	python -m sphinx -W --keep-going -q -E -b html docs docs/_build
