@@ -254,7 +254,7 @@ def _stages(network: GLMNetwork | GLMNeurons, exogenous: Mapping[str, Tensor]) -
         wiring: dict[str, tuple[str, ...]] = {"layer": ("input",)}
         inputs = ["input"]
     elif isinstance(network, GLMNetwork):
-        layers = {name: x for name, x in network.layers.items() if isinstance(x, GLMNeurons)}
+        layers = dict(network.glm_layers())
         wiring, inputs = network.wiring, list(network.inputs)
     else:
         raise InputError(
@@ -266,8 +266,7 @@ def _stages(network: GLMNetwork | GLMNeurons, exogenous: Mapping[str, Tensor]) -
     for name, layer in layers.items():
         sources = wiring[name]
         widths = [math.prod(sizes[source]) for source in sources]
-        heard = sizes[sources[0]] if len(sources) == 1 else (sum(widths),)
-        filters = layer.filters(heard)
+        filters = layer.filters(_heard(network, name, sources, sizes))
         sizes[name] = tuple(filters.bias.shape)
         flat = filters.synaptic.reshape(len(filters.synaptic), sum(widths), -1).cpu()
         parts = torch.split(flat, widths, dim=1)
@@ -278,6 +277,19 @@ def _stages(network: GLMNetwork | GLMNeurons, exogenous: Mapping[str, Tensor]) -
             sizes[name],
         )
     return stages
+
+
+def _heard(
+    network: GLMNetwork | GLMNeurons,
+    name: str,
+    sources: tuple[str, ...],
+    sizes: Mapping[str, tuple[int, ...]],
+) -> tuple[int, ...]:
+    """Size of all that a layer hears together, behind time and batch."""
+    if isinstance(network, GLMNeurons):
+        return sizes[sources[0]]
+    parts = [network.heard_size(name, source) for source in sources]
+    return (sum(part[0] for part in parts), *parts[0][1:])
 
 
 def _check_inputs(names: list[str], exogenous: Mapping[str, Tensor]) -> None:

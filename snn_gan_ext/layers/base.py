@@ -264,6 +264,16 @@ class GLMNeurons(nn.Module, ABC):
             check_finite(f"{name} filter", values)
         return filters
 
+    def output_size(self, inputs: Sequence[int]) -> tuple[int, ...]:
+        """Sizes of the neurons behind time and batch, for those of an input.
+
+        Raises:
+            InputError: if the layer takes no such input.
+        """
+        silence = self.weight.new_zeros(1, 1, *inputs)
+        self._check_inputs(silence)
+        return tuple(self._output_shape(silence[0]))
+
     @torch.no_grad()
     def gradients(
         self, run: GLMSample, error: Tensor, *, per_sample: bool = False

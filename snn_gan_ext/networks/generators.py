@@ -1,5 +1,6 @@
 """Spiking generators: GLM layers wired without loops, and the paper's conditional generator."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,12 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.layers.checks import look
+from snn_gan_ext.layers.conv import GLMConvTranspose2d
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.layers.state import GLMSample, GLMState
 
 __all__ = [
     "ConditionalGenerator",
+    "ConvolutionalGenerator",
     "GLMNetwork",
     "GeneratorSample",
     "NetworkGenerator",
@@ -30,8 +34,11 @@ class GLMNetwork(nn.Module):
 
     Args:
         inputs: size of each exogenous input by name.
-        layers: the layers by name, in the order in which they run.
-        wiring: for each layer the names of what it hears, concatenated in this order.
+        layers: the layers by name, in the order in which they run; dense or convolutional.
+        wiring: for each layer the names of what it hears, concatenated in this order: neurons for a
+            dense layer, channels for a convolutional one.
+        maps: for inputs and dense layers that a convolutional one hears, the frame ``(C, H, W)`` that
+            their neurons stand for.
 
     Raises:
         InputError: if a layer hears something that does not come before it, or the sizes differ.
@@ -40,14 +47,16 @@ class GLMNetwork(nn.Module):
     def __init__(
         self,
         inputs: Mapping[str, int],
-        layers: Mapping[str, GLMLayer],
+        layers: Mapping[str, GLMNeurons],
         wiring: Mapping[str, Sequence[str]],
+        maps: Mapping[str, tuple[int, int, int]] | None = None,
     ) -> None:
         super().__init__()
         self.inputs = dict(inputs)
         self.layers = nn.ModuleDict(layers)
         self.wiring = {name: tuple(sources) for name, sources in wiring.items()}
-        self._check_wiring()
+        self.maps = dict(maps or {})
+        self.sizes = self._sizes()
 
     def sample(
         self,
@@ -60,8 +69,8 @@ class GLMNetwork(nn.Module):
 
         Args:
             exogenous: spikes ``[T, B, size]`` of each input.
-            uniforms: noise ``[T, B, size]`` of each layer that is sampled.
-            observed: spikes ``[T, B, size]`` of layers that are clamped to them.
+            uniforms: noise ``[T, B, *size]`` of each layer that is sampled.
+            observed: spikes ``[T, B, *size]`` of layers that are clamped to them.
             states: where each layer goes on from; silence by default.
 
         Returns:
@@ -71,7 +80,8 @@ class GLMNetwork(nn.Module):
         signals = dict(exogenous)
         runs = {}
         for name, layer in self.glm_layers():
-            heard = torch.cat([signals[source] for source in self.wiring[name]], -1)
+            parts = [self._as_heard(name, source, signals[source]) for source in self.wiring[name]]
+            heard = torch.cat(parts, 2)
             state = states[name] if states else None
             if observed and name in observed:
                 runs[name] = layer.observe(heard, observed[name], state)
@@ -100,34 +110,70 @@ class GLMNetwork(nn.Module):
             ).items()
         }
 
-    def glm_layers(self) -> list[tuple[str, GLMLayer]]:
+    def glm_layers(self) -> list[tuple[str, GLMNeurons]]:
         """The layers with their names, in the order in which they run."""
-        return [(name, layer) for name, layer in self.layers.items() if isinstance(layer, GLMLayer)]
+        return [(name, layer) for name, layer in self.layers.items() if isinstance(layer, GLMNeurons)]
+
+    def heard_size(self, name: str, source: str) -> tuple[int, ...]:
+        """The size in which a layer hears a source: ``(N,)``, or ``(C, H, W)`` for convolutions."""
+        size = self.sizes[source]
+        if isinstance(self.layers[name], GLMLayer):
+            return (math.prod(size),)
+        return self.maps.get(source, size)
+
+    def _as_heard(self, name: str, source: str, spikes: Tensor) -> Tensor:
+        return spikes.reshape(*spikes.shape[:2], *self.heard_size(name, source))
 
     def _check_exogenous(self, exogenous: Mapping[str, Tensor]) -> None:
         sizes = {name: spikes.shape[-1] for name, spikes in exogenous.items()}
         if sizes != self.inputs:
             raise InputError("exogenous", expected=f"inputs of sizes {self.inputs}", got=f"{sizes}")
 
-    def _check_wiring(self) -> None:
-        sizes = dict(self.inputs)
-        for name, layer in self.glm_layers():
+    def _sizes(self) -> dict[str, tuple[int, ...]]:
+        """Size of each input's and each layer's spikes behind time and batch."""
+        self.sizes = {name: (size,) for name, size in self.inputs.items()}
+        for name, layer in self.layers.items():
+            if not isinstance(layer, GLMNeurons):
+                raise InputError(
+                    f"layer {name!r}", expected="GLM neurons", got=f"{type(layer).__name__}"
+                )
             sources = self.wiring.get(name, ())
-            unknown = [source for source in sources if source not in sizes]
+            unknown = [source for source in sources if source not in self.sizes]
             if unknown or not sources:
                 raise InputError(
                     f"wiring of {name!r}",
-                    expected=f"some of {list(sizes)}, which come before it",
+                    expected=f"some of {list(self.sizes)}, which come before it",
                     got=f"{list(sources)}",
                 )
-            total = sum(sizes[source] for source in sources)
+            self.sizes[name] = self._size_of(name, layer, sources)
+        return self.sizes
+
+    def _size_of(self, name: str, layer: GLMNeurons, sources: tuple[str, ...]) -> tuple[int, ...]:
+        heard = [self.heard_size(name, source) for source in sources]
+        for source, size in zip(sources, heard, strict=True):
+            if math.prod(size) != math.prod(self.sizes[source]) or len(size) != len(heard[0]):
+                raise InputError(
+                    f"maps[{source!r}]",
+                    expected=f"{math.prod(self.sizes[source])} neurons, as {source!r} has",
+                    got=f"{size}",
+                )
+        total = sum(size[0] for size in heard)
+        if isinstance(layer, GLMLayer):
             if total != layer.in_features:
                 raise InputError(
                     f"layer {name!r}",
                     expected=f"{total} in_features, the sum of {list(sources)}",
                     got=f"{layer.in_features}",
                 )
-            sizes[name] = layer.out_features
+            return (layer.out_features,)
+        if len(heard[0]) != 3 or any(size[1:] != heard[0][1:] for size in heard):
+            raise InputError(
+                f"layer {name!r}",
+                expected="sources that are frames (C, H, W) of one height and width",
+                got=f"{dict(zip(sources, heard, strict=True))}",
+                cure="say with maps= what frame a dense layer's neurons stand for",
+            )
+        return layer.output_size((total, *heard[0][1:]))
 
 
 class GeneratorSample(NamedTuple):
@@ -197,7 +243,7 @@ class NetworkGenerator(nn.Module, ABC):
         """Clamps the read-out neurons to given spikes and draws the hidden ones.
 
         Args:
-            spikes: ``[T, B, N]``, or some steps of it.
+            spikes: ``[T, B, N]``, or some steps of it; or frames ``[T, B, C, H, W]`` of as many.
             labels: whole numbers ``[B]``.
             noise: from `noise`, or those steps of it; that of the read-out neurons is not used.
             states: each layer's state after the steps before these; silence by default.
@@ -205,6 +251,9 @@ class NetworkGenerator(nn.Module, ABC):
         Raises:
             InputError: if a label is out of range, or the spikes are none of this generator's.
         """
+        size = self.network.sizes["readout"]
+        if math.prod(spikes.shape[2:]) == math.prod(size):
+            spikes = spikes.reshape(*spikes.shape[:2], *size)
         return self._run(labels, noise, {"readout": spikes}, states)
 
     def gradients(
@@ -228,14 +277,15 @@ class NetworkGenerator(nn.Module, ABC):
         runs = self.network.sample(self.exogenous(labels, noise), noise, observed, states)
         return GeneratorSample(runs["readout"].spikes, runs)
 
-    def _uniforms(
-        self, batch: int, sizes: Mapping[str, int], generator: torch.Generator | None
-    ) -> dict[str, Tensor]:
-        """Noise ``[T, B, size]`` of layers by name."""
+    def _uniforms(self, batch: int, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """Noise ``[T, B, *size]`` of every layer by name."""
         device = next(self.parameters()).device
+        network = self.network
         return {
-            name: torch.rand(self.steps, batch, size, generator=generator, device=device)
-            for name, size in sizes.items()
+            name: torch.rand(
+                self.steps, batch, *network.sizes[name], generator=generator, device=device
+            )
+            for name, _ in network.glm_layers()
         }
 
 
@@ -377,8 +427,7 @@ class ConditionalGenerator(NetworkGenerator):
         """
         device = next(self.parameters()).device
         latent = torch.rand(batch, self.latent_bits, generator=generator, device=device)
-        sizes = {name: layer.out_features for name, layer in self.network.glm_layers()}
-        return {"latent": latent, **self._uniforms(batch, sizes, generator)}
+        return {"latent": latent, **self._uniforms(batch, generator)}
 
     def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the network hears from outside: ``label`` and ``latent`` spikes ``[T, B, size]``.
@@ -390,17 +439,117 @@ class ConditionalGenerator(NetworkGenerator):
         Raises:
             InputError: if a label is out of range, or the noise none.
         """
-        label_spikes = one_hot(labels, self.classes).to(noise["readout"])
-        if look(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()) is False:
-            raise InputError("latent noise", expected="values in [0, 1)", got="others, or NaN")
-        bits = (noise["latent"] < 0.5).to(label_spikes)
-        if self.gate_latent:
-            bits = (label_spikes.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)
-        steps = len(noise["readout"])
-        return {
-            "label": label_spikes.expand(steps, -1, -1),
-            "latent": bits.expand(steps, -1, -1),
-        }
+        return _label_and_bits(labels, self.classes, noise, gated=self.gate_latent)
+
+
+class ConvolutionalGenerator(NetworkGenerator):
+    """A generator of event frames: label and latent bits, hidden maps, a transposed convolution.
+
+    Hidden neurons stand for coarse maps and hear the label and the bits, each bit through synapses of
+    its trial's class; read-out neurons are `GLMConvTranspose2d`, so that their synapses are shared over
+    space and do not grow in number with the sensor. Inputs act in their own step, hidden spikes one
+    step later.
+
+    Args:
+        classes: number of labels.
+        frame: the read-out neurons ``(C, H, W)``.
+        steps: length ``T`` of a trial in time steps.
+        maps: number of hidden maps.
+        stride: read-out pixels between two pixels of a map.
+        kernel_size: side of a map pixel's patch of read-out pixels; by default twice the stride.
+        latent_bits: number of latent bits.
+        basis: temporal basis ``[K, L]`` of synapses and feedback.
+        hidden_std: standard deviation of the initial weights onto hidden neurons.
+        hidden_bias: their initial bias.
+        readout_bias: that of the read-out neurons.
+        generator: seeds the initial weights.
+
+    Raises:
+        InputError: if a number has no meaning, or no whole number of map pixels covers the frame.
+    """
+
+    hidden_delay = 1
+
+    def __init__(
+        self,
+        classes: int,
+        frame: tuple[int, int, int],
+        steps: int,
+        *,
+        maps: int = 16,
+        stride: int = 4,
+        kernel_size: int | None = None,
+        latent_bits: int = 32,
+        basis: Tensor,
+        hidden_std: float = 0.5,
+        hidden_bias: float = -2.0,
+        readout_bias: float = -3.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        kernel = 2 * stride if kernel_size is None else kernel_size
+        numbers = (classes, *frame, steps, maps, stride, kernel)
+        if any(type(number) is not int or number < 1 for number in numbers) or latent_bits < 0:
+            raise InputError(
+                "generator",
+                expected="whole sizes of at least 1, and 0 latent bits or more",
+                got=f"classes {classes}, frame {frame}, steps {steps}, maps {maps}, stride {stride}, "
+                f"kernel_size {kernel}, latent_bits {latent_bits}",
+            )
+        channels, *sides = frame
+        coarse = [-(-(side - kernel) // stride) + 1 for side in sides]
+        over = [(n - 1) * stride + kernel - side for n, side in zip(coarse, sides, strict=True)]
+        if min(coarse) < 1 or over[0] != over[1] or over[0] % 2:
+            raise InputError(
+                "stride and kernel_size",
+                expected=f"patches that cover {sides} with the same even margin",
+                got=f"stride {stride} and kernel_size {kernel}: margins {over}",
+            )
+        self.classes, self.steps, self.latent_bits = classes, steps, latent_bits
+        map_frame = (maps, coarse[0], coarse[1])
+        hidden = GLMLayer(
+            classes + latent_bits * classes,
+            math.prod(map_frame),
+            basis=basis,
+            delay=0,
+            weight_std=hidden_std,
+            bias_init=hidden_bias,
+            generator=generator,
+        )
+        readout = GLMConvTranspose2d(
+            maps,
+            channels,
+            kernel,
+            stride=stride,
+            padding=over[0] // 2,
+            basis=basis,
+            bias_init=readout_bias,
+            generator=generator,
+        )
+        self.network = GLMNetwork(
+            {"label": classes, "latent": latent_bits * classes},
+            {"hidden": hidden, "readout": readout},
+            {"hidden": ("label", "latent"), "readout": ("hidden",)},
+            {"hidden": map_frame},
+        )
+
+    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Uniforms in [0, 1): latent ``[B, bits]``, hidden and read-out ``[T, B, *size]``."""
+        device = next(self.parameters()).device
+        latent = torch.rand(batch, self.latent_bits, generator=generator, device=device)
+        return {"latent": latent, **self._uniforms(batch, generator)}
+
+    def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the hidden maps hear: ``label`` and ``latent`` spikes ``[T, B, size]``.
+
+        Args:
+            labels: whole numbers ``[B]`` below ``classes``.
+            noise: from `noise`, or some steps of it.
+
+        Raises:
+            InputError: if a label is out of range, or the noise none.
+        """
+        return _label_and_bits(labels, self.classes, noise, gated=True)
 
 
 class StepResponseGenerator(NetworkGenerator):
@@ -446,11 +595,25 @@ class StepResponseGenerator(NetworkGenerator):
 
     def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Uniforms in [0, 1) ``[T, B, N]``."""
-        return self._uniforms(batch, {"readout": self.readout}, generator)
+        return self._uniforms(batch, generator)
 
     def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the neurons hear from outside: a ``step`` that is on throughout ``[T, B, 1]``."""
         return {"step": torch.ones_like(noise["readout"][..., :1])}
+
+
+def _label_and_bits(
+    labels: Tensor, classes: int, noise: Mapping[str, Tensor], *, gated: bool
+) -> dict[str, Tensor]:
+    """One-hot labels and latent bits, on throughout; gated bits have an input for each class."""
+    label_spikes = one_hot(labels, classes).to(noise["readout"])
+    if look(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()) is False:
+        raise InputError("latent noise", expected="values in [0, 1)", got="others, or NaN")
+    bits = (noise["latent"] < 0.5).to(label_spikes)
+    if gated:
+        bits = (label_spikes.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)
+    steps = len(noise["readout"])
+    return {"label": label_spikes.expand(steps, -1, -1), "latent": bits.expand(steps, -1, -1)}
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:

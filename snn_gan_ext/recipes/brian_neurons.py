@@ -28,7 +28,12 @@ SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class BrianNeurons(SingleNeuron):
-    """Trials of ongoing activity, each of another neuron; a time step is 1 ms."""
+    """Trials of ongoing activity, each of another neuron; a time step is 1 ms.
+
+    Attributes:
+        discriminator_kernel: steps of the discriminators' second convolution, four time steps each.
+        discriminator_stride: its stride.
+    """
 
     neurons: ClassVar[tuple[Neuron, ...]]
     shortest: ClassVar[int] = 60
@@ -45,7 +50,15 @@ class BrianNeurons(SingleNeuron):
     discriminator_lr: float = 3e-3
     r1: float = 0.1
     averaging: float = 0.99
+    discriminator_kernel: int = 15
+    discriminator_stride: int = 2
     synthetic_count: int = 4000
+
+    def check(self) -> None:
+        super().check()
+        for name in ("discriminator_kernel", "discriminator_stride"):
+            if getattr(self, name) < 1:
+                raise InputError(name, expected="at least 1", got=f"{getattr(self, name)}")
 
     def _build(self, device: torch.device) -> "BrianNeuronsExperiment":
         return BrianNeuronsExperiment(self, device)
@@ -70,6 +83,8 @@ class BrianModes(BrianNeurons):
 
     batch: int = 198
     particles: int = 6
+    discriminator_kernel: int = 3
+    discriminator_stride: int = 1
 
 
 class BrianNeuronsExperiment(SingleNeuronExperiment):
@@ -84,7 +99,9 @@ class BrianNeuronsExperiment(SingleNeuronExperiment):
     recipe: BrianNeurons
 
     def _discriminator(self, weights: torch.Generator) -> nn.Module:
-        return PooledTemporalDiscriminator(1, self.recipe.time_steps, generator=weights)
+        second = (32, self.recipe.discriminator_kernel, self.recipe.discriminator_stride)
+        layers = ((16, 41, 4), second)
+        return PooledTemporalDiscriminator(1, self.recipe.time_steps, layers=layers, generator=weights)
 
     def monitor(self) -> dict[str, float]:
         """Statistics of some trials beside those of validation."""

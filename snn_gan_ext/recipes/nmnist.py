@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.metrics import events, floors
 from snn_gan_ext.metrics.events import LabelledFrames
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
-from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.networks.generators import ConditionalGenerator, ConvolutionalGenerator
 from snn_gan_ext.recipes.base import Experiment, Recipe, Results
 from snn_gan_ext.recipes.event_judge import EventJudge
 from snn_gan_ext.training.likelihood import MaximumLikelihood
@@ -40,6 +40,7 @@ __all__ = [
 
 CLASSES = 10
 SENSOR = Sensor(34, 34, 2)
+STRIDE = 4
 DATA_VARIABLE = "SNN_GAN_EXT_DATA"
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
@@ -57,7 +58,10 @@ class NMNISTSmall(Recipe):
         time_steps: length T of a trial in time steps.
         step_us: length of a step in microseconds.
         pool: side of the squares of pixels that become one.
-        hidden: hidden neurons of the generator.
+        generator: dense (every bit and neuron to every read-out neuron), or convolutional (hidden maps
+            of a quarter of the frame's side, and a transposed convolution).
+        hidden: hidden neurons of the dense generator.
+        maps: hidden maps of the convolutional one.
         latent_bits: fair coins tossed once a trial.
         basis_functions: temporal filters of the read-out neurons.
         label_std: standard deviation of the initial weights of label-to-hidden synapses.
@@ -86,7 +90,9 @@ class NMNISTSmall(Recipe):
     time_steps: int = 10
     step_us: int = 10_000
     pool: int = 2
+    generator: Literal["dense", "convolutional"] = "dense"
     hidden: int = 0
+    maps: int = 16
     latent_bits: int = 32
     basis_functions: int = 5
     label_std: float = 0.9
@@ -105,7 +111,7 @@ class NMNISTSmall(Recipe):
 
     def check(self) -> None:
         super().check()
-        least = {"time_steps": 1, "step_us": 1, "pool": 1, "basis_functions": 1}
+        least = {"time_steps": 1, "step_us": 1, "pool": 1, "basis_functions": 1, "maps": 1}
         least |= {"synthetic_count": 10 * CLASSES, "discriminator_hidden": 1, "judge_updates": 1}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
@@ -195,14 +201,32 @@ class NMNISTExperiment(Experiment):
             sensor=SENSOR, steps=recipe.time_steps, step_us=recipe.step_us, pool=recipe.pool
         )
         weights = torch.Generator().manual_seed(recipe.seed)
-        networks = {
-            "spikegan": self._network(recipe.latent_bits, recipe.hidden, weights),
-            "ml": self._network(0, 0, weights),
-        }
+        networks = {"spikegan": self._spiking(weights), "ml": self._dense(0, 0, weights)}
         self.algorithm, self.state, self.generators = self._learners(networks, weights)
         self.generator = nn.ModuleDict(self.generators)
 
-    def _network(self, latent_bits: int, hidden: int, weights: torch.Generator) -> ConditionalGenerator:
+    def _spiking(self, weights: torch.Generator) -> nn.Module:
+        """SpikeGAN's generator."""
+        recipe = self.recipe
+        if recipe.generator == "dense":
+            return self._dense(recipe.latent_bits, recipe.hidden, weights)
+        _, channels, height, width = self.binning.shape
+        return ConvolutionalGenerator(
+            CLASSES,
+            (channels, height, width),
+            recipe.time_steps,
+            maps=recipe.maps,
+            kernel_size=STRIDE + 2 if (height - 2) % STRIDE == 0 else STRIDE + 1,
+            stride=STRIDE,
+            latent_bits=recipe.latent_bits,
+            basis=self._basis(),
+            generator=weights,
+        ).to(self.device)
+
+    def _basis(self) -> Tensor:
+        return raised_cosine_basis(self.recipe.basis_functions, self.recipe.time_steps)
+
+    def _dense(self, latent_bits: int, hidden: int, weights: torch.Generator) -> nn.Module:
         recipe = self.recipe
         return ConditionalGenerator(
             CLASSES,
@@ -212,7 +236,7 @@ class NMNISTExperiment(Experiment):
             latent_bits=latent_bits,
             gate_latent=True,
             latent_scale=(0.5, 1.0),
-            basis=raised_cosine_basis(recipe.basis_functions, recipe.time_steps),
+            basis=self._basis(),
             label_std=recipe.label_std,
             weight_std=recipe.weight_std,
             generator=weights,
@@ -242,11 +266,12 @@ class NMNISTExperiment(Experiment):
         return [train[self.frames.targets[train] == label] for label in range(CLASSES)]
 
     def prepare(self) -> None:
-        """Lets the generators start at the classes' rates."""
+        """Lets dense generators start at the classes' rates."""
         rates = self._class_rates().to(self.device)
         for algorithm_state in self.state.states.values():
             for network in _generators(algorithm_state):
-                network.start_at(rates)
+                if isinstance(network, ConditionalGenerator):
+                    network.start_at(rates)
 
     def _class_rates(self) -> Tensor:
         """Share of spikes ``[T, classes, N]`` in training trials and one more, of all classes' mean."""
@@ -306,8 +331,8 @@ class NMNISTExperiment(Experiment):
             for places in self._by_class
         ]
         labels = torch.arange(CLASSES, device=self.device).repeat_interleave(each)
-        spikes = self.frames.spikes(np.concatenate(picks)).flatten(2)
-        return Batch(spikes.to(self.device), labels)
+        spikes = self.frames.spikes(np.concatenate(picks)).to(self.device)
+        return Batch(spikes.flatten(2) if self.recipe.generator == "dense" else spikes, labels)
 
     def labels(self, count: int, label: int | None = None) -> Tensor:
         """Labels ``[count]``: all of one class, or the classes in turn.
@@ -428,7 +453,7 @@ class NMNISTExperiment(Experiment):
         return LabelledFrames(self.frames.spikes(picks), torch.from_numpy(self.frames.targets[picks]))
 
     def _as_frames(self, spikes: Tensor) -> Tensor:
-        """``[T, B, N]`` to ``[T, B, C, H, W]``."""
+        """``[T, B, N]``, or what is so already, to ``[T, B, C, H, W]``."""
         return spikes.reshape(*spikes.shape[:2], *self.binning.shape[1:])
 
     def _pooled(self, spikes: Tensor) -> Tensor:
@@ -506,7 +531,7 @@ def _flat(data: LabelledFrames) -> Labelled:
     return Labelled(data.spikes.transpose(0, 1).flatten(1), data.labels)
 
 
-def _generators(state: Any) -> list[ConditionalGenerator]:
+def _generators(state: Any) -> list[nn.Module]:
     """Those that a learner's state holds: of likelihood, or as trained and as averaged."""
     return [state.network] if hasattr(state, "network") else [state.generator, state.averaged]
 

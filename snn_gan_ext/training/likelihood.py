@@ -126,14 +126,14 @@ class MaximumLikelihood:
             InputError: if the batch does not fit the network, or has fewer than two trials.
         """
         self._check(state, batch)
-        spikes = batch.spikes.repeat(1, self.copies, 1)
+        spikes = torch.cat([batch.spikes] * self.copies, 1)
         labels = batch.labels.repeat(self.copies)
         network: Any = state.network
         noise = network.noise(len(labels), state.rng)
         self._set_learning_rate(state)
         log_likelihood, hidden_rate, states = 0.0, 0.0, None
         for now in self._windows(len(spikes)):
-            noise_now = {name: x[now] if x.dim() == 3 else x for name, x in noise.items()}
+            noise_now = {name: x[now] if x.dim() > 2 else x for name, x in noise.items()}
             sample = network.observe(spikes[now], labels, noise_now, states)
             states = {name: run.state for name, run in sample.runs.items()}
             log_p = self._ascend(state, sample)

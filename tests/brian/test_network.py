@@ -8,7 +8,11 @@ import torch
 from snn_gan_ext import GLMConv2d, GLMLayer, InputError
 from snn_gan_ext.brian.network import BrianNetwork, require_brian2, use_target
 from snn_gan_ext.core.bases import exponential_basis, identity_basis, raised_cosine_basis
-from snn_gan_ext.networks.generators import ConditionalGenerator, StepResponseGenerator
+from snn_gan_ext.networks.generators import (
+    ConditionalGenerator,
+    ConvolutionalGenerator,
+    StepResponseGenerator,
+)
 
 brian2 = pytest.importorskip("brian2", reason="brian2 is not installed")
 
@@ -76,6 +80,26 @@ def test_a_neuron_with_a_long_memory_fires_the_same_spikes(rng):
     spikes = neuron.sample(torch.zeros(3), noise).spikes
     assert 20 < spikes.sum() < 580
     assert torch.equal(replay(neuron, torch.zeros(3), noise)["readout"], spikes.float())
+
+
+@pytest.mark.usefixtures("double", "target")
+def test_a_convolutional_generator_fires_the_same_spikes(rng):
+    generator = ConvolutionalGenerator(
+        3,
+        (2, 9, 9),
+        8,
+        maps=3,
+        kernel_size=5,
+        latent_bits=4,
+        basis=exponential_basis(4, 2.0),
+        generator=rng,
+    )
+    labels = torch.arange(3)
+    noise = generator.noise(3, rng)
+    found = replay(generator, labels, noise)
+    for name, run in generator.sample(labels, noise).runs.items():
+        assert run.spikes.sum() > 20
+        assert torch.equal(found[name], run.spikes.to(found[name]))
 
 
 LAYERS = {

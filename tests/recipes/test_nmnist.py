@@ -133,6 +133,15 @@ def test_few_recordings_and_what_a_classifier_makes_of_them(data, tmp_path):
     assert len(set(everything.tolist())) == len(everything)
 
 
+def test_the_convolutional_generator_takes_the_dense_ones_place(data, tmp_path):
+    folder = tmp_path / "run"
+    conv = ["--generator", "convolutional", "--maps", "2", "--data", str(data), "--out", str(folder)]
+    assert cli.main(["train", "nmnist-small", *QUICK, "--judge-updates", "1", *conv]) == 0
+    drawn = SyntheticEvents(folder, 3)
+    assert drawn.sensor_size == (9, 9, 2)
+    assert len(drawn[0][0]) > 0
+
+
 def test_the_table_of_few_recordings_is_made_of_all_draws(data, tmp_path, monkeypatch):
     monkeypatch.setenv("SNN_GAN_EXT_DATA", str(data.parent))
     # A stand-in for training classifiers: how much there was to learn from.
