@@ -20,6 +20,7 @@ __all__ = [
     "raster_grid",
     "sample_grid",
     "spike_comparison",
+    "time_surfaces",
     "train_statistics",
 ]
 
@@ -170,6 +171,24 @@ def event_frames(sources: Mapping[str, Tensor]) -> Figure:
             axes[len(sources) + row, step].imshow(_polarities(spikes[step, columns // 2]))
         axes[row, 0].set_title(f"{title}, all steps", fontsize=8, loc="left")
         axes[len(sources) + row, 0].set_title(f"{title}, step by step", fontsize=8, loc="left")
+    figure.tight_layout(pad=0.3)
+    return figure
+
+
+def time_surfaces(sources: Mapping[str, Tensor]) -> Figure:
+    """Decaying traces of each pixel's spikes at the end of a trial, a row a source, a column a trial.
+
+    Args:
+        sources: by title, surfaces ``[B, C, H, W]`` in [0, 1], drawn as `event_frames` are.
+    """
+    columns = len(next(iter(sources.values())))
+    figure = Figure(figsize=(1.1 * columns, 1.3 * len(sources)))
+    axes = figure.subplots(len(sources), columns, squeeze=False)
+    for line, (title, surfaces) in zip(axes, sources.items(), strict=True):
+        line[0].set_title(title, fontsize=8, loc="left")
+        for axis, surface in zip(line, surfaces, strict=True):
+            axis.imshow(_polarities(surface))
+            axis.axis("off")
     figure.tight_layout(pad=0.3)
     return figure
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext import plots
 from snn_gan_ext.coding.events import Binning, Sensor, pooled_counts
-from snn_gan_ext.coding.images import Labelled
+from snn_gan_ext.coding.images import Labelled, time_surface_decode
 from snn_gan_ext.core.bases import raised_cosine_basis
 from snn_gan_ext.data.recordings import EventFrames, open_recordings
 from snn_gan_ext.errors import InputError
@@ -415,13 +415,16 @@ class NMNISTExperiment(Experiment):
         return judge.told_apart(*pairs)
 
     def figures(self, real: LabelledFrames, synthetic: LabelledFrames) -> dict[str, Figure]:
-        """Frames of real and of synthetic trials."""
+        """Frames and time surfaces of real and of synthetic trials."""
         places = [int((real.labels == k).nonzero()[0]) for k in range(CLASSES)]
-        return {
-            "frames": plots.event_frames(
-                {"real": real.spikes[:, places], "generated": synthetic.spikes}
-            ),
-        }
+        shown = {"real": real.spikes[:, places], "generated": synthetic.spikes}
+        surfaces = {title: self._surfaces(spikes) for title, spikes in shown.items()}
+        return {"frames": plots.event_frames(shown), "time_surfaces": plots.time_surfaces(surfaces)}
+
+    def _surfaces(self, spikes: Tensor) -> Tensor:
+        """Time surfaces ``[B, C, H, W]`` of spikes ``[T, B, C, H, W]``."""
+        flat = time_surface_decode(spikes.flatten(2), decay=len(spikes) / 3)
+        return (flat / flat.max().clamp_min(1e-6)).reshape(-1, *self.binning.shape[1:])
 
     def _draw(self, name: str) -> Sampler:
         def draw(labels: Tensor, rng: torch.Generator) -> Tensor:

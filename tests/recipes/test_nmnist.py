@@ -61,7 +61,7 @@ def test_all_samplers_are_measured(run):
     # It starts at the classes' rates.
     assert metrics["class_mean_rate_ratio"] == pytest.approx(1, abs=0.05)
     assert metrics["ml_rate_ratio"] == pytest.approx(1, abs=0.3)
-    assert {path.stem for path in run.glob("*.png")} == {"frames", "learning_curves"}
+    assert {path.stem for path in run.glob("*.png")} == {"frames", "time_surfaces", "learning_curves"}
 
 
 def test_samples_are_read_by_tonic_and_are_the_generators_spikes(run, tmp_path):
