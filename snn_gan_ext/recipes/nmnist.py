@@ -168,7 +168,7 @@ class NMNISTAugment(NMNISTSmall):
     name: ClassVar[str] = "nmnist-augment"
     summary: ClassVar[str] = "does SpikeGAN help a classifier that has few recordings?"
 
-    steps: int = 1500
+    steps: int = 800
     shots: int = 10
     copies: int = 30
     jitter: int = 1
