@@ -113,7 +113,7 @@ def _sample(
         run: The run folder.
         out: The file to write: spikes [T, n, N], labels [n], and decoded images [n, N] or events; with
             nmnist a new folder of recordings.
-        format: npz, or for recipes with events hdf5 and nmnist, whose files Tonic reads.
+        format: npz; or for recipes with events hdf5 (.h5), and nmnist, whose files Tonic reads.
         n: Number of trials.
         label: One class for all trials; the classes in turn by default.
         seed: Seed of the draws.

@@ -147,7 +147,7 @@ def sample(
 
     Args:
         folder: a finished run.
-        out: a path ending in ``.npz`` or ``.h5``, or a folder that does not exist or is empty.
+        out: a path ending in ``.npz``, ``.h5`` or ``.hdf5``; or a new or an empty folder.
         count: number of trials ``n``.
         label: one class for all of them; the classes in turn by default.
         seed: of the draws.
@@ -196,9 +196,10 @@ def _check_out(out: Path, file_format: FileFormat) -> None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError("--out", expected="a new or an empty folder", got=f"{out}")
         return
-    suffix = {"npz": ".npz", "hdf5": ".h5"}[file_format]
-    if out.suffix != suffix:
-        raise InputError("--out", expected=f"a file name ending in {suffix}", got=f"{out.name}")
+    endings = {"npz": (".npz",), "hdf5": (".h5", ".hdf5")}[file_format]
+    if out.suffix not in endings:
+        wanted = " or ".join(endings)
+        raise InputError("--out", expected=f"a file name ending in {wanted}", got=f"{out.name}")
     if not out.parent.is_dir() or out.is_dir():
         raise InputError("--out", expected="a file in an existing folder", got=f"{out}")
 

@@ -61,6 +61,8 @@ class SyntheticEvents(Dataset[tuple[Any, Any]]):
     ) -> None:
         if type(n) is not int or n < 1:
             raise InputError("n", expected="a whole number of at least 1", got=f"{n}")
+        if type(seed) is not int or not 0 <= seed < 2**32:
+            raise InputError("seed", expected="0 .. 2^32 - 1", got=f"{seed!r}")
         recipe, experiment = runs.load_run(Path(run))
         if experiment.binning is None:
             raise InputError(

@@ -47,7 +47,7 @@ def record(
         seed: of the simulation.
         dt: length of a time step in seconds: whole tenths of a millisecond, at most 1 ms, so that no
             step has two spikes.
-        warm_up: seconds that are simulated before.
+        warm_up: seconds that are simulated before, in whole tenths of a millisecond.
 
     Returns:
         Spikes ``[T, B, 1]``, zeros and ones.
@@ -64,11 +64,12 @@ def record(
     with use_target("numpy"), _seeded(brian2, seed):
         group, *others = MODELS[neuron](brian2, trials)
         network = brian2.Network(group, *others)
-        network.run(warm_up * brian2.second, namespace={})
+        before = round(warm_up / CLOCK)
+        network.run(before * CLOCK * brian2.second, namespace={})
         monitor = brian2.SpikeMonitor(group)
         network.add(monitor)
         network.run(steps * dt * brian2.second, namespace={})
-        ticks = np.rint(np.asarray(monitor.t) / CLOCK).astype(int) - round(warm_up / CLOCK)
+        ticks = np.rint(np.asarray(monitor.t) / CLOCK).astype(int) - before
         spikes = torch.zeros(steps, trials, 1)
         spikes[ticks // round(dt / CLOCK), np.asarray(monitor.i)] = 1
     return spikes

@@ -63,13 +63,29 @@ class Binning:
     merge_polarities: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.sensor, tuple) or len(self.sensor) != 3:
+            raise InputError("sensor", expected="(width, height, polarities)", got=f"{self.sensor!r}")
+        object.__setattr__(self, "sensor", Sensor(*self.sensor))
+        whole = (self.start_us, *(self.crop or ()))
+        if any(type(number) is not int or abs(number) >= 2**53 for number in whole):
+            raise InputError(
+                "start_us and crop",
+                expected="whole numbers",
+                got=f"{self.start_us!r} and {self.crop!r}",
+            )
+        if self.crop is not None and (not isinstance(self.crop, tuple) or len(self.crop) != 4):
+            raise InputError("crop", expected="(left, top, width, height)", got=f"{self.crop!r}")
+        if type(self.merge_polarities) is not bool:
+            raise InputError(
+                "merge_polarities", expected="True or False", got=f"{self.merge_polarities!r}"
+            )
         numbers = (*self.sensor, self.steps, self.step_us, self.pool)
         if any(type(number) is not int or number < 1 for number in numbers):
             raise InputError(
                 "binning",
                 expected="whole sizes, steps, step_us and pool of at least 1",
-                got=f"sensor {tuple(self.sensor)}, steps {self.steps}, step_us {self.step_us}, "
-                f"pool {self.pool}",
+                got=f"sensor {tuple(self.sensor)!r}, steps {self.steps!r}, step_us {self.step_us!r}, "
+                f"pool {self.pool!r}",
             )
         left, top, width, height = self.window
         inside = left + width <= self.sensor.width and top + height <= self.sensor.height
@@ -112,8 +128,8 @@ def bin_events(events: Events, binning: Binning, *, check: bool = True) -> NDArr
         InputError: if an event is not from the sensor.
     """
     steps, channels, height, width = binning.shape
-    if check and (problem := _outside(events, binning.sensor)) is not None:
-        raise InputError("events", expected=f"pixels of {tuple(binning.sensor)}", got=problem)
+    if check and (problem := _unusable(events, binning.sensor)) is not None:
+        raise InputError("events", expected=f"events of {tuple(binning.sensor)}", got=problem)
     left, top, crop_width, crop_height = binning.window
     step = (_field(events, "t") - binning.start_us) // binning.step_us
     x, y = _field(events, "x") - left, _field(events, "y") - top
@@ -149,8 +165,12 @@ def to_events(spikes: Tensor | NDArray[np.bool_], step_us: int, start_us: int = 
         raise InputError(
             "spikes", expected="zeros and ones [T, C, H, W]", got=f"{list(values.shape)}, or others"
         )
-    if step_us < 1:
-        raise InputError("step_us", expected="at least 1", got=f"{step_us}")
+    if type(step_us) is not int or type(start_us) is not int or not 1 <= step_us < 2**40:
+        raise InputError(
+            "step_us and start_us",
+            expected="whole microseconds, 1 or more",
+            got=f"{step_us}, {start_us}",
+        )
     step, polarity, y, x = np.nonzero(values)
     events = np.empty(len(step), EVENT)
     events["x"], events["y"], events["p"] = x, y, polarity
@@ -163,18 +183,30 @@ def problem_of(events: Events, sensor: Sensor) -> str | None:
 
     No events, other fields than x, y, t and p, a pixel off the sensor, or time that runs backwards.
     """
-    names = getattr(getattr(events, "dtype", None), "names", None)
-    if names is None or not {"x", "t", "p"} <= set(names):
-        return f"no structured array with x, y, t and p, but {names or type(events).__name__}"
-    if any(events.dtype[name].kind not in "biuf" for name in names):
-        return f"fields that are no numbers: {events.dtype}"
+    if (problem := _unusable(events, sensor)) is not None:
+        return problem
     if not len(events):
         return "no events"
-    if (problem := _outside(events, sensor)) is not None:
-        return problem
     if (backwards := int((np.diff(_field(events, "t")) < 0).sum())) > 0:
         return f"time runs backwards {backwards} times"
     return None
+
+
+def _unusable(events: Events, sensor: Sensor) -> str | None:
+    """Why these are no events of this sensor, whatever their order."""
+    names = getattr(getattr(events, "dtype", None), "names", None)
+    needed = {"x", "t", "p"} if sensor.height == 1 else {"x", "y", "t", "p"}
+    if names is None or events.ndim != 1 or not needed <= set(names):
+        return f"no structured array [n] with x, y, t and p, but {names or type(events).__name__}"
+    for name in sorted(needed):
+        kind, values = events.dtype[name].kind, events[name]
+        if kind not in "biuf":
+            return f"{name} that are no numbers: {events.dtype[name]}"
+        if kind == "f" and not (np.isfinite(values) & (values == np.floor(values))).all():
+            return f"{name} that are no whole numbers (times are in microseconds)"
+        if len(values) and float(values.max()) >= 2**62:
+            return f"{name} up to {values.max()}"
+    return _outside(events, sensor)
 
 
 def _outside(events: Events, sensor: Sensor) -> str | None:
@@ -210,6 +242,12 @@ def pooled_counts(spikes: Tensor, pools: tuple[tuple[int, int], ...]) -> Tensor:
     Raises:
         InputError: if the time blocks do not divide T.
     """
+    if spikes.dim() != 5 or not pools:
+        raise InputError(
+            "spikes and pools",
+            expected="[T, B, C, H, W] and a pooling",
+            got=f"{spikes.dim()} axes, {pools}",
+        )
     parts = []
     steps, batch, channels, height, width = spikes.shape
     for blocks, side in pools:

@@ -58,6 +58,13 @@ def write_nmnist(events: Events, path: Path) -> None:
     Raises:
         InputError: if an event does not fit into the format.
     """
+    _check_fits(events)
+    x, y, t, p = (events[name].astype(np.int64) for name in ("x", "y", "t", "p"))
+    columns = np.stack([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255], 1)
+    path.write_bytes(columns.astype(np.uint8).tobytes())
+
+
+def _check_fits(events: Events) -> None:
     limits = {"x": 255, "y": OVERFLOW_Y - 1, "t": LAST_US, "p": 1}
     for name, last in limits.items():
         values = events[name]
@@ -68,9 +75,6 @@ def write_nmnist(events: Events, path: Path) -> None:
                 got=f"{int(values.min())} .. {int(values.max())}",
                 cure="take the format npz or hdf5",
             )
-    x, y, t, p = (events[name].astype(np.int64) for name in ("x", "y", "t", "p"))
-    columns = np.stack([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255], 1)
-    path.write_bytes(columns.astype(np.uint8).tobytes())
 
 
 def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Path) -> None:
@@ -96,10 +100,15 @@ def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Pa
             cure='pip install "snn_gan_ext[tonic]", or take the format npz',
         ) from None
     events, offsets = end_to_end(recordings)
-    with h5py.File(path, "w") as file:
-        for name in EVENT.names or ():
-            file.create_dataset(f"events/{name}", data=events[name], compression="gzip")
-        file["offsets"], file["labels"] = offsets, labels
+    part = path.with_name(path.name + ".part")
+    try:
+        with h5py.File(part, "w") as file:
+            for name in EVENT.names or ():
+                file.create_dataset(f"events/{name}", data=events[name], compression="gzip")
+            file["offsets"], file["labels"] = offsets, labels
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def end_to_end(recordings: Sequence[Events]) -> tuple[Events, NDArray[np.int64]]:
@@ -119,6 +128,8 @@ def write_nmnist_folder(recordings: Sequence[Events], labels: NDArray[np.int64],
     Raises:
         InputError: if an event does not fit into the format.
     """
+    for events in recordings:
+        _check_fits(events)
     for number, (events, label) in enumerate(zip(recordings, labels, strict=True)):
         place = folder / "Train" / str(int(label))
         place.mkdir(parents=True, exist_ok=True)

@@ -33,12 +33,13 @@ def count_spread_ratio(real: LabelledFrames, synthetic: LabelledFrames) -> float
     Raises:
         InputError: if the classes differ, or one has a single trial.
     """
+    _check_alike(real, synthetic)
     ratios = []
     for label in _shared_classes(real, synthetic):
         spreads = [
             data.spikes[:, data.labels == label].sum((0, 2, 3, 4)).std() for data in (real, synthetic)
         ]
-        ratios.append(float(spreads[1] / spreads[0]))
+        ratios.append(float(spreads[1] / spreads[0].clamp_min(1e-9)))
     return sum(ratios) / len(ratios)
 
 
@@ -74,6 +75,7 @@ def _from(offset: int, size: int) -> slice:
 
 def autocorrelation_distance(real: LabelledFrames, synthetic: LabelledFrames) -> float:
     """Mean absolute difference of two `residual_autocorrelation`, but for the entry of no offset."""
+    _check_alike(real, synthetic)
     difference = residual_autocorrelation(real) - residual_autocorrelation(synthetic)
     return float(difference.abs().sum() / (difference.numel() - 1))
 
@@ -85,6 +87,7 @@ def nearest_distance(trials: LabelledFrames, train: LabelledFrames) -> float:
     `snn_gan_ext.coding.events.pooled_counts`. Compare it with that of held-out trials: a generator that
     remembers trials is nearer.
     """
+    _check_alike(trials, train)
     distances = []
     for label in _shared_classes(trials, train):
         ours, theirs = (
@@ -97,6 +100,22 @@ def nearest_distance(trials: LabelledFrames, train: LabelledFrames) -> float:
 
 def _blocks(data: LabelledFrames) -> int:
     return 2 if len(data.spikes) % 2 == 0 else 1
+
+
+def _check_alike(real: LabelledFrames, synthetic: LabelledFrames) -> None:
+    """Both are frames of one size, with a label each."""
+    for spikes, labels in (real, synthetic):
+        if spikes.dim() != 5 or not spikes.is_floating_point() or not spikes.isfinite().all():
+            raise InputError(
+                "spikes", expected="floats [T, B, C, H, W]", got=f"{spikes.dtype} {list(spikes.shape)}"
+            )
+        if tuple(labels.shape) != (spikes.shape[1],) or labels.is_floating_point() or not len(labels):
+            raise InputError(
+                "labels", expected=f"whole numbers [{spikes.shape[1]}]", got=f"{list(labels.shape)}"
+            )
+    sizes = [(data.spikes.shape[0], *data.spikes.shape[2:]) for data in (real, synthetic)]
+    if sizes[0] != sizes[1]:
+        raise InputError("spikes", expected="frames of one size and length", got=f"{sizes}")
 
 
 def _shared_classes(*sets: LabelledFrames) -> list[int]:

@@ -205,9 +205,19 @@ def told_apart(real: Tensor, synthetic: Tensor, seed: int) -> float:
         Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
     """
     half = min(real.shape[-1], synthetic.shape[-1]) // 2
-    if half < 10:
-        raise InputError("trains", expected="at least 20 of each", got=f"{2 * half}")
+    if half < 10 or len(real) != len(synthetic):
+        raise InputError(
+            "trains",
+            expected="at least 20 of each, of one length",
+            got=f"{list(real.shape)} and {list(synthetic.shape)}",
+        )
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise InputError("seed", expected="0 .. 2^32 - 1", got=f"{seed!r}")
     heard = [trial_features(trains) for trains in (real, synthetic)]
+    # The trees cannot bin what no train has.
+    nobody_has = np.isnan(np.concatenate(heard)).all(0)
+    for features in heard:
+        features[:, nobody_has] = 0.0
     train, test = (
         np.concatenate([features[part] for features in heard])
         for part in (slice(half), slice(half, 2 * half))

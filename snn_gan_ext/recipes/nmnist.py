@@ -4,7 +4,7 @@ import os
 import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -116,6 +116,11 @@ class NMNISTSmall(Recipe):
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise InputError(name, expected=f"at least {smallest}", got=f"{getattr(self, name)}")
+        most = {"pool": 17, "time_steps": 10_000, "latent_bits": 10_000, "maps": 1000}
+        most |= {"basis_functions": self.time_steps, "hidden": 100_000, "synthetic_count": 1_000_000}
+        for name, largest in most.items():
+            if getattr(self, name) > largest:
+                raise InputError(name, expected=f"at most {largest}", got=f"{getattr(self, name)}")
         if self.batch % CLASSES or self.time_steps % 2:
             raise InputError(
                 "batch and time_steps",
@@ -175,9 +180,11 @@ class NMNISTAugment(NMNISTSmall):
 
     def check(self) -> None:
         super().check()
-        for name, smallest in {"shots": 2, "copies": 1, "jitter": 0}.items():
-            if getattr(self, name) < smallest:
-                raise InputError(name, expected=f"at least {smallest}", got=f"{getattr(self, name)}")
+        for name, smallest, largest in (("shots", 2, 10_000), ("copies", 1, 1000), ("jitter", 0, 10)):
+            if not smallest <= getattr(self, name) <= largest:
+                raise InputError(
+                    name, expected=f"{smallest} .. {largest}", got=f"{getattr(self, name)}"
+                )
 
     def _build(self, device: torch.device) -> "NMNISTAugmentExperiment":
         return NMNISTAugmentExperiment(self, device)
@@ -245,8 +252,7 @@ class NMNISTExperiment(Experiment):
     @cached_property
     def frames(self) -> EventFrames:
         """The real recordings."""
-        recordings = open_recordings("nmnist", self.recipe.folder(), download=self.recipe.download)
-        return EventFrames(recordings, self.binning, damaged="skip")
+        return _frames(self.recipe.folder(), self.recipe.download, self.binning)
 
     @cached_property
     def splits(self) -> dict[str, NDArray[np.int64]]:
@@ -268,6 +274,12 @@ class NMNISTExperiment(Experiment):
     def prepare(self) -> None:
         """Lets dense generators start at the classes' rates."""
         rates = self._class_rates().to(self.device)
+        if float(rates.max()) < 0.01:
+            raise InputError(
+                "time_steps and step_us",
+                expected="a window in which the recordings have events",
+                got=f"{self.recipe.time_steps} steps of {self.recipe.step_us} us, nearly silent",
+            )
         for algorithm_state in self.state.states.values():
             for network in _generators(algorithm_state):
                 if isinstance(network, ConditionalGenerator):
@@ -379,7 +391,8 @@ class NMNISTExperiment(Experiment):
             if prefix in ("", "kmeans_"):
                 found["c2st"] = self._told_apart(judge, draw, train, real)
             metrics |= {f"{prefix}{name}": value for name, value in found.items()}
-        metrics["nearest_ratio"] = metrics["nearest_distance"] / metrics["real_nearest_distance"]
+        held_out = max(metrics["real_nearest_distance"], 1e-9)
+        metrics["nearest_ratio"] = metrics["nearest_distance"] / held_out
         # Kilobytes on Linux.
         metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         shown = self._synthetic(samplers[""], self.labels(CLASSES), salt=7)
@@ -461,6 +474,12 @@ class NMNISTExperiment(Experiment):
 
     def _pooled(self, spikes: Tensor) -> Tensor:
         return pooled_counts(self._as_frames(spikes), ((2, 1), (5 if len(spikes) % 5 == 0 else 1, 2)))
+
+
+@lru_cache(maxsize=1)
+def _frames(folder: Path, download: bool, binning: Binning) -> EventFrames:
+    recordings = open_recordings("nmnist", folder, download=download)
+    return EventFrames(recordings, binning, damaged="skip")
 
 
 class NMNISTAugmentExperiment(NMNISTExperiment):

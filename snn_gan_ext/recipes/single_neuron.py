@@ -93,6 +93,11 @@ class SingleNeuron(Recipe):
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise InputError(name, expected=f"at least {smallest}", got=f"{getattr(self, name)}")
+        most = {"window": 10_000, "basis_functions": self.window, "trials": 10_000_000}
+        most |= {"time_steps": 100_000, "particles": 1000}
+        for name, largest in most.items():
+            if getattr(self, name) > largest:
+                raise InputError(name, expected=f"at most {largest}", got=f"{getattr(self, name)}")
         if self.batch % self.particles or self.batch < 2 * self.particles:
             raise InputError(
                 "batch",

@@ -103,6 +103,11 @@ def test_unsigned_times_that_run_backwards_are_noticed():
         {"crop": (0, 0, 7, 4)},
         {"crop": (-1, 0, 2, 2)},
         {"sensor": Sensor(0, 4, 2)},
+        {"sensor": 34},
+        {"crop": (0.5, 0, 2, 2)},
+        {"crop": (0, 0, 2)},
+        {"start_us": float("nan")},
+        {"merge_polarities": "no"},
     ],
     ids=str,
 )
@@ -149,3 +154,17 @@ def test_real_recordings_are_binned_as_tonic_bins_them_and_come_back_whole():
         assert (bin_events(to_events(spikes, 10_000), binning) == spikes).all()
         if number % 50 == 0:
             assert (to_frame(recording).clip(0, 1) == spikes).all()
+
+
+def test_events_are_whole_numbers_in_one_row():
+    floats = [("x", float), ("y", float), ("t", float), ("p", float)]
+    assert problem_of(np.array([(1.0, 2.0, 30.0, 1.0)], floats), SENSOR) is None
+    for row in ((1.5, 2, 30, 1), (1, 2, float("nan"), 1), (1, 2, 0.03, 1)):
+        assert "no whole numbers" in problem_of(np.array([row], floats), SENSOR)
+    assert "no structured array" in problem_of(np.array((1, 2, 3, 0), EVENT), SENSOR)
+    text = np.array([("1", 2, 3, 0)], [("x", "U1"), *EVENT.descr[1:]])
+    assert "no numbers" in problem_of(text, SENSOR)
+    for wrong in (np.ones((2, 4)), np.array([(0, 0, np.nan, 0)], floats)):
+        with pytest.raises(InputError, match="events"):
+            bin_events(wrong, Binning(sensor=SENSOR, steps=1, step_us=1))
+    assert Binning(sensor=(6, 4, 2), steps=1, step_us=1).sensor == SENSOR

@@ -136,7 +136,7 @@ REASONS = {
     "off the sensor, y": "y from",
     "backwards": "time runs backwards",
     "overflow only": "no events",
-    "not readable": "cannot be read",
+    "not readable": "cannot be opened",
 }
 
 
@@ -155,10 +155,10 @@ def test_damaged_recordings_are_refused_by_name_or_skipped(folder, damage):
 
 def test_files_of_another_ending_are_named_and_none_left_is_refused(folder):
     (folder / "Train" / "2" / "notes.txt").write_text("?")
-    with pytest.warns(UserWarning, match=r"notes\.txt: no \.bin file"):
+    with pytest.warns(UserWarning, match=r"notes\.txt: not of Train"):
         found = frames(open_recordings("nmnist", folder))
     assert len(found) == 6
-    assert found.problems == [Problem("Train/2/notes.txt", "no .bin file")]
+    assert found.problems == [Problem("Train/2/notes.txt", "not of Train/[0-9]/*.bin")]
     for path in folder.glob("Train/*/*.bin"):
         path.write_bytes(b"")
     with pytest.raises(InputError, match="7 that cannot be used"):
@@ -166,7 +166,7 @@ def test_files_of_another_ending_are_named_and_none_left_is_refused(folder):
 
 
 def test_a_wrong_folder_says_what_was_expected(tmp_path):
-    with pytest.raises(InputError, match=r"NMNIST/Train/\*/\*\.bin"):
+    with pytest.raises(InputError, match=r"NMNIST/Train/\[0-9\]/\*\.bin"):
         open_recordings("nmnist", tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         open_recordings("shd", tmp_path / "nowhere")
@@ -245,3 +245,124 @@ def test_hdf5(tmp_path):
         start, end = file["offsets"][1:3]
         assert (file["events/t"][start:end] == recordings[1]["t"]).all()
         assert file["labels"][:].tolist() == [0, 1, 2]
+
+
+def test_the_cache_tells_data_sets_apart_that_read_the_same_files(folder, tmp_path):
+    """Options of the data set are part of the key; transforms could be anything."""
+
+    def kind(**options):
+        name, methods = folder.name, {"_check_exists": lambda self: True}
+        return type(name, (tonic.datasets.NMNIST,), methods)(str(folder.parent), **options)
+
+    cache = tmp_path / "cache"
+    frames(Recordings(kind()), cache=cache)
+    frames(Recordings(kind(first_saccade_only=True)), cache=cache)
+    assert len(list(cache.iterdir())) == 2
+    with pytest.raises(InputError, match="key"):
+        frames(Recordings(kind(transform=len)), cache=cache)
+
+
+@pytest.mark.parametrize(
+    "place", ["Train/11/1.bin", "Train/x/1.bin", "Train/1.bin", "Train/0/sub/1.bin"]
+)
+def test_files_in_odd_places_have_no_label(folder, place):
+    path = folder / place
+    path.parent.mkdir(exist_ok=True)
+    event_files.write_nmnist(recording(1), path)
+    with pytest.warns(UserWarning, match=f"{place}: not of"):
+        found = frames(open_recordings("nmnist", folder))
+    assert len(found) == 6
+
+
+DAMAGED_CACHE = {
+    "no text": lambda place: (place / "about.json").write_text(""),
+    "other text": lambda place: (place / "about.json").write_text("[]"),
+    "fewer targets": lambda place: (place / "about.json").write_text(
+        '{"targets": [1], "names": ["a"], "problems": []}'
+    ),
+    "no spikes": lambda place: (place / "spikes.npy").unlink(),
+    "half of the spikes": lambda place: (place / "spikes.npy").write_bytes(
+        (place / "spikes.npy").read_bytes()[:500]
+    ),
+    "other spikes": lambda place: np.save(place / "spikes.npy", np.zeros((6, 3), np.uint8)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_CACHE)
+def test_a_damaged_cache_is_named(folder, tmp_path, damage):
+    cache = tmp_path / "cache"
+    frames(open_recordings("nmnist", folder), cache=cache)
+    DAMAGED_CACHE[damage](next(cache.iterdir()))
+    with pytest.raises(InputError, match="remove that folder"):
+        frames(open_recordings("nmnist", folder), cache=cache)
+
+
+def test_what_could_not_be_opened_once_is_read_again(folder, tmp_path):
+    path, away = folder / "Train" / "1" / "00004.bin", tmp_path / "away.bin"
+    path.rename(away)
+    path.symlink_to("nowhere")
+    with pytest.warns(UserWarning, match="5 are used"):
+        found = frames(open_recordings("nmnist", folder), damaged="skip", cache=tmp_path / "cache")
+    assert not any(place.name[:8] != "filling-" for place in (tmp_path / "cache").iterdir())
+    assert len(found) == 5
+
+
+def test_a_skip_is_said_each_time(folder, tmp_path):
+    (folder / "Train" / "1" / "00004.bin").write_bytes(b"")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="5 are used"):
+            frames(open_recordings("nmnist", folder), damaged="skip", cache=tmp_path / "cache")
+
+
+def test_two_passes_at_once_leave_one_whole_cache(folder, tmp_path, monkeypatch):
+    """The second pass begins and ends while the first one is on its way."""
+    cache, inner = tmp_path / "cache", []
+    opened = open_recordings("nmnist", folder)
+    read = Recordings.read
+
+    def read_and_overtake(self, index):
+        if index == 3 and not inner:
+            inner.append(None)
+            inner.append(frames(opened, cache=cache))
+        return read(self, index)
+
+    monkeypatch.setattr(Recordings, "read", read_and_overtake)
+    outer = frames(opened, cache=cache)
+    assert torch.equal(outer.spikes(range(6)), inner[1].spikes(range(6)))
+    kept = [place for place in cache.iterdir() if not place.name.startswith("filling-")]
+    assert len(kept) == 1
+
+
+def test_a_window_without_events_is_said(folder):
+    late = Binning(sensor=BINNING.sensor, steps=4, step_us=100, start_us=10**9)
+    with pytest.warns(UserWarning, match="6 of 6 have no event"):
+        EventFrames(open_recordings("nmnist", folder), late, progress=False)
+
+
+@pytest.mark.parametrize("target", ["3", 1.5, None, -1, 2**40])
+def test_targets_are_whole_numbers(target):
+    class Odd(Listed):
+        def __getitem__(self, index):
+            return self.recordings[index], target if index == 2 else 1
+
+    with pytest.raises(InputError, match="recording 2: target"):
+        frames(Recordings(Odd()))
+
+
+def test_indices_are_whole_numbers(folder):
+    found = frames(open_recordings("nmnist", folder))
+    assert found.spikes([]).shape == (4, 0, 2, 34, 34)
+    for wrong in ([[0, 1]], 2, [0.5], None):
+        with pytest.raises(InputError, match="indices"):
+            found.spikes(wrong)
+    with pytest.raises(IndexError):
+        found.spikes([6])
+
+
+def test_a_missing_reader_is_no_damage():
+    class Lacking(Listed):
+        def __getitem__(self, index):
+            raise ModuleNotFoundError("No module named 'aedat'", name="aedat")
+
+    with pytest.raises(InputError, match="pip install aedat"):
+        frames(Recordings(Lacking()), damaged="skip")
