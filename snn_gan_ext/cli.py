@@ -13,10 +13,11 @@ import tyro
 
 from snn_gan_ext import runs
 from snn_gan_ext.brian.network import Target
-from snn_gan_ext.crosscheck import crosscheck_run, value
+from snn_gan_ext.crosscheck import crosscheck_run
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes import RECIPES
 from snn_gan_ext.recipes.base import Recipe, Split
+from snn_gan_ext.report import number
 from snn_gan_ext.reproduce import REPRODUCTIONS, Settings
 from snn_gan_ext.runs import FileFormat
 from snn_gan_ext.training.loop import Interrupted, NonFiniteError
@@ -193,8 +194,8 @@ def _crosscheck(
             print(f"in {found['replayed_trials']} trials on the same noise;")
             print(f"  ours and Brian2's in {trials} trials each (p: Holm-corrected, - not testable):")
             for line in network["statistics"]:
-                values = f"{value(line['ours'])} and {value(line['brian'])}"
-                print(f"  {line['name']:18} {values:24} p {value(line['p'])}")
+                values = f"{number(line['ours'])} and {number(line['brian'])}"
+                print(f"  {line['name']:18} {values:24} p {number(line['p'])}")
         if not found["passed"]:
             raise CheckFailedError(f"{run / 'crosscheck.json'}: a check failed")
 

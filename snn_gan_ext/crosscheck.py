@@ -7,14 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_gan_ext import plots, report, runs
+from snn_gan_ext import plots, runs
 from snn_gan_ext.brian import crosscheck
 from snn_gan_ext.brian.network import Target, use_target
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.recipes.base import Recipe
 from snn_gan_ext.training.checkpoint import write_atomically
 
-__all__ = ["crosscheck_run", "value"]
+__all__ = ["crosscheck_run"]
 
 
 def crosscheck_run(
@@ -83,7 +82,7 @@ def crosscheck_run(
         _draw(folder, name, free, dt)
     found["passed"] = all(network["passed"] for network in found["networks"].values())
     write_atomically(folder / "crosscheck.json", json.dumps(found, indent=2) + "\n")
-    _report(folder, recipe, metrics, found)
+    runs.write_report(folder, recipe, metrics)
     return found
 
 
@@ -91,29 +90,3 @@ def _draw(folder: Path, name: str, free: tuple[Tensor, Tensor], dt: float) -> No
     figure = plots.spike_comparison({"snn_gan_ext": free[0], "Brian2": free[1]}, dt)
     figure.suptitle(name)
     figure.savefig(folder / f"crosscheck_{name.replace(' ', '_')}.png", dpi=110)
-
-
-def _report(folder: Path, recipe: Recipe, metrics: dict[str, Any], found: dict[str, Any]) -> None:
-    """The run's report with the checks below its measures."""
-    checks = {
-        name: {"mismatched spikes": sum(network["mismatches"].values()), **_p_values(network)}
-        for name, network in found["networks"].items()
-    }
-    metrics["Brian2"] = {"passed": found["passed"], **checks}
-    write_atomically(
-        folder / "report.html", report.render(recipe, metrics, sorted(folder.glob("*.png")))
-    )
-
-
-def value(mean: float | None) -> str:
-    """A number for people; a dash where there was nothing to take it of."""
-    return "-" if mean is None else f"{mean:.3g}"
-
-
-def _p_values(network: dict[str, Any]) -> dict[str, str]:
-    return {
-        line[
-            "name"
-        ]: f"{value(line['ours'])} and {value(line['brian'])}, corrected p {value(line['p'])}"
-        for line in network["statistics"]
-    }

@@ -9,7 +9,7 @@ from jinja2 import Environment
 
 from snn_gan_ext.recipes.base import Recipe
 
-__all__ = ["render"]
+__all__ = ["brian_checks", "number", "render"]
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -72,3 +72,19 @@ def _lines(name: str, value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping):
         return [line for key, part in value.items() for line in _lines(f"{name}: {key}", part)]
     return [(name, value)]
+
+
+def brian_checks(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Contents of ``crosscheck.json`` as lines of the table."""
+    checks: dict[str, Any] = {"passed": found["passed"]}
+    for name, network in found["networks"].items():
+        checks[name] = {"mismatched spikes": sum(network["mismatches"].values())}
+        for line in network["statistics"]:
+            means = f"{number(line['ours'])} and {number(line['brian'])}"
+            checks[name][line["name"]] = f"{means}, corrected p {number(line['p'])}"
+    return checks
+
+
+def number(value: float | None) -> str:
+    """A number for people; a dash where there was nothing to take it of."""
+    return "-" if value is None else f"{value:.3g}"

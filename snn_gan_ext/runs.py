@@ -32,7 +32,16 @@ from snn_gan_ext.training.loop import (
 )
 from snn_gan_ext.version import __version__
 
-__all__ = ["FileFormat", "evaluate", "load_run", "read_metrics_json", "read_recipe", "sample", "train"]
+__all__ = [
+    "FileFormat",
+    "evaluate",
+    "load_run",
+    "read_metrics_json",
+    "read_recipe",
+    "sample",
+    "train",
+    "write_report",
+]
 
 FileFormat = Literal["npz", "hdf5", "nmnist"]
 
@@ -259,9 +268,23 @@ def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=110)
     _write_json(folder / "metrics.json", metrics)
-    page = report.render(recipe, metrics, [folder / f"{name}.png" for name in figures])
-    write_atomically(folder / "report.html", page)
+    write_report(folder, recipe, metrics)
     return metrics
+
+
+def write_report(folder: Path, recipe: Recipe, metrics: Mapping[str, Any]) -> None:
+    """Writes ``report.html`` of the metrics, of what a crosscheck found, and of all pictures.
+
+    Args:
+        folder: of the run.
+        recipe: what was run.
+        metrics: contents of ``metrics.json``.
+    """
+    lines = dict(metrics)
+    if (checks := folder / "crosscheck.json").is_file():
+        lines["Brian2"] = report.brian_checks(json.loads(checks.read_text()))
+    page = report.render(recipe, lines, sorted(folder.glob("*.png")))
+    write_atomically(folder / "report.html", page)
 
 
 def _rounded(metrics: Mapping[str, Any]) -> dict[str, Any]:

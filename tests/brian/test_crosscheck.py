@@ -104,6 +104,11 @@ def test_the_command_checks_every_neuron(run, capsys):
     assert "particle 1: 0 mismatched spikes" in capsys.readouterr().out
     assert (run / "crosscheck_particle_1.png").stat().st_size > 10_000
     assert "mismatched spikes" in (run / "report.html").read_text()
+    assert cli.main(["evaluate", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    assert "mismatched spikes" in page  # the weights are still the same
+    assert 'alt="crosscheck_ml"' in page
+    assert 'alt="rasters_over_training"' in page
 
 
 def test_only_trains_are_compared():
