@@ -414,9 +414,10 @@ class ConditionalGenerator(NetworkGenerator):
             )
         lags = torch.arange(self.steps).clamp(max=layer.basis.shape[1] - 1)
         responses = layer.basis.cumsum(1)[:, lags].T  # of each filter to what is on throughout
-        odds = torch.logit(rates).flatten(1)
-        found = torch.linalg.lstsq(responses, odds).solution
-        layer.weight[:, : self.classes] = found.reshape(-1, self.classes, self.readout)
+        # In double precision: solvers round by where their arrays lie in memory, and a run has to start alike.
+        odds = torch.logit(rates).double().flatten(1)
+        found = torch.linalg.lstsq(responses.double(), odds).solution
+        layer.weight[:, : self.classes] = found.to(layer.weight).reshape(-1, self.classes, self.readout)
         layer.bias.zero_()
 
     def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:

@@ -257,3 +257,17 @@ def test_a_generator_without_hidden_neurons_starts_at_given_rates(rng, bits):
         net.start_at(torch.zeros(3, 2, 4))
     with pytest.raises(InputError, match="probabilities"):
         net.start_at(rates[:2])
+
+
+def test_a_start_does_not_depend_on_where_arrays_lie(rng):
+    """A solver in single precision gave other last bits from one process to the next."""
+    rates = 0.05 + 0.9 * torch.rand(10, 10, 578, generator=rng)
+    basis, junk, starts = raised_cosine_basis(5, 10), [], []
+    for size in range(8):
+        junk.append(torch.zeros(1 + 997 * size))
+        net = ConditionalGenerator(
+            10, 578, 10, hidden=0, basis=basis, generator=torch.Generator().manual_seed(0)
+        )
+        net.start_at(rates.clone())
+        starts.append(net.network.layers["readout"].weight.detach())
+    assert all(torch.equal(start, starts[0]) for start in starts)
