@@ -89,7 +89,7 @@ def free_run(
     noise = {name: x.double() for name, x in twin.noise(len(labels), rng).items()}
     require_brian2().seed(seed)
     network = BrianNetwork(twin.network, twin.exogenous(labels, noise), dt=dt)
-    return ours, network.run()["readout"]
+    return ours.flatten(2), network.run()["readout"].flatten(2)
 
 
 def _double(generator: nn.Module) -> Any:

@@ -56,7 +56,8 @@ class GLMNetwork(nn.Module):
         self.layers = nn.ModuleDict(layers)
         self.wiring = {name: tuple(sources) for name, sources in wiring.items()}
         self.maps = dict(maps or {})
-        self.sizes = self._sizes()
+        self.sizes: dict[str, tuple[int, ...]] = {}
+        self._measure()
 
     def sample(
         self,
@@ -129,8 +130,8 @@ class GLMNetwork(nn.Module):
         if sizes != self.inputs:
             raise InputError("exogenous", expected=f"inputs of sizes {self.inputs}", got=f"{sizes}")
 
-    def _sizes(self) -> dict[str, tuple[int, ...]]:
-        """Size of each input's and each layer's spikes behind time and batch."""
+    def _measure(self) -> None:
+        """Finds the size of each input's and each layer's spikes behind time and batch."""
         self.sizes = {name: (size,) for name, size in self.inputs.items()}
         for name, layer in self.layers.items():
             if not isinstance(layer, GLMNeurons):
@@ -146,7 +147,6 @@ class GLMNetwork(nn.Module):
                     got=f"{list(sources)}",
                 )
             self.sizes[name] = self._size_of(name, layer, sources)
-        return self.sizes
 
     def _size_of(self, name: str, layer: GLMNeurons, sources: tuple[str, ...]) -> tuple[int, ...]:
         heard = [self.heard_size(name, source) for source in sources]
@@ -414,7 +414,7 @@ class ConditionalGenerator(NetworkGenerator):
             )
         lags = torch.arange(self.steps).clamp(max=layer.basis.shape[1] - 1)
         responses = layer.basis.cumsum(1)[:, lags].T  # of each filter to what is on throughout
-        # In double precision: solvers round by where their arrays lie in memory, and a run has to start alike.
+        # Solvers round by where their arrays lie; in double precision the weights do not show it.
         odds = torch.logit(rates).double().flatten(1)
         found = torch.linalg.lstsq(responses.double(), odds).solution
         layer.weight[:, : self.classes] = found.to(layer.weight).reshape(-1, self.classes, self.readout)

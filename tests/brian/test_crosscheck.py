@@ -9,7 +9,7 @@ import torch
 from snn_gan_ext import InputError, cli
 from snn_gan_ext.brian import crosscheck
 from snn_gan_ext.core.bases import raised_cosine_basis
-from snn_gan_ext.networks.generators import StepResponseGenerator
+from snn_gan_ext.networks.generators import ConvolutionalGenerator, StepResponseGenerator
 
 brian2 = pytest.importorskip("brian2", reason="brian2 is not installed")
 
@@ -47,6 +47,17 @@ def test_the_right_network_passes_and_one_that_is_20_percent_off_fails():
         assert passed(crosscheck.compare(ours, brian))
         _, other = crosscheck.free_run(wrong, LABELS, rng, seed)
         assert not passed(crosscheck.compare(ours, other))
+
+
+def test_frames_are_compared_as_neurons_in_a_row():
+    rng = torch.Generator().manual_seed(0)
+    basis = raised_cosine_basis(2, 4)
+    generator = ConvolutionalGenerator(
+        2, (1, 5, 5), 6, maps=2, kernel_size=5, latent_bits=2, basis=basis, generator=rng
+    )
+    ours, brian = crosscheck.free_run(generator, torch.arange(20) % 2, rng, 0)
+    assert ours.shape == brian.shape == (6, 20, 25)
+    assert passed(crosscheck.compare(ours, brian))
 
 
 def test_statistics_of_a_trial_by_hand():
