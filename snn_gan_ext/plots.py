@@ -114,6 +114,24 @@ def lines(curves: Mapping[str, Sequence[tuple[float, float]]], *, x_label: str, 
     return figure
 
 
+def histogram(samples: Mapping[str, Tensor], end: float, x_label: str) -> Figure:
+    """Histograms on top of each other.
+
+    Args:
+        samples: by title, numbers ``[B]``.
+        end: of the axis, which begins at 0.
+        x_label: of the horizontal axis.
+    """
+    figure = Figure(figsize=(6.4, 3.4))
+    axis = figure.subplots()
+    for title, values in samples.items():
+        axis.hist(values.numpy(), bins=64, range=(0, end), label=title, alpha=0.6)
+    axis.set(xlabel=x_label, ylabel="trials")
+    axis.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
 def raster(trials: Mapping[str, Tensor], y_label: str = "read-out neuron") -> Figure:
     """Spikes of single trials.
 

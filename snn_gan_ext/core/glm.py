@@ -26,10 +26,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import functional as F
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from snn_gan_ext.core.dispatch import arrays_of
 from snn_gan_ext.errors import InputError
 
 __all__ = [
@@ -51,52 +50,23 @@ __all__ = [
 LONG_WINDOW = 16
 
 
-def _arrays(*tensors: Tensor) -> list[Any] | None:
-    """The tensors' memory for the compiled kernels, if these can work on it.
-
-    They run one network on the CPU in one precision, without autograd, vmap or torch.compile.
-    """
-    dtype, grad = tensors[0].dtype, torch.is_grad_enabled()
-    if dtype not in (torch.float32, torch.float64) or _is_watched():
-        return None
-    arrays = []
-    for tensor in tensors:
-        if tensor.dtype != dtype or not tensor.is_cpu or (grad and tensor.requires_grad):
-            return None
-        try:
-            arrays.append(tensor.detach().contiguous().numpy())
-        except RuntimeError:  # vmap and fake tensors have no memory of their own
-            return None
-    return arrays
-
-
 def _goes_along(error: Tensor, signal: Tensor) -> bool:
     """Whether an error ``[T, B, O]`` is one for the last T steps of a signal ``[H + T, B, N]``."""
     one_network = error.dim() == signal.dim() == 3
     return one_network and error.shape[0] <= signal.shape[0] and error.shape[1] == signal.shape[1]
 
 
-def _is_watched() -> bool:
-    """Whether something follows PyTorch's operations and would not see the kernels."""
-    return (
-        torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        or forward_ad._current_level >= 0
-        or _get_current_dispatch_mode() is not None
-    )
-
-
 @cache
 def _kernels() -> ModuleType:
     """Imported when first needed, as loading numba takes a good part of a second."""
-    from snn_gan_ext import kernels
+    from snn_gan_ext.kernels import glm
 
-    return kernels
+    return glm
 
 
 def _sparse_arrays(inputs: Tensor, *others: Tensor) -> list[Any] | None:
     """The same, if the inputs are those of one network and so sparse that skipping zeros pays."""
-    if inputs.dim() != 3 or (arrays := _arrays(inputs, *others)) is None:
+    if inputs.dim() != 3 or (arrays := arrays_of(inputs, *others)) is None:
         return None
     return arrays if _kernels().is_sparse(arrays[0], torch.get_num_threads()) else None
 
@@ -275,7 +245,7 @@ def sample(
     thresholds = uniforms.logit_() if overwrite else torch.logit(uniforms)
     fits = drive.dim() == 3 and drive.shape == uniforms.shape and bias.shape == drive.shape[-1:]
     one_network = fits and kernel.shape[1:] == bias.shape
-    if one_network and (arrays := _arrays(drive, bias, kernel, thresholds)):
+    if one_network and (arrays := arrays_of(drive, bias, kernel, thresholds)):
         spikes, potentials = map(torch.from_numpy, _kernels().sample(*arrays, overwrite))
         return spikes, potentials
     # A sum, not a copy: under vmap the noise alone may be many, and then all else has to be.
@@ -386,7 +356,7 @@ def feedback_gradient(
         ``[..., K, O]``, or ``[..., B, K, O]`` per sample.
     """
     summed = _goes_along(error, outputs) and error.shape[2] == outputs.shape[2] and not per_sample
-    if summed and (arrays := _arrays(outputs, error, basis)):
+    if summed and (arrays := arrays_of(outputs, error, basis)):
         return torch.from_numpy(_kernels().feedback_gradient(*arrays))
     error = _behind_silence(error, outputs.shape[-3])
     axes = (-3,) if per_sample else (-3, -2)

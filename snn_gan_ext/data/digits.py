@@ -7,7 +7,7 @@ import torch
 
 from snn_gan_ext.coding.images import Labelled
 
-__all__ = ["DigitSplits", "load_digits"]
+__all__ = ["DigitSplits", "load_digits", "split"]
 
 TEST_SIZE, VALIDATION_SIZE = 450, 247
 
@@ -27,22 +27,31 @@ def load_digits(split_seed: int = 0) -> DigitSplits:
         split_seed: which split; results are comparable only on the same one.
     """
     from sklearn.datasets import load_digits as load
-    from sklearn.model_selection import train_test_split
 
     images, labels = load(return_X_y=True)
-    images = (images / 16.0).astype(np.float32)
-    rest, test, rest_y, test_y = train_test_split(
-        images, labels, test_size=TEST_SIZE, random_state=split_seed, stratify=labels
-    )
-    train, validation, train_y, validation_y = train_test_split(
-        rest, rest_y, test_size=VALIDATION_SIZE, random_state=split_seed, stratify=rest_y
-    )
-    return DigitSplits(
-        train=_labelled(train, train_y),
-        validation=_labelled(validation, validation_y),
-        test=_labelled(test, test_y),
-    )
+    pixels = torch.from_numpy((images / 16.0).astype(np.float32))
+    digits = Labelled(pixels, torch.from_numpy(labels.astype(np.int64)))
+    return split(digits, TEST_SIZE, VALIDATION_SIZE, split_seed)
 
 
-def _labelled(images: np.ndarray, labels: np.ndarray) -> Labelled:
-    return Labelled(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
+def split(digits: Labelled, test: float, validation: float, split_seed: int) -> DigitSplits:
+    """Splits digits at random, stratified by class.
+
+    Args:
+        digits: all of them.
+        test: number of test digits, or their share if below 1.
+        validation: the same of validation.
+        split_seed: which split.
+    """
+    from sklearn.model_selection import train_test_split
+
+    labels = digits.labels.numpy()
+    rest, taken = np.arange(len(labels)), []
+    for part in (test, validation):
+        size = int(part if part >= 1 else part * len(labels))
+        rest, picks = train_test_split(
+            rest, test_size=size, random_state=split_seed, stratify=labels[rest]
+        )
+        taken.append(picks)
+    parts = (Labelled(digits.images[picks], digits.labels[picks]) for picks in (rest, *taken[::-1]))
+    return DigitSplits(*parts)

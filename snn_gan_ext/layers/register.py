@@ -11,10 +11,11 @@ from torch import nn
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.layers.conv import GLMConv2d, GLMConvTranspose2d
 from snn_gan_ext.layers.glm import GLMLayer
+from snn_gan_ext.layers.ttfs import TTFSLinear, TTFSRampLinear
 
 __all__ = ["register", "unregister"]
 
-LAYERS = (GLMLayer, GLMConv2d, GLMConvTranspose2d)
+LAYERS = (GLMLayer, GLMConv2d, GLMConvTranspose2d, TTFSLinear, TTFSRampLinear)
 MISSING = object()
 
 _replaced: dict[str, Any] = {}  # what snnTorch had under our names before
@@ -22,12 +23,12 @@ _resets: dict[str, Callable[..., Any]] = {}  # "ours" and "original", while ours
 
 
 def register() -> None:
-    """Makes the GLM layers part of snnTorch; done by ``import snn_gan_ext``, harmless when repeated.
+    """Makes the layers part of snnTorch; done by ``import snn_gan_ext``, harmless when repeated.
 
-    Afterwards ``snntorch.GLMLayer``, ``snntorch.GLMConv2d`` and ``snntorch.GLMConvTranspose2d`` are
-    there, and ``snntorch.utils.reset(net)`` also resets every GLM layer inside ``net``, however deeply
-    nested. snnTorch's own classes are left as they are. A ``reset`` that was taken by
-    ``from snntorch.utils import reset`` before is snnTorch's own: import ``snn_gan_ext`` first.
+    Afterwards ``snntorch.GLMLayer``, ``snntorch.TTFSLinear`` and so on are there, and
+    ``snntorch.utils.reset(net)`` also resets every GLM layer inside ``net``, however deeply nested.
+    snnTorch's own classes are left as they are. A ``reset`` that was taken by ``from snntorch.utils
+    import reset`` before is snnTorch's own: import ``snn_gan_ext`` first.
     """
     for layer in LAYERS:
         name = layer.__name__

@@ -13,7 +13,9 @@ from snn_gan_ext.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
 from snn_gan_ext.recipes.digits_bayes import DigitsBayes
 from snn_gan_ext.recipes.digits_belief import DigitsBelief
 from snn_gan_ext.recipes.nmnist import NMNIST, NMNISTAugment, NMNISTSmall
+from snn_gan_ext.recipes.spiking_gan import SpikingGANDigits, SpikingGANMNIST
 from snn_gan_ext.recipes.temporal_modes import TemporalModes
+from snn_gan_ext.recipes.ttfs import TTFSMNIST, TTFSDigits
 
 __all__ = ["RECIPES"]
 
@@ -36,5 +38,9 @@ RECIPES: dict[str, type[Recipe]] = {
         NMNISTSmall,
         NMNIST,
         NMNISTAugment,
+        TTFSDigits,
+        TTFSMNIST,
+        SpikingGANDigits,
+        SpikingGANMNIST,
     )
 }

@@ -13,11 +13,12 @@ from snn_gan_ext.coding.events import Binning
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.training.loop import Algorithm, TrainingState
 
-__all__ = ["Experiment", "Recipe", "Results", "Split"]
+__all__ = ["Experiment", "Recipe", "Results", "Split", "digit_labels"]
 
 Split = Literal["validation", "test"]
 
 LARGEST = 1e10
+DIGITS = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,3 +166,16 @@ def _check_field(name: str, value: Any, kind: Any) -> None:
         raise InputError(name, expected=f"{kind.__name__}", got=f"{value!r}")
     elif kind in (int, float) and not abs(value) < LARGEST:
         raise InputError(name, expected=f"a finite number below {LARGEST:.0e}", got=f"{value}"[:40])
+
+
+def digit_labels(count: int, label: int | None = None) -> Tensor:
+    """Labels ``[count]``: all of one digit, or the ten digits in turn.
+
+    Raises:
+        InputError: if the label is none of the ten digits.
+    """
+    if label is None:
+        return torch.arange(count) % DIGITS
+    if not 0 <= label < DIGITS:
+        raise InputError("label", expected=f"0 .. {DIGITS - 1}", got=f"{label}")
+    return torch.full((count,), label)

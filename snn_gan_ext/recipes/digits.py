@@ -25,7 +25,7 @@ from snn_gan_ext.learning.estimators import Baseline
 from snn_gan_ext.metrics import distributions, floors, transfer
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator
-from snn_gan_ext.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.recipes.base import Experiment, Recipe, Results, digit_labels
 from snn_gan_ext.training.loop import Algorithm, TrainingState
 from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
 
@@ -205,11 +205,7 @@ class DigitsExperiment(Experiment):
         Raises:
             InputError: if the label is none of the ten digits.
         """
-        if label is None:
-            return torch.arange(count) % CLASSES
-        if not 0 <= label < CLASSES:
-            raise InputError("label", expected=f"0 .. {CLASSES - 1}", got=f"{label}")
-        return torch.full((count,), label)
+        return digit_labels(count, label)
 
     def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Trials for these labels: spikes ``[T, B, 64]``, decoded images ``[B, 64]``, labels."""

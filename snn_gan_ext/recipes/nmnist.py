@@ -24,7 +24,7 @@ from snn_gan_ext.metrics import events, floors
 from snn_gan_ext.metrics.events import LabelledFrames
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator, ConvolutionalGenerator
-from snn_gan_ext.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.recipes.base import Experiment, Recipe, Results, digit_labels
 from snn_gan_ext.recipes.event_judge import EventJudge
 from snn_gan_ext.training.likelihood import MaximumLikelihood
 from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
@@ -352,11 +352,7 @@ class NMNISTExperiment(Experiment):
         Raises:
             InputError: if the label is none of the ten digits.
         """
-        if label is None:
-            return torch.arange(count) % CLASSES
-        if not 0 <= label < CLASSES:
-            raise InputError("label", expected=f"0 .. {CLASSES - 1}", got=f"{label}")
-        return torch.full((count,), label)
+        return digit_labels(count, label)
 
     def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Trials for these labels: spikes ``[T, B, C, H, W]`` and the labels."""

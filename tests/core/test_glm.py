@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from snn_gan_ext import InputError, kernels
+from snn_gan_ext import InputError
 from snn_gan_ext.core import bases, glm
+from snn_gan_ext.kernels import glm as kernels
 from tests.core import reference
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -28,7 +29,7 @@ def network(rng, basis, in_features, out_features, steps=7, batch=4):
 def path(request, monkeypatch):
     """Every test here holds for the compiled kernels and for PyTorch's operations."""
     if request.param == "torch":
-        monkeypatch.setattr(glm, "_arrays", lambda *tensors: None)
+        monkeypatch.setattr(glm, "arrays_of", lambda *tensors: None)
     else:
         monkeypatch.setattr(kernels, "is_sparse", lambda inputs, threads: True)
     return request.param

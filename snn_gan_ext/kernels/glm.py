@@ -1,35 +1,22 @@
-"""Compiled loops for the CPU, which skip what does not spike and need no temporaries.
+"""Loops of GLM neurons, which skip what does not spike and need no temporaries.
 
 They compute what the functions of the same name in `snn_gan_ext.core.glm` say, for one network
 (spikes ``[T, B, N]``) in single or double precision and without autograd. A synapse costs a row of
 additions for each spike, so that input of a few per cent density takes less than a dense product.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_gan_ext.kernels.compiling import Array, compiled
+
 __all__ = ["feedback_gradient", "is_sparse", "sample", "synaptic_drive", "synaptic_gradient"]
 
-Array = NDArray[np.floating[Any]]
 Indices = NDArray[np.int64]
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 # Below this density one thread that skips zeros beats one that multiplies them (docs/decisions/0009).
 BREAK_EVEN = 0.3
 PROBES = 2**11
-
-
-def _compile(kernel: Kernel) -> Kernel:
-    compiled = numba.njit(kernel, nogil=True, error_model="numpy")
-    # Neither the package nor the home can be written to, or NUMBA_DISABLE_JIT is set.
-    with suppress(RuntimeError, AttributeError):
-        compiled.enable_caching()
-    return cast(Kernel, compiled)
 
 
 def is_sparse(inputs: Array, threads: int) -> bool:
@@ -71,7 +58,7 @@ def feedback_gradient(outputs: Array, error: Array, basis: Array) -> Array:
     return basis @ by_lag
 
 
-@_compile
+@compiled
 def _count(probes: Array) -> int:
     count = 0
     for probe in probes:
@@ -79,7 +66,7 @@ def _count(probes: Array) -> int:
     return count
 
 
-@_compile
+@compiled
 def _find_events(row: Array, events: Indices) -> int:
     """Lists where a row is not zero; without a branch, which would be mispredicted at each event."""
     count = 0
@@ -89,7 +76,7 @@ def _find_events(row: Array, events: Indices) -> int:
     return count
 
 
-@_compile
+@compiled
 def _add_rows(row: Array, events: Indices, count: int, weight: Array, drive: Array) -> None:
     """``drive += row @ weight``, four events at a time to read and write the drive less often."""
     done = 0
@@ -106,7 +93,7 @@ def _add_rows(row: Array, events: Indices, count: int, weight: Array, drive: Arr
             drive[o] += x * w[o]
 
 
-@_compile
+@compiled
 def _add_drive(inputs: Array, weight: Array, basis: Array, delay: int, drive: Array) -> None:
     """Weighs each step's events and adds what they do to each later step."""
     steps, batch, in_features = inputs.shape
@@ -126,7 +113,7 @@ def _add_drive(inputs: Array, weight: Array, basis: Array, delay: int, drive: Ar
                         later[o] += tap * weighed[k, o]
 
 
-@_compile
+@compiled
 def _add_gradient(inputs: Array, error: Array, basis: Array, delay: int, gradient: Array) -> None:
     """Filters the errors back to each step and adds them to the rows of its events."""
     steps, batch, in_features = inputs.shape
@@ -150,7 +137,7 @@ def _add_gradient(inputs: Array, error: Array, basis: Array, delay: int, gradien
                     row[o] += x * flat[o]
 
 
-@_compile
+@compiled
 def _fire(drive: Array, bias: Array, kernel: Array, potentials: Array, spikes: Array) -> None:
     """Fills in the potentials and turns thresholds into spikes, step by step."""
     steps, batch, neurons = potentials.shape
@@ -167,7 +154,7 @@ def _fire(drive: Array, bias: Array, kernel: Array, potentials: Array, spikes: A
                 spike[o] = potential[o] > spike[o]
 
 
-@_compile
+@compiled
 def _correlate(outputs: Array, error: Array, by_lag: Array) -> None:
     """Sums over time and trials of an error times the neuron's own spike so many steps before."""
     steps, batch, neurons = error.shape

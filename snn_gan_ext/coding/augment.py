@@ -1,0 +1,63 @@
+"""Small random changes of images that leave their class as it is."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from snn_gan_ext.coding.images import check_images
+from snn_gan_ext.errors import InputError
+
+__all__ = ["random_affine"]
+
+
+def random_affine(
+    images: Tensor,
+    *,
+    degrees: float = 10.0,
+    scale: float = 0.1,
+    shift: int = 1,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Turns, scales and shifts each square image at random, about its centre; around it is dark.
+
+    Each pixel becomes that of the nearest place: a blend of neighbours would make new grey levels,
+    which as latencies are spikes at new times.
+
+    Args:
+        images: ``[B, side ** 2]`` in [0, 1].
+        degrees: largest angle.
+        scale: largest relative change of size.
+        shift: largest shift along each axis, in whole pixels.
+        generator: of the draws, on the images' device.
+
+    Returns:
+        ``[B, side ** 2]`` in [0, 1].
+
+    Raises:
+        InputError: if the images are not square, or a bound has no meaning.
+    """
+    check_images(images)
+    batch, side = len(images), math.isqrt(images.shape[1])
+    if side * side != images.shape[1] or not side:
+        raise InputError("images", expected="square ones", got=f"{images.shape[1]} pixels")
+    if degrees < 0 or not 0 <= scale < 1 or shift < 0:
+        raise InputError(
+            "degrees, scale and shift",
+            expected="0 or more, the second below 1",
+            got=f"{degrees}, {scale} and {shift}",
+        )
+
+    def uniform(count: int) -> Tensor:
+        drawn = torch.rand(count, batch, generator=generator, device=images.device)
+        return (2 * drawn - 1).to(images)
+
+    turn, size = uniform(2)
+    cosine = torch.cos(turn * math.radians(degrees)) * (1 + scale * size)
+    sine = torch.sin(turn * math.radians(degrees)) * (1 + scale * size)
+    right, down = torch.round(uniform(2) * (shift + 0.5 - 1e-3)) * 2 / side
+    maps = torch.stack([cosine, -sine, right, sine, cosine, down], 1).view(batch, 2, 3)
+    grid = F.affine_grid(maps, [batch, 1, side, side], align_corners=False)
+    moved = F.grid_sample(images.view(batch, 1, side, side), grid, mode="nearest", align_corners=False)
+    return moved.view(batch, -1)

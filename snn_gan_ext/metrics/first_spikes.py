@@ -1,0 +1,59 @@
+"""How a network decides whose first output spike names the class."""
+
+import torch
+from torch import Tensor
+
+from snn_gan_ext.errors import InputError
+
+__all__ = ["decisions"]
+
+
+def decisions(
+    hidden: Tensor, outputs: Tensor, potentials: Tensor, labels: Tensor, steps: int
+) -> dict[str, float]:
+    """How often, how early and with how many spikes a network is right.
+
+    It decides at its first output spike, or at the last step if there is none. Spikes are those of
+    hidden and output neurons.
+
+    ====================== ============================================================================
+    ``strict_accuracy``    share of trials whose first output spike is the label's alone; ties lose
+    ``tie_accuracy``       ties, and trials without a spike, go to the highest potential
+    ``latency``            mean step of the decision, as a share of the window
+    ``spikes_to_decision`` mean number of spikes a trial up to that step, the step included
+    ``spikes_full``        mean number if the network runs on through the window
+    ====================== ============================================================================
+
+    Args:
+        hidden: firing steps ``[B, H]`` of all hidden neurons; ``steps`` where there is no spike.
+        outputs: those of output neurons ``[B, C]``.
+        potentials: of output neurons ``[B, C]`` at their spike, or at the end.
+        labels: ``[B]``.
+        steps: length ``T`` of the window in time steps.
+
+    Raises:
+        InputError: if there is no trial, or the shapes do not go together.
+    """
+    if not (len(hidden) == len(outputs) == len(labels) > 0) or outputs.shape != potentials.shape:
+        raise InputError(
+            "trials",
+            expected="hidden [B, H], outputs and potentials [B, C] and labels [B], B at least 1",
+            got=", ".join(f"{list(x.shape)}" for x in (hidden, outputs, potentials, labels)),
+        )
+    first = outputs.min(1, keepdim=True).values
+    leads = outputs == first
+    alone = (leads.sum(1) == 1) & (first.squeeze(1) < steps)
+    among = torch.where(leads, potentials, -torch.inf).argmax(1)
+    decided = first.clamp(max=steps - 1)
+    spikes = torch.cat([hidden, outputs], 1)
+    return {
+        "strict_accuracy": _mean(alone & (outputs.argmin(1) == labels)),
+        "tie_accuracy": _mean(among == labels),
+        "latency": _mean(decided) / steps,
+        "spikes_to_decision": _mean(((spikes <= decided) & (spikes < steps)).sum(1)),
+        "spikes_full": _mean((spikes < steps).sum(1)),
+    }
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())

@@ -1,0 +1,148 @@
+"""Classification by the first spike, learned by backpropagation through firing times."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.learning import temporal
+from snn_gan_ext.training.state import NetworksState
+
+__all__ = ["FiringTimes", "Targets", "TemporalBackprop", "TemporalState"]
+
+Targets = Literal["relative", "aggressive"]
+
+
+class FiringTimes(NamedTuple):
+    """Firing steps of inputs ``[B, I]``, and labels ``[B]``."""
+
+    times: Tensor
+    labels: Tensor
+
+
+@dataclass
+class TemporalState(NetworksState):
+    """Everything that training changes.
+
+    Attributes:
+        network: the classifier.
+        optimizer: of its weights.
+        rng: the random source of the batches.
+        step: steps taken.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Adam
+    rng: torch.Generator
+    step: int = 0
+
+    def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
+        return {"network": self.network, "optimizer": self.optimizer}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalBackprop:
+    """Adam on the squared distance of output times from their targets, and homeostasis.
+
+    Attributes:
+        steps: length of the run; the learning rate falls to 0 over it along a cosine.
+        window: length T of a trial in time steps, the network's.
+        targets: ``relative`` to the earliest output (S4NN), or ``aggressive``; see
+            `snn_gan_ext.learning.temporal`.
+        margin: steps by which the other outputs should come later.
+        deadline: step at which the label's output should have fired; of ``aggressive`` alone.
+        lr: Adam's learning rate.
+        least_active: hidden neurons that fire in a smaller share of a batch are helped; outputs in
+            less than 0.4 times that.
+        help: added to all of such a neuron's weights after a step; 0 for no homeostasis.
+
+    Raises:
+        InputError: if a setting has no meaning.
+    """
+
+    steps: int
+    window: int
+    targets: Targets = "aggressive"
+    margin: float = 10.0
+    deadline: float = 14.0
+    lr: float = 3e-3
+    least_active: float = 0.05
+    help: float = 2e-3
+
+    def __post_init__(self) -> None:
+        for name, allowed, meaning in (
+            ("steps", self.steps >= 1, "at least 1"),
+            ("window", self.window >= 2, "at least 2"),
+            ("margin", 0 < self.margin < self.window, f"above 0 and below the window, {self.window}"),
+            ("deadline", 0 <= self.deadline < self.window, f"0 .. {self.window - 1}"),
+            ("lr", self.lr >= 0, "0 or more"),
+            ("least_active", 0 <= self.least_active <= 1, "0 .. 1"),
+            ("help", self.help >= 0, "0 or more"),
+        ):
+            if not allowed or not math.isfinite(getattr(self, name)):
+                raise InputError(name, expected=meaning, got=f"{getattr(self, name)}")
+        if self.targets not in get_args(Targets):
+            names = ", ".join(get_args(Targets))
+            raise InputError("targets", expected=f"one of {names}", got=f"{self.targets!r}")
+
+    def init(self, network: nn.Module, rng: torch.Generator) -> TemporalState:
+        """Pairs a fresh optimiser with the network.
+
+        Args:
+            network: called with firing steps ``[B, I]`` it returns a `StepSpikes` for each of its
+                layers, whose weights ``network.layers[k].weight`` are, as `TTFSClassifier` does.
+            rng: the seeded source of the batches, on the network's device.
+        """
+        return TemporalState(network, torch.optim.Adam(network.parameters(), lr=self.lr), rng)
+
+    def update(self, state: TemporalState, batch: FiringTimes) -> dict[str, float]:
+        """One step, in place.
+
+        Returns:
+            The loss, the share of trials whose first output is the label's (ties lose), the mean step
+            of the first output, and the share of hidden neurons that fire, by name.
+
+        Raises:
+            InputError: if the batch does not fit the network.
+        """
+        network: Any = state.network
+        if network.steps != self.window:
+            raise InputError("network", expected=f"{self.window} steps", got=f"{network.steps}")
+        fired = network(batch.times)
+        outputs = fired[-1].times
+        if batch.labels.shape != outputs.shape[:1]:
+            raise InputError("labels", expected=f"[{len(outputs)}]", got=f"{list(batch.labels.shape)}")
+        loss = temporal.temporal_loss(outputs, self._targets(outputs, batch.labels), self.window)
+        rate = 0.5 * self.lr * (1 + math.cos(math.pi * min(state.step / self.steps, 1.0)))
+        state.optimizer.param_groups[0]["lr"] = rate
+        state.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        state.optimizer.step()
+        self._keep_alive(state, [layer.times for layer in fired])
+        state.step += 1
+        return {"loss": float(loss), **self._progress(fired[0].times, outputs, batch.labels)}
+
+    def _targets(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        if self.targets == "relative":
+            return temporal.relative_targets(outputs, labels, self.margin, self.window)
+        return temporal.aggressive_targets(outputs, labels, self.margin, self.deadline, self.window)
+
+    def _keep_alive(self, state: TemporalState, times: list[Tensor]) -> None:
+        network: Any = state.network
+        for layer, fired in zip(network.layers, times, strict=True):
+            least = self.least_active * (0.4 if fired is times[-1] else 1.0)
+            temporal.keep_alive(layer.weight, fired, self.window, least, self.help)
+
+    def _progress(self, hidden: Tensor, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        first = outputs.min(1, keepdim=True).values
+        alone = ((outputs == first).sum(1) == 1) & (first.squeeze(1) < self.window)
+        right = alone & (outputs.argmin(1) == labels)
+        return {
+            "accuracy": float(right.float().mean()),
+            "first_output": float(first.mean()),
+            "hidden_share": float((hidden < self.window).float().mean()),
+        }

@@ -1,0 +1,30 @@
+"""Decisions by the first spike, by hand."""
+
+import pytest
+import torch
+
+from snn_gan_ext import InputError
+from snn_gan_ext.metrics.first_spikes import decisions
+
+T = 10
+HIDDEN = torch.tensor([[0.0, 3.0, 9.0], [1.0, 10.0, 10.0], [10.0, 10.0, 10.0], [2.0, 2.0, 2.0]])
+OUTPUTS = torch.tensor([[3.0, 5.0], [4.0, 4.0], [10.0, 10.0], [2.0, 7.0]])
+POTENTIALS = torch.tensor([[1.0, 1.5], [1.1, 1.2], [0.3, 0.2], [1.0, 1.0]])
+LABELS = torch.tensor([0, 1, 0, 1])
+
+
+def test_decisions_by_hand():
+    """Right; a tie that the potential wins; silence, where it wins too; wrong."""
+    found = decisions(HIDDEN, OUTPUTS, POTENTIALS, LABELS, T)
+    assert found["strict_accuracy"] == 1 / 4
+    assert found["tie_accuracy"] == 3 / 4
+    assert found["latency"] == pytest.approx((3 + 4 + 9 + 2) / 4 / T)
+    assert found["spikes_to_decision"] == (2 + 1 + 1 + 2 + 0 + 3 + 1) / 4
+    assert found["spikes_full"] == (3 + 2 + 1 + 2 + 0 + 3 + 2) / 4
+
+
+def test_shapes_that_do_not_go_together_are_refused():
+    with pytest.raises(InputError, match="outputs and potentials"):
+        decisions(HIDDEN, OUTPUTS, POTENTIALS[:, :1], LABELS, T)
+    with pytest.raises(InputError, match="B at least 1"):
+        decisions(HIDDEN[:0], OUTPUTS[:0], POTENTIALS[:0], LABELS[:0], T)
