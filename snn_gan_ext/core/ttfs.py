@@ -287,10 +287,11 @@ class _RampTimes(torch.autograd.Function):
         slope = current + masked_product(ones, weight, inputs, times)
         later = torch.where(times < horizon, 1 / slope.clamp(min=least_slope), silent_slope)
         error = -later * gradients[0]  # by the potential
-        by_weight = masked_outer(ones, error * times, inputs, times) - masked_outer(
-            inputs, error, inputs, times
-        )
         by_inputs = _by_inputs(ctx, error, weight, inputs, times)
+        by_weight = None
+        if ctx.needs_input_grad[1]:
+            by_weight = masked_outer(ones, error * times, inputs, times)
+            by_weight = by_weight - masked_outer(inputs, error, inputs, times)
         return by_inputs, by_weight, (error * times).sum(0), None, None, None, None
 
 

@@ -79,8 +79,8 @@ def _labelled(images: Tensor, labels: NDArray[np.integer]) -> Labelled:
 
 def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            parts = [(file[x], file[y]) for x, y in NAMES if x in file and y in file]
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+            parts = [(found[x], found[y]) for x, y in NAMES if x in found and y in found]
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         got = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{path}", expected="a readable .npz file", got=got) from None

@@ -144,11 +144,13 @@ class ImageGAN:
     def _update_generator(
         self, state: SpikeGANState, labels: Tensor, images: Tensor, activity: Tensor
     ) -> dict[str, Tensor]:
+        state.discriminator.requires_grad_(False)  # its weights' gradients would be half of the work
         logits = state.discriminator(images, labels)
         reward = adversarial.generator_reward(logits, "non_saturating").mean()
         excess = (activity - self.activity).clamp(min=0).mean()
         state.generator_optimizer.zero_grad()
         torch.autograd.backward(self.sparsity * excess - reward)
+        state.discriminator.requires_grad_(True)
         state.generator_optimizer.step()
         return {"reward": reward.detach(), "activity": activity.detach().mean()}
 

@@ -1,0 +1,68 @@
+"""Latencies and small changes of images."""
+
+import pytest
+import torch
+from snntorch import spikegen
+
+from snn_gan_ext import InputError
+from snn_gan_ext.coding.augment import random_affine
+from snn_gan_ext.coding.latency import latency_decode, latency_encode
+from snn_gan_ext.core.ttfs import spikes_of
+
+STEPS = 20
+
+
+def test_latencies_are_snntorchs(rng):
+    images = torch.rand(30, 40, generator=rng)
+    images[:, :5] = 0
+    images[0] = torch.linspace(0, 1, 40)
+    theirs = spikegen.latency(images, num_steps=STEPS, normalize=True, linear=True, clip=True)
+    assert (spikes_of(latency_encode(images, STEPS), STEPS) == theirs).all()
+
+
+def test_round_trip(rng):
+    images = torch.rand(5, 7, generator=rng).clamp(min=0.05)
+    back = latency_decode(latency_encode(images, STEPS), STEPS)
+    assert (back - images).abs().max() <= 0.5 / (STEPS - 1) + 1e-6
+    assert latency_decode(torch.full((1, 1), float(STEPS)), STEPS).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: latency_encode(x, 1), "at least 2"),
+        (lambda x: latency_encode(x, STEPS, threshold=0.0), "above 0"),
+        (lambda x: latency_encode(x + 1, STEPS), r"values in \[0, 1\]"),
+        (lambda x: latency_encode(x * torch.nan, STEPS), r"values in \[0, 1\]"),
+        (lambda x: latency_decode(x, 1), "at least 2"),
+        (lambda x: latency_decode(x - 1, STEPS), "0 or later"),
+        (lambda x: latency_decode(x * torch.nan, STEPS), "0 or later"),
+        (lambda x: random_affine(torch.zeros(2, 8)), "square"),
+        (lambda x: random_affine(x, scale=1.0), "below 1"),
+        (lambda x: random_affine(x, shift=-1), "0 or more"),
+    ],
+)
+def test_bad_input_is_refused(call, words):
+    with pytest.raises(InputError, match=words):
+        call(torch.full((2, 9), 0.5))
+
+
+def test_nothing_changes_without_changes(rng):
+    images = torch.rand(3, 49, generator=rng)
+    assert (random_affine(images, degrees=0, scale=0, shift=0, generator=rng) == images).all()
+
+
+def test_shifts_are_whole_pixels_and_all_of_them_come(rng):
+    dot = torch.zeros(400, 5, 5)
+    dot[:, 2, 2] = 1
+    moved = random_affine(dot.flatten(1), degrees=0, scale=0, shift=1, generator=rng)
+    counts = moved.view(400, 5, 5).sum(0)
+    assert (counts[1:4, 1:4] > 20).all()
+    assert counts.sum() == 400
+
+
+def test_turning_makes_no_new_grey_levels(rng):
+    images = (torch.rand(10, 100, generator=rng) > 0.5).float()
+    moved = random_affine(images, degrees=30, scale=0.2, shift=2, generator=rng)
+    assert ((moved == 0) | (moved == 1)).all()
+    assert (moved != images).any()
