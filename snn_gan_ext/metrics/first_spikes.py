@@ -56,4 +56,4 @@ def decisions(
 
 
 def _mean(values: Tensor) -> float:
-    return float(values.double().mean())
+    return float(values.detach().double().mean())

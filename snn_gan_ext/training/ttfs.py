@@ -124,7 +124,8 @@ class TemporalBackprop:
         state.optimizer.step()
         self._keep_alive(state, [layer.times for layer in fired])
         state.step += 1
-        return {"loss": float(loss.detach()), **self._progress(fired[0].times, outputs, batch.labels)}
+        progress = self._progress(fired[0].times, outputs.detach(), batch.labels)
+        return {"loss": float(loss.detach()), **progress}
 
     def _targets(self, outputs: Tensor, labels: Tensor) -> Tensor:
         if self.targets == "relative":
