@@ -56,6 +56,10 @@ def crosscheck_run(
     recipe, experiment = runs.load_run(folder)
     metrics = runs.read_metrics_json(folder)
     networks = experiment.networks()
+    if not networks:
+        raise InputError(
+            f"{folder}", expected="a run with a network of GLM layers", got=f"recipe {recipe.name!r}"
+        )
     found: dict[str, Any] = {
         "target": target,
         "trials": trials,

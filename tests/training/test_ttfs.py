@@ -1,5 +1,7 @@
 """`TemporalBackprop` and `ImageGAN` on toy tasks."""
 
+import io
+
 import pytest
 import torch
 
@@ -24,13 +26,11 @@ def stripes(rng, count=64):
     return Labelled(images.flatten(1), labels)
 
 
-def classify(targets, rng, **settings):
-    network = TTFSClassifier(16, 4, T, hidden=30, hidden_weights=(0.1, 0.1), generator=rng)
-    algorithm = TemporalBackprop(
-        steps=150, window=T, targets=targets, margin=3, deadline=2, lr=1e-2, **settings
-    )
+def classify(targets, rng):
+    network = TTFSClassifier(16, 4, T, hidden=30, hidden_weights=(0.2, 0.1), generator=rng)
+    algorithm = TemporalBackprop(steps=300, window=T, targets=targets, margin=3, deadline=4, lr=1e-2)
     state = algorithm.init(network, rng)
-    for _ in range(150):
+    for _ in range(300):
         images, labels = stripes(rng)
         metrics = algorithm.update(state, FiringTimes(latency_encode(images, T), labels))
     assert set(metrics) == {"loss", "accuracy", "first_output", "hidden_share"}
@@ -41,9 +41,9 @@ def classify(targets, rng, **settings):
 
 def test_both_targets_are_learned_and_aggressive_ones_decide_earlier(rng):
     found = {name: classify(name, rng) for name in ("relative", "aggressive")}
-    assert all(scores["strict_accuracy"] > 0.95 for scores in found.values())
-    # Stripes are told at their first spikes: both can be early, and none has to be late.
-    assert found["aggressive"]["latency"] <= found["relative"]["latency"]
+    assert found["relative"]["tie_accuracy"] > 0.95
+    assert found["aggressive"]["strict_accuracy"] > 0.95
+    assert found["aggressive"]["latency"] < 0.5 * found["relative"]["latency"]
 
 
 def test_dead_neurons_come_back(rng):
@@ -119,25 +119,16 @@ def test_a_state_goes_on_where_it_was_saved():
     state = algorithm.init(*networks, torch.Generator().manual_seed(1))
     data = torch.Generator().manual_seed(2)
     run(state, algorithm, data, 3)
-    saved, at = state.state_dict(), data.get_state()
-    saved = {k: {n: x.clone() for n, x in v.items()} if k == "averaged" else v for k, v in saved.items()}
-    copy = torch.load(_through_a_file(saved), weights_only=True)
+    at, file = data.get_state(), io.BytesIO()
+    torch.save(state.state_dict(), file)
+    file.seek(0)
     run(state, algorithm, data, 2)
     algorithm, *networks = parts()
     other = algorithm.init(*networks, torch.Generator().manual_seed(9))
-    other.load_state_dict(copy)
+    other.load_state_dict(torch.load(file, weights_only=True))
     run(other, algorithm, data.set_state(at), 2)
     for a, b in zip(state.averaged.parameters(), other.averaged.parameters(), strict=True):
         assert torch.equal(a, b)
-
-
-def _through_a_file(saved):
-    import io
-
-    file = io.BytesIO()
-    torch.save(saved, file)
-    file.seek(0)
-    return file
 
 
 @pytest.mark.parametrize(

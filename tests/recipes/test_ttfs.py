@@ -1,0 +1,133 @@
+"""The first-spike recipes end to end: short runs, resumption, samples, bad input."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from snn_gan_ext import InputError, cli
+from snn_gan_ext.recipes.spiking_gan import SpikingGANDigits, SpikingGANMNIST
+from snn_gan_ext.recipes.ttfs import TTFSMNIST, TTFSDigits
+
+CLASSIFIERS = {"strict_accuracy", "tie_accuracy", "latency", "spikes_to_decision", "spikes_full"}
+MEASURES = {"frechet", "inception_score", "classes_covered", "tstr", "trts"}
+FLOORS = {"pixel_marginals", "pca_gaussian", "real", "ann_gan"}
+
+
+def run(recipe, out, *arguments):
+    return cli.main(["train", recipe, "--no-progress", "--out", str(out), *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    """Ten kinds of bright squares, so that no data are needed."""
+    path = tmp_path_factory.mktemp("data") / "squares.npz"
+    rng = np.random.default_rng(0)
+    labels = np.arange(480) % 10
+    images = rng.integers(0, 60, (480, 28, 28), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        top, left = 4 + 10 * (label // 4), 1 + 7 * (label % 4)
+        image[top : top + 6, left : left + 6] += 190
+    np.savez(path, images=images, labels=labels)
+    return path
+
+
+@pytest.fixture(scope="module")
+def gan(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "gan"
+    settings = ("--steps", 40, "--monitor-every", 20, "--checkpoint-every", 15)
+    assert run("spiking-gan-digits", folder, *settings, "--synthetic-count", 300) == 0
+    return folder
+
+
+def test_classifiers_are_measured_side_by_side(tmp_path):
+    assert run("ttfs-digits", tmp_path / "run", "--steps", 150, "--monitor-every", 100) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    for name in ("relative", "aggressive"):
+        assert set(metrics[name]) == CLASSIFIERS
+        assert metrics[name]["spikes_to_decision"] <= metrics[name]["spikes_full"] <= 210
+    assert metrics["aggressive"]["strict_accuracy"] > 0.3
+    saved = 1 - metrics["aggressive"]["latency"] / metrics["relative"]["latency"]
+    assert metrics["latency_saved"] == pytest.approx(saved, abs=1e-3)
+    pictures = {path.stem for path in (tmp_path / "run").glob("*.png")}
+    assert pictures == {"raster", "decisions", "learning_curves"}
+
+
+def test_mnist_from_a_file(mnist, tmp_path):
+    settings = ("--steps", 60, "--hidden", 60, "--data", mnist)
+    assert run("ttfs-mnist", tmp_path / "run", *settings) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["aggressive"]["tie_accuracy"] > 0.3
+    quick = ("--steps", 4, "--synthetic-count", 100, "--monitor-every", 4, "--data", mnist)
+    assert run("spiking-gan-mnist", tmp_path / "gan", *quick, "--no-conditional") == 0
+    metrics = json.loads((tmp_path / "gan" / "metrics.json").read_text())
+    assert metrics["frechet"] > 0
+
+
+def test_all_samplers_are_measured(gan):
+    metrics = json.loads((gan / "metrics.json").read_text())
+    assert set(metrics) >= MEASURES | FLOORS
+    assert all(set(metrics[name]) == MEASURES for name in FLOORS)
+    assert metrics["real"]["frechet"] < metrics["pca_gaussian"]["frechet"]
+    assert metrics["pca_gaussian"]["frechet"] < metrics["pixel_marginals"]["frechet"]
+    assert metrics["pixel_spikes"] <= 64
+    assert metrics["hidden_spikes"] == pytest.approx(128 * metrics["hidden_active"], rel=1e-3)
+    # The window has 48 ticks: the clock changes an image little.
+    assert metrics["clocked_frechet"] == pytest.approx(metrics["frechet"], rel=0.25)
+
+
+def test_samples_spike_once_and_are_the_images(gan, tmp_path):
+    out = tmp_path / "samples.npz"
+    assert cli.main(["sample", str(gan), "--n", "20", "--label", "3", "--out", str(out)]) == 0
+    drawn = np.load(out)
+    assert drawn["spikes"].shape == (32, 20, 64)
+    assert drawn["spikes"].sum(0).max() == 1
+    assert (drawn["labels"] == 3).all()
+    first = drawn["spikes"].argmax(0)
+    decoded = np.where(drawn["spikes"].any(0), 1 - first / 32, 0)
+    assert np.abs(decoded - drawn["images"]).max() <= 1 / 32 + 1e-6
+
+
+def test_the_same_seed_gives_the_same_weights(gan, tmp_path):
+    settings = ("--steps", 40, "--monitor-every", 20, "--checkpoint-every", 15)
+    assert run("spiking-gan-digits", tmp_path / "run", *settings, "--synthetic-count", 300) == 0
+    first, second = (
+        torch.load(folder / "checkpoint.pt", weights_only=True)["state"]["states"]
+        for folder in (gan, tmp_path / "run")
+    )
+    for name in ("spiking", "ann"):
+        for part in ("generator", "discriminator", "averaged"):
+            a, b = first[name][part], second[name][part]
+            assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_classifier_draws_nothing(tmp_path, capsys):
+    assert run("ttfs-digits", tmp_path / "run", "--steps", 2) == 0
+    out = tmp_path / "samples.npz"
+    assert cli.main(["sample", str(tmp_path / "run"), "--out", str(out)]) == 2
+    assert "spiking-gan-digits" in capsys.readouterr().err
+    assert cli.main(["crosscheck", str(tmp_path / "run")]) == 2
+    assert "GLM" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (TTFSDigits(window=1), "window"),
+        (TTFSDigits(deadline=64), "deadline"),
+        (TTFSDigits(margin=64), "margin"),
+        (TTFSDigits(hidden=0), "hidden"),
+        (TTFSDigits(shift=-1), "shift"),
+        (TTFSDigits(scale=1.0), "scale"),
+        (TTFSMNIST(data="nowhere.npz"), "nowhere.npz"),
+        (SpikingGANDigits(latents=0), "latents"),
+        (SpikingGANDigits(synthetic_count=10), "synthetic_count"),
+        (SpikingGANDigits(sparsity=-1.0), "sparsity"),
+        (SpikingGANMNIST(data="x.npz", download=True), "one of them"),
+        (SpikingGANMNIST(data="nowhere.npz"), "nowhere.npz"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(recipe, words):
+    with pytest.raises(InputError, match=words):
+        recipe.build(torch.device("cpu"))
