@@ -39,6 +39,12 @@ class _TTFSNeurons(nn.Module):
         with torch.no_grad():
             self.weight.normal_(weight_mean, weight_std, generator=generator)
 
+    @property
+    def _exact_weight(self) -> Tensor:
+        """The weights in a precision that tells any two time steps apart."""
+        check_finite("weight", self.weight)
+        return self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
+
     def _check_times(self, times: Tensor) -> None:
         check_tensor("times", times)
         if times.dim() != 2 or times.shape[1] != self.in_features:
@@ -119,9 +125,10 @@ class TTFSLinear(_TTFSNeurons):
             )
         if not bool(((spikes == 0) | (spikes == 1)).all()):
             raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")
-        times = ttfs.times_of(spikes.to(self.weight.dtype))
-        fired = ttfs.step_times(times, self.weight, self.threshold, len(spikes))
-        return ttfs.spikes_of(fired.times, len(spikes))
+        weight = self._exact_weight
+        times = ttfs.times_of(spikes.to(weight.dtype))
+        fired = ttfs.step_times(times, weight, self.threshold, len(spikes))
+        return ttfs.spikes_of(fired.times, len(spikes)).to(self.weight.dtype)
 
     def fire(self, times: Tensor, steps: int) -> ttfs.StepSpikes:
         """Firing steps ``[B, O]`` for the inputs' firing steps ``[B, I]``, and potentials.
@@ -137,7 +144,8 @@ class TTFSLinear(_TTFSNeurons):
         self._check_times(times)
         if bool((times != times.round()).any()):
             raise InputError("times", expected="whole steps", got="fractions", cure="round them")
-        return ttfs.step_times(times.to(self.weight.dtype), self.weight, self.threshold, steps)
+        weight = self._exact_weight
+        return ttfs.step_times(times.to(weight.dtype), weight, self.threshold, steps)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, threshold={self.threshold}"
@@ -216,13 +224,13 @@ class TTFSRampLinear(_TTFSNeurons):
             InputError: if the times are below 0 or not finite, or ``ticks`` is below 1.
         """
         self._check_times(times)
-        times = times.to(self.weight.dtype)
+        check_finite("current", self.current)
+        weight = self._exact_weight
+        times, current = times.to(weight.dtype), self.current.to(weight.dtype)
         if ticks is not None:
             check_positive(ticks=ticks)
-            return ttfs.ramp_ticks(
-                times, self.weight, self.current, self.threshold, self.horizon, ticks
-            )
-        return ttfs.ramp_times(times, self.weight, self.current, self.threshold, self.horizon)
+            return ttfs.ramp_ticks(times, weight, current, self.threshold, self.horizon, ticks)
+        return ttfs.ramp_times(times, weight, current, self.threshold, self.horizon)
 
     def extra_repr(self) -> str:
         return (

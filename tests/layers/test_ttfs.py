@@ -82,6 +82,31 @@ def test_state_dict_round_trip(layer):
     assert (other.weight == layer.weight).all()
 
 
+def test_half_precision_tells_late_steps_apart(rng):
+    """bfloat16 has no 1001 steps; times are kept in single precision."""
+    layer = TTFSLinear(2, 1, weight_mean=0.5, weight_std=0.0).bfloat16()
+    fired = layer.fire(torch.tensor([[1000.0, 1001.0]]), 2000)
+    assert fired.times.item() == 1001
+    assert layer(torch.ones(4, 3, 2, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    layer.fire(torch.zeros(1, 2), 5).times.sum().backward()
+    assert layer.weight.grad.dtype == torch.bfloat16
+
+
+# PyTorch's compiler makes an instance of each Function, of which PyTorch itself warns.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_compiled_models_fire_alike(layer, rng):
+    spikes = (torch.rand(STEPS, 4, 8, generator=rng) < 0.2).float()
+    compiled = torch.compile(layer, backend="eager")
+    assert torch.equal(compiled(spikes), layer(spikes))
+
+
+def test_weights_that_are_no_numbers_are_refused(layer):
+    with torch.no_grad():
+        layer.weight[0, 0] = torch.nan
+    with pytest.raises(InputError, match="weight: expected finite"):
+        layer(torch.zeros(STEPS, 1, 8))
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
