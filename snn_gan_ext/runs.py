@@ -7,7 +7,7 @@ A folder holds ``config.json`` (the recipe), ``checkpoint.pt``, ``metrics.jsonl`
 import io
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -256,13 +256,14 @@ def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float)
     with catch_signals("while judging; the generator is saved: judge it with `snn-gan-ext evaluate`"):
         results = experiment.evaluate()
     metrics: dict[str, Any] = {
-        **_rounded(results.metrics),
         "evaluated_on": recipe.evaluate_on,
         "steps": recipe.steps,
         "train_seconds": round(seconds, 1),
         "seed": recipe.seed,
         "version": __version__,
     }
+    # What was found comes first in the file, and its names win.
+    metrics = {**_rounded(results.metrics), **metrics, **_rounded(results.metrics)}
     curves = plots.learning_curves(read_metrics(folder / "metrics.jsonl"), experiment.panels)
     figures = {**results.figures, "learning_curves": curves}
     for name, figure in figures.items():
@@ -289,9 +290,13 @@ def write_report(folder: Path, recipe: Recipe, metrics: Mapping[str, Any]) -> No
 
 def _rounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: _rounded(value) if isinstance(value, Mapping) else round(value, 4)
+        name: _rounded(value) if isinstance(value, Mapping) else _round(value)
         for name, value in metrics.items()
     }
+
+
+def _round(value: float | Sequence[float]) -> Any:
+    return [round(x, 4) for x in value] if isinstance(value, Sequence) else round(value, 4)
 
 
 def _check_same(asked: Recipe, stored: Recipe, folder: Path) -> None:

@@ -14,7 +14,7 @@ from snn_gan_ext.layers.checks import check_finite
 from snn_gan_ext.layers.state import GLMSample
 from snn_gan_ext.networks.generators import one_hot
 
-__all__ = ["MemberRun", "Population", "PopulationSample"]
+__all__ = ["Discriminators", "MemberRun", "Population", "PopulationSample"]
 
 
 class MemberRun(NamedTuple):
@@ -66,18 +66,10 @@ class Population(nn.Module):
 
     def __init__(self, generators: Sequence[nn.Module]) -> None:
         super().__init__()
-        if not generators:
-            raise InputError("generators", expected="at least one", got="none")
-        for other in generators[1:]:
-            _check_alike(generators[0], other)
         self.size = len(generators)
+        self.members = _stacked(generators)
         # Kept out of the submodules: it lends its code, and its parameters are never used.
         self._code = (copy.deepcopy(generators[0]),)
-        self.members = copy.deepcopy(generators[0])
-        for name, _ in list(self.members.named_parameters()):
-            _replace(
-                self.members, name, torch.stack([g.get_parameter(name).detach() for g in generators])
-            )
 
     def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Noise ``[J, ...]`` of all members for a batch of all together.
@@ -122,7 +114,8 @@ class Population(nn.Module):
             return {name: run._replace(windows=()) for name, run in runs.items()}  # type: ignore[arg-type]
 
         split = labels.reshape(self.size, self._share(len(labels)))
-        members = vmap(draw, in_dims=(self._axes, 0, 0))(self._tensors(), split, dict(noise))
+        in_dims = (_axes(self.members), 0, 0)
+        members = vmap(draw, in_dims=in_dims)(_tensors(self.members), split, dict(noise))
         runs = {
             name: MemberRun(_one_batch(run.spikes), _one_batch(run.potentials))
             for name, run in members.items()
@@ -159,8 +152,8 @@ class Population(nn.Module):
         for name, error in errors.items():
             check_finite(f"error of {name!r}", error)
         split = {name: self._by_member(error).movedim(1, 0) for name, error in errors.items()}
-        in_dims = (self._axes, 0, 0)
-        gradients = vmap(learn, in_dims=in_dims)(self._tensors(), sample.members, split)
+        in_dims = (_axes(self.members), 0, 0)
+        gradients = vmap(learn, in_dims=in_dims)(_tensors(self.members), sample.members, split)
         return {f"members.{name}": gradient.contiguous() for name, gradient in gradients.items()}
 
     def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -190,28 +183,86 @@ class Population(nn.Module):
         return alone
 
     def _share(self, batch: int) -> int:
-        if batch < self.size or batch % self.size:
-            raise InputError(
-                "batch",
-                expected=f"a multiple of the {self.size} members",
-                got=f"{batch}",
-            )
-        return batch // self.size
-
-    def _tensors(self) -> dict[str, Tensor]:
-        buffers = dict(self.members.named_buffers())
-        return buffers | {name: p.detach() for name, p in self.members.named_parameters()}
-
-    @property
-    def _axes(self) -> dict[str, int | None]:
-        """Which axis of each tensor the members are along; buffers are the same for all."""
-        buffers: dict[str, int | None] = {name: None for name, _ in self.members.named_buffers()}
-        return buffers | {name: 0 for name, _ in self.members.named_parameters()}
+        return _share(batch, self.size)
 
     def _call(self, tensors: Mapping[str, Tensor], method: str, *args: Any, **options: Any) -> Any:
         """Calls a member's method with these parameters and buffers."""
         named = {f"network.{name}": tensor for name, tensor in tensors.items()}
         return functional_call(_Method(self._code[0], method), named, args, options)
+
+
+class Discriminators(nn.Module):
+    """J discriminators of one structure side by side, each of which judges its share of the batch.
+
+    Its parameters have the members' names, with the members in front: ``[J, ...]``. Beside a
+    `Population` of as many generators it makes J pairs, which `SpikeGAN` trains at once, each on its
+    own share.
+
+    Args:
+        discriminators: the members, which differ in their parameters alone.
+
+    Raises:
+        InputError: if there is none, or they differ in something else than their parameters' values.
+    """
+
+    def __init__(self, discriminators: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.size = len(discriminators)
+        self.members = _stacked(discriminators)
+        self._code = (copy.deepcopy(discriminators[0]),)
+        classes: Any = discriminators[0].classes
+        self.classes = int(classes)
+
+    def forward(self, decoded: Tensor, labels: Tensor) -> Tensor:
+        """Logits ``[J * B]`` for decoded trials ``[J * B, ...]`` and labels ``[J * B]``.
+
+        Raises:
+            InputError: if the batch cannot be split evenly, or a label has no meaning.
+        """
+        share = _share(len(labels), self.size)
+        one_hot(labels, self.classes)  # vmap cannot look at values
+
+        def judge(tensors: dict[str, Tensor], decoded: Tensor, labels: Tensor) -> Tensor:
+            logits: Tensor = functional_call(self._code[0], tensors, (decoded, labels))
+            return logits
+
+        buffers = dict(self.members.named_buffers())
+        tensors = buffers | dict(self.members.named_parameters())
+        logits: Tensor = vmap(judge, in_dims=(_axes(self.members), 0, 0))(
+            tensors,
+            decoded.reshape(self.size, share, *decoded.shape[1:]),
+            labels.reshape(self.size, share),
+        )
+        return logits.flatten()
+
+
+def _share(batch: int, size: int) -> int:
+    if batch < size or batch % size:
+        raise InputError("batch", expected=f"a multiple of the {size} members", got=f"{batch}")
+    return batch // size
+
+
+def _stacked(networks: Sequence[nn.Module]) -> nn.Module:
+    """A copy of the first, with the parameters of all ``[J, ...]``."""
+    if not networks:
+        raise InputError("members", expected="at least one", got="none")
+    for other in networks[1:]:
+        _check_alike(networks[0], other)
+    members = copy.deepcopy(networks[0])
+    for name, _ in list(members.named_parameters()):
+        _replace(members, name, torch.stack([n.get_parameter(name).detach() for n in networks]))
+    return members
+
+
+def _tensors(members: nn.Module) -> dict[str, Tensor]:
+    buffers = dict(members.named_buffers())
+    return buffers | {name: p.detach() for name, p in members.named_parameters()}
+
+
+def _axes(members: nn.Module) -> dict[str, int | None]:
+    """Which axis of each tensor the members are along; buffers are the same for all."""
+    buffers: dict[str, int | None] = {name: None for name, _ in members.named_buffers()}
+    return buffers | {name: 0 for name, _ in members.named_parameters()}
 
 
 def _replace(module: nn.Module, name: str, values: Tensor) -> None:
@@ -231,7 +282,7 @@ def _check_alike(first: nn.Module, other: nn.Module) -> None:
     )
     if shapes[0] != shapes[1] or differing:
         raise InputError(
-            "generators",
+            "members",
             expected="parameters of the same names and shapes, and the same settings",
             got=f"others of {', '.join(differing) or 'their parameters'}",
         )

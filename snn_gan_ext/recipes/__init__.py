@@ -12,6 +12,7 @@ from snn_gan_ext.recipes.digit_spikes import (
 from snn_gan_ext.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
 from snn_gan_ext.recipes.digits_bayes import DigitsBayes
 from snn_gan_ext.recipes.digits_belief import DigitsBelief
+from snn_gan_ext.recipes.digits_meta import DigitsMeta
 from snn_gan_ext.recipes.nmnist import NMNIST, NMNISTAugment, NMNISTSmall
 from snn_gan_ext.recipes.spiking_gan import SpikingGANDigits, SpikingGANMNIST
 from snn_gan_ext.recipes.temporal_modes import TemporalModes
@@ -27,6 +28,7 @@ RECIPES: dict[str, type[Recipe]] = {
         DigitsTimeSurface,
         DigitsBelief,
         DigitsBayes,
+        DigitsMeta,
         DigitSpikesPooled,
         DigitSpikesCNN,
         DigitSpikesRate,

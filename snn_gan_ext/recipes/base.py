@@ -26,11 +26,12 @@ class Results:
     """What an evaluation found.
 
     Attributes:
-        metrics: numbers by name, for ``metrics.json``; or objects of numbers, one for each generator.
+        metrics: numbers or lists of them by name, for ``metrics.json``; or objects of such, one for
+            each generator.
         figures: pictures by file name without ending.
     """
 
-    metrics: Mapping[str, float | Mapping[str, float]]
+    metrics: Mapping[str, Any]
     figures: dict[str, Figure]
 
 

@@ -105,12 +105,6 @@ class BayesSpikeGAN(SpikeGAN):
         spread = (points - points.mean(0)).square().sum(1).mean().sqrt()
         return {**metrics, "particle_spread": float(spread)}
 
-    def _advantages(self, state: SpikeGANState, rewards: Tensor, labels: Tensor) -> Tensor:
-        particles: Any = state.generator
-        shares = zip(rewards.chunk(particles.size), labels.chunk(particles.size), strict=True)
-        of_share = super()._advantages
-        return torch.cat([of_share(state, *share) for share in shares])
-
     def _ascend(self, state: SpikeGANState, gradients: Mapping[str, Tensor]) -> None:
         parameters = dict(state.generator.named_parameters())
         size = next(iter(parameters.values())).shape[0]

@@ -297,7 +297,10 @@ class SpikeGAN:
         return rewards.detach(), slope
 
     def _advantages(self, state: SpikeGANState, rewards: Tensor, labels: Tensor) -> Tensor:
-        return self._scaled(estimators.advantage(rewards, self.baseline, labels))
+        """Advantages ``[B]``; in a population they are taken within each member's share."""
+        members: int = getattr(state.generator, "size", 1)
+        shares = zip(rewards.chunk(members), labels.chunk(members), strict=True)
+        return torch.cat([self._scaled(estimators.advantage(r, self.baseline, y)) for r, y in shares])
 
     def _scaled(self, advantages: Tensor) -> Tensor:
         if not self.normalise_rewards:

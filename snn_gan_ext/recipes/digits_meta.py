@@ -1,0 +1,394 @@
+"""meta-SpikeGAN on pairs of turned digits (the SpikeGAN paper's section VIII-D and Fig. 8)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from snn_gan_ext import plots
+from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
+from snn_gan_ext.core.bases import exponential_basis
+from snn_gan_ext.data.digits import load_digits
+from snn_gan_ext.data.tasks import DigitTask, draw_tasks
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.metrics import distributions, transfer
+from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.networks.population import Discriminators, Population
+from snn_gan_ext.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.training.meta import MetaSpikeGAN, MetaState, MetaUpdate, TaskBatch, start_from
+from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
+
+__all__ = ["ARMS", "DigitsMeta", "DigitsMetaExperiment"]
+
+CLASSES, PIXELS, SIDE = 2, 64, 8
+META_DIGITS, HELD_OUT = (0, 1, 2, 3, 4, 5, 6), (7, 8, 9)
+VALIDATION = frozenset((5, 6))
+Arm = Literal["random", "meta", "meta_generator"]
+ARMS: tuple[Arm, ...] = ("random", "meta", "meta_generator")
+"""Starts of both networks, drawn afresh; learned by both; learned by the generator alone."""
+
+Fresh = Literal["head", "all", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsMeta(Recipe):
+    """A stream of tasks, each of two digits; held-out tasks have digits that the stream never had.
+
+    ``steps`` are meta-updates, and ``batch`` trials of the task at hand that come with each.
+
+    Attributes:
+        task_steps: meta-updates until the next task of the stream.
+        stored_tasks: tasks N from the meta buffer in a meta-update.
+        inner_steps: steps K of within-task training in a meta-update.
+        inner_batch: trials of each task in an inner step.
+        meta_rate: share of the way to the adapted weights, at the first meta-update.
+        final_meta_rate: that at the last one.
+        meta_update: reptile, or first-order maml.
+        fresh: what of the discriminator is drawn anew for each task: its last layer, all, or nothing.
+        task_capacity: trials in the task buffer.
+        meta_capacity: tasks in the meta buffer.
+        time_steps: length T of a trial in time steps.
+        hidden: hidden neurons of the generator.
+        latent_bits: random bits drawn once a trial and held through it.
+        discriminator_hidden: width of the discriminator's hidden layer.
+        estimator: gradient estimator of the generator.
+        inner_lr: Adam's learning rate of both networks in inner steps.
+        r1: weight of the R1 penalty.
+        real_target: the discriminator's target for real trials.
+        adapt_steps: within-task steps on a held-out task.
+        adapt_batch: trials a step of them.
+        random_lr: Adam's learning rate of both networks there, from random starts.
+        meta_lr: that from learned starts.
+        tasks: held-out tasks.
+        synthetic_count: trials drawn of each task and each time.
+    """
+
+    name: ClassVar[str] = "digits-meta"
+    summary: ClassVar[str] = "meta-SpikeGAN: starts that learn held-out pairs of digits in few steps"
+
+    steps: int = 200
+    batch: int = 50
+    monitor_every: int = 50
+    checkpoint_every: int = 50
+    task_steps: int = 4
+    stored_tasks: int = 5
+    inner_steps: int = 20
+    inner_batch: int = 50
+    meta_rate: float = 0.7
+    final_meta_rate: float = 0.1
+    meta_update: MetaUpdate = "reptile"
+    fresh: Fresh = "head"
+    task_capacity: int = 200
+    meta_capacity: int = 50
+    time_steps: int = 5
+    hidden: int = 64
+    latent_bits: int = 32
+    discriminator_hidden: int = 128
+    estimator: Estimator = "hybrid"
+    inner_lr: float = 1e-2
+    r1: float = 3.0
+    real_target: float = 0.9
+    adapt_steps: int = 100
+    adapt_batch: int = 100
+    random_lr: float = 1e-2
+    meta_lr: float = 1e-2
+    tasks: int = 10
+    synthetic_count: int = 500
+
+    def check(self) -> None:
+        super().check()
+        for name, least, most in (
+            ("task_steps", 1, 1_000_000),
+            ("stored_tasks", 1, 1000),
+            ("adapt_steps", 1, 100_000),
+            ("adapt_batch", 2, 100_000),
+            ("tasks", 1, 1000),
+            ("synthetic_count", 20, 100_000),
+            ("time_steps", 1, 10_000),
+        ):
+            if not least <= getattr(self, name) <= most:
+                raise InputError(name, expected=f"{least} .. {most}", got=f"{getattr(self, name)}")
+
+    def times(self) -> list[int]:
+        """Numbers of within-task steps at which an arm is looked at."""
+        usual = [0, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000]
+        return sorted({*(i for i in usual if i < self.adapt_steps), self.adapt_steps})
+
+    def within(self, lr: float, steps: int) -> SpikeGAN:
+        """Within-task training: the stabilised SpikeGAN, at a constant rate."""
+        return SpikeGAN(
+            decode=rate_decode,
+            steps=steps,
+            estimator=self.estimator,
+            baseline="leave_one_out",
+            generator_lr=lr,
+            discriminator_lr=lr,
+            r1=self.r1,
+            real_target=self.real_target,
+            final_lr_fraction=1.0,
+        )
+
+    def make_generator(self, weights: torch.Generator) -> ConditionalGenerator:
+        """A fresh generator."""
+        return ConditionalGenerator(
+            CLASSES,
+            PIXELS,
+            self.time_steps,
+            hidden=self.hidden,
+            latent_bits=self.latent_bits,
+            gate_latent=True,
+            latent_scale=(0.5, 0.3),
+            basis=exponential_basis(6, 2.0),
+            generator=weights,
+        )
+
+    def make_discriminator(self, weights: torch.Generator) -> MLPDiscriminator:
+        """A fresh discriminator."""
+        hidden = (self.discriminator_hidden,)
+        return MLPDiscriminator(PIXELS, CLASSES, hidden=hidden, label_scale=4.0, generator=weights)
+
+    def _build(self, device: torch.device) -> "DigitsMetaExperiment":
+        return DigitsMetaExperiment(self, device)
+
+
+class Judge:
+    """What samples of one task are worth.
+
+    Args:
+        learn: real images of the task that generators learn from.
+        real: real images that they do not.
+        seed: of the classifiers.
+    """
+
+    def __init__(self, learn: Labelled, real: Labelled, seed: int) -> None:
+        self.real, self.seed = real, seed
+        self.classifier = transfer.fit_classifier(learn, seed)
+
+    def __call__(self, synthetic: Labelled) -> dict[str, float]:
+        """TRTS, TSTR and the energy distance."""
+        return {
+            "trts": transfer.accuracy(self.classifier, synthetic),
+            "tstr": transfer.tstr(synthetic, self.real, self.seed, repeats=1),
+            "energy": distributions.energy_distance(self.real, synthetic),
+        }
+
+
+class Curves:
+    """Scores of some tasks at some within-task steps.
+
+    Args:
+        times: the steps.
+    """
+
+    def __init__(self, times: list[int]) -> None:
+        self.times = times
+        self.scores: list[list[dict[str, float]]] = []
+        self.samples: dict[int, Labelled] = {}
+
+    def add(self, samples: Sequence[Labelled], judges: Sequence[Judge]) -> None:
+        """Judges the samples of all tasks at the next of the steps; keeps those of the first task."""
+        self.samples[self.times[len(self.scores)]] = samples[0]
+        self.scores.append([judge(x) for judge, x in zip(judges, samples, strict=True)])
+
+    def mean(self, key: str) -> list[float]:
+        """Mean over the tasks at each step."""
+        return [float(np.mean([score[key] for score in scores])) for scores in self.scores]
+
+    def std(self, key: str) -> list[float]:
+        """Standard deviation over the tasks at each step."""
+        return [float(np.std([score[key] for score in scores])) for scores in self.scores]
+
+    def summary(self) -> dict[str, list[float]]:
+        """All of it as lists over the steps, for ``metrics.json``."""
+        keys = ("trts", "tstr", "energy")
+        return {
+            f"{key}_{name}": of(key)
+            for key in keys
+            for name, of in (("mean", self.mean), ("std", self.std))
+        }
+
+
+class DigitsMetaExperiment(Experiment):
+    """Starts, tasks and measures of a `DigitsMeta` recipe."""
+
+    panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "TRTS after within-task steps": ("trts_5", "trts_10", "trts_20"),
+        "start's move (RMS)": ("moved",),
+        "inner losses": ("discriminator_loss", "r1_penalty"),
+    }
+
+    state: MetaState
+
+    def __init__(self, recipe: DigitsMeta, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.splits = load_digits()
+        weights = torch.Generator().manual_seed(recipe.seed)
+        self.generator = recipe.make_generator(weights).to(device)
+        self.discriminator = recipe.make_discriminator(weights).to(device)
+        self.algorithm: MetaSpikeGAN = self._learner()
+        self.state = self.algorithm.init(
+            self.generator,
+            self.discriminator,
+            *self._pairs(1 + recipe.stored_tasks, weights),
+            torch.Generator(device).manual_seed(recipe.seed + 1),
+        )
+        stream = torch.Generator().manual_seed(recipe.seed + 2)
+        count = -(-recipe.steps // recipe.task_steps)
+        self.stream = draw_tasks(META_DIGITS, count, stream, without=[VALIDATION])
+
+    def _learner(self) -> MetaSpikeGAN:
+        recipe = self.recipe
+        last = f"layers.{len(self.discriminator.layers) - 1}"
+        return MetaSpikeGAN(
+            inner=recipe.within(recipe.inner_lr, recipe.inner_steps),
+            steps=recipe.steps,
+            inner_steps=recipe.inner_steps,
+            inner_batch=recipe.inner_batch,
+            rate=recipe.meta_rate,
+            final_rate=recipe.final_meta_rate,
+            meta_update=recipe.meta_update,
+            fresh={"head": (last,), "all": ("",), "none": ()}[recipe.fresh],
+            fresh_discriminator=recipe.make_discriminator,
+            task_capacity=recipe.task_capacity,
+            meta_capacity=recipe.meta_capacity,
+        )
+
+    def _pairs(self, count: int, weights: torch.Generator) -> tuple[Population, Discriminators]:
+        """Fresh pairs of networks, side by side."""
+        generators = [self.recipe.make_generator(weights) for _ in range(count)]
+        discriminators = [self.recipe.make_discriminator(weights) for _ in range(count)]
+        return (
+            Population(generators).to(self.device),
+            Discriminators(discriminators).to(self.device),
+        )
+
+    def next_batch(self, rng: torch.Generator) -> TaskBatch:
+        """Trials of the stream's next batch."""
+        number = self.state.step // self.recipe.task_steps
+        data = self.stream[number].pick(self.splits.train)
+        return TaskBatch(number, self._encoded([data], self.recipe.batch, rng))
+
+    def monitor(self) -> dict[str, float]:
+        """TRTS on validation tasks after a few within-task steps from the starts of now (Fig. 8)."""
+        tasks = self._tasks((5, 6), 5)
+        curves = self._curves("meta", tasks, self.splits.validation, [0, 5, 10, 20])
+        return {f"trts_{i}": mean for i, mean in zip(curves.times, curves.mean("trts"), strict=True)}
+
+    def evaluate(self) -> Results:
+        """Curves over within-task steps from each kind of start, on held-out tasks."""
+        test = self.recipe.evaluate_on == "test"
+        real = self.splits.test if test else self.splits.validation
+        tasks = self._tasks(HELD_OUT if test else tuple(sorted(VALIDATION)), self.recipe.tasks)
+        found = {arm: self._curves(arm, tasks, real, self.recipe.times()) for arm in ARMS}
+        count = min(5, len(self.stream))
+        again = {"first_tasks": self.stream[:count], "last_tasks": self.stream[-count:]}
+        metrics: dict[str, Any] = {
+            "steps": self.recipe.times(),
+            **{arm: curves.summary() for arm, curves in found.items()},
+            "tasks": len(tasks),
+            "seeds": 1,
+            "meta_updates": self.recipe.steps,
+            "stream_tasks": len(self.stream),
+            **{
+                name: self._curves("meta", part, self.splits.validation, [5, 10]).summary()
+                for name, part in again.items()
+            },
+        }
+        return Results(metrics, self._figures(found))
+
+    def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """Trials of the start itself: spikes ``[T, B, 64]``, decoded images ``[B, 64]``, labels."""
+        spikes = self.generator(labels.to(self.device), rng).cpu()
+        return {"spikes": spikes, "images": rate_decode(spikes), "labels": labels}
+
+    def labels(self, count: int, label: int | None = None) -> Tensor:
+        """Labels ``[count]``: all 0 or all 1, or in turn.
+
+        Raises:
+            InputError: if the label is another one.
+        """
+        if label is None:
+            return torch.arange(count) % CLASSES
+        if not 0 <= label < CLASSES:
+            raise InputError("label", expected=f"0 .. {CLASSES - 1}", got=f"{label}")
+        return torch.full((count,), label)
+
+    def _tasks(self, digits: Sequence[int], count: int) -> list[DigitTask]:
+        """Tasks for evaluation, the same for all arms and for all seeds."""
+        return draw_tasks(digits, count, torch.Generator().manual_seed(1000))
+
+    def _encoded(self, tasks: Sequence[Labelled], batch: int, rng: torch.Generator) -> Batch:
+        """As many trials of each task, one task after another, rate-encoded afresh."""
+        parts = []
+        for data in tasks:
+            picks = torch.randint(len(data.labels), (batch,), generator=rng, device=rng.device).cpu()
+            parts.append(Labelled(data.images[picks], data.labels[picks]))
+        images = torch.cat([part.images for part in parts]).to(self.device)
+        labels = torch.cat([part.labels for part in parts]).to(self.device)
+        return Batch(rate_encode(images, self.recipe.time_steps, generator=rng), labels)
+
+    def _start(self, arm: Arm, count: int) -> tuple[Population, Discriminators]:
+        """Pairs of networks as an arm starts them; what is fresh is the same in all arms."""
+        pairs = self._pairs(count, torch.Generator().manual_seed(self.recipe.seed + 5000))
+        generators, discriminators = pairs
+        if arm != "random":
+            start_from(generators, self.generator)
+        if arm == "meta":
+            start_from(discriminators, self.discriminator)
+            rng = torch.Generator(self.device).manual_seed(self.recipe.seed + 6000)
+            self.algorithm.refresh(discriminators, rng)
+        return pairs
+
+    def _curves(
+        self, arm: Arm, tasks: Sequence[DigitTask], real: Labelled, times: Sequence[int]
+    ) -> Curves:
+        """Within-task training on all tasks side by side, and what samples are worth on the way.
+
+        Batches and noise are the same for all arms.
+        """
+        recipe, seed = self.recipe, self.recipe.seed
+        learn = [task.pick(self.splits.train) for task in tasks]
+        judges = [Judge(data, task.pick(real), seed) for data, task in zip(learn, tasks, strict=True)]
+        algorithm = recipe.within(
+            recipe.random_lr if arm == "random" else recipe.meta_lr, max(*times, 1)
+        )
+        rngs = [torch.Generator(self.device).manual_seed(seed + salt) for salt in (7000, 8000, 9000)]
+        state = algorithm.init(*self._start(arm, len(tasks)), rngs[0])
+        curves = Curves(list(times))
+        for i in range(max(times) + 1):
+            if i in times:
+                curves.add(self._samples(state.generator, len(tasks), rngs[2]), judges)
+            algorithm.update(state, self._encoded(learn, recipe.adapt_batch, rngs[1]))
+        return curves
+
+    def _samples(self, generators: nn.Module, count: int, rng: torch.Generator) -> list[Labelled]:
+        """Decoded samples of each task's generator."""
+        labels = self.labels(self.recipe.synthetic_count)
+        population: Any = generators
+        everyone = labels.repeat(count).to(self.device)
+        drawn = population.sample(everyone, population.noise(len(everyone), rng)).spikes
+        return [Labelled(images, labels) for images in rate_decode(drawn).cpu().chunk(count)]
+
+    def _figures(self, found: Mapping[Arm, Curves]) -> dict[str, Figure]:
+        times = self.recipe.times()
+        figures = {
+            key: plots.lines(
+                {
+                    arm.replace("_", " "): list(zip(times, curves.mean(key), strict=True))
+                    for arm, curves in found.items()
+                },
+                x_label="within-task step",
+                y_label=key.upper(),
+            )
+            for key in ("trts", "tstr")
+        }
+        for arm in ARMS[:2]:
+            figures[f"samples_{arm}"] = plots.sample_grid(
+                {f"step {i}": found[arm].samples[i] for i in times[:6]}, CLASSES, SIDE
+            )
+        return figures
