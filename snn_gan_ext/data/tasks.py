@@ -40,9 +40,8 @@ class DigitTask:
             for digit, turns in zip(self.digits, self.turns, strict=True)
         ]
         if not all(map(len, parts)):
-            raise InputError(
-                "data", expected=f"digits {self.digits}", got=f"{set(data.labels.tolist())}"
-            )
+            present = sorted(set(data.labels.tolist()))
+            raise InputError("data", expected=f"digits {self.digits}", got=f"{present} alone")
         labels = torch.repeat_interleave(torch.arange(2), torch.tensor([len(part) for part in parts]))
         return Labelled(torch.cat(parts), labels)
 
@@ -67,9 +66,7 @@ def draw_tasks(
     """
     pairs = [(a, b) for a in digits for b in digits if a != b and frozenset((a, b)) not in without]
     if not pairs:
-        raise InputError(
-            "digits", expected="two or more, with a pair that is not left out", got=f"{digits}"
-        )
+        raise InputError("digits", expected="a pair that is not left out", got=f"{list(digits)}")
     picks = torch.randint(len(pairs), (count,), generator=generator).tolist()
     turns = torch.randint(QUARTERS, (count, 2), generator=generator).tolist()
     return [DigitTask(pairs[pick], (a, b)) for pick, (a, b) in zip(picks, turns, strict=True)]
