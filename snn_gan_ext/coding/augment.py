@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from snn_gan_ext.coding.images import check_images
 from snn_gan_ext.errors import InputError
 
-__all__ = ["random_affine"]
+__all__ = ["random_affine", "turned"]
 
 
 def random_affine(
@@ -39,9 +39,7 @@ def random_affine(
         InputError: if the images are not square, or a bound has no meaning.
     """
     check_images(images)
-    batch, side = len(images), math.isqrt(images.shape[1])
-    if side * side != images.shape[1] or not side:
-        raise InputError("images", expected="square ones", got=f"{images.shape[1]} pixels")
+    batch, side = len(images), _side(images)
     if degrees < 0 or not 0 <= scale < 1 or shift < 0:
         raise InputError(
             "degrees, scale and shift",
@@ -61,3 +59,38 @@ def random_affine(
     grid = F.affine_grid(maps, [batch, 1, side, side], align_corners=False)
     moved = F.grid_sample(images.view(batch, 1, side, side), grid, mode="nearest", align_corners=False)
     return moved.view(batch, -1)
+
+
+def turned(images: Tensor, degrees: float) -> Tensor:
+    """Turns square images about their centre, against the clock; dark comes in from outside.
+
+    Multiples of 90 degrees move pixels; other angles blend the four nearest ones.
+
+    Args:
+        images: ``[B, side ** 2]`` in [0, 1].
+        degrees: the angle.
+
+    Returns:
+        ``[B, side ** 2]`` in [0, 1].
+
+    Raises:
+        InputError: if the images are not square.
+    """
+    check_images(images)
+    batch, side = len(images), _side(images)
+    square = images.view(batch, 1, side, side)
+    if degrees % 90 == 0:
+        return square.rot90(int(degrees // 90), (2, 3)).flatten(1)
+    angle = math.radians(degrees)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    rows = [[cosine, -sine, 0.0], [sine, cosine, 0.0]]
+    maps = torch.tensor([rows], dtype=images.dtype, device=images.device).expand(batch, 2, 3)
+    grid = F.affine_grid(maps, [batch, 1, side, side], align_corners=False)
+    return F.grid_sample(square, grid, align_corners=False).flatten(1).clamp(0, 1)
+
+
+def _side(images: Tensor) -> int:
+    side = math.isqrt(images.shape[1])
+    if side * side != images.shape[1] or not side:
+        raise InputError("images", expected="square ones", got=f"{images.shape[1]} pixels")
+    return side

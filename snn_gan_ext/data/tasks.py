@@ -1,30 +1,28 @@
-"""Families of small tasks for meta-learning: pairs of digits, turned."""
+"""Families of small tasks for meta-learning: a few digits, turned."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
+from snn_gan_ext.coding.augment import turned
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.errors import InputError
 
 __all__ = ["DigitTask", "draw_tasks"]
 
-QUARTERS = 4
-
 
 @dataclass(frozen=True)
 class DigitTask:
-    """Two digits with the labels 0 and 1, each turned by a multiple of 90 degrees.
+    """Some digits with the labels 0, 1, ..., each turned by an angle.
 
     Attributes:
-        digits: which two.
-        turns: by how many quarters each.
+        digits: which.
+        degrees: by how much each is turned, against the clock.
     """
 
-    digits: tuple[int, int]
-    turns: tuple[int, int]
+    digits: tuple[int, ...]
+    degrees: tuple[float, ...]
 
     def pick(self, data: Labelled) -> Labelled:
         """Its images among digits of all kinds.
@@ -33,17 +31,17 @@ class DigitTask:
             data: square images ``[n, side ** 2]`` and which digit each is.
 
         Raises:
-            InputError: if one of the two is missing.
+            InputError: if one of its digits is missing.
         """
         parts = [
-            _turned(data.images[data.labels == digit], turns)
-            for digit, turns in zip(self.digits, self.turns, strict=True)
+            turned(data.images[data.labels == digit], angle)
+            for digit, angle in zip(self.digits, self.degrees, strict=True)
         ]
-        if not all(map(len, parts)):
+        counts = torch.tensor([len(part) for part in parts])
+        if not bool(counts.all()):
             present = sorted(set(data.labels.tolist()))
             raise InputError("data", expected=f"digits {self.digits}", got=f"{present} alone")
-        labels = torch.repeat_interleave(torch.arange(2), torch.tensor([len(part) for part in parts]))
-        return Labelled(torch.cat(parts), labels)
+        return Labelled(torch.cat(parts), torch.arange(len(parts)).repeat_interleave(counts))
 
 
 def draw_tasks(
@@ -51,27 +49,34 @@ def draw_tasks(
     count: int,
     generator: torch.Generator,
     *,
+    classes: int = 2,
+    any_angle: bool = False,
     without: Sequence[frozenset[int]] = (),
 ) -> list[DigitTask]:
-    """Draws tasks: two different digits in either order, and how each is turned.
+    """Draws tasks: different digits in any order, and how each is turned.
 
     Args:
         digits: those that tasks are made of.
         count: number of tasks.
         generator: of the draws.
-        without: pairs that are left out.
+        classes: digits of a task.
+        any_angle: turn by any angle; by default by a multiple of 90 degrees.
+        without: sets of digits that make no task.
 
     Raises:
-        InputError: if no pair is left.
+        InputError: if there are fewer digits than classes, or no set is left.
     """
-    pairs = [(a, b) for a in digits for b in digits if a != b and frozenset((a, b)) not in without]
-    if not pairs:
-        raise InputError("digits", expected="a pair that is not left out", got=f"{list(digits)}")
-    picks = torch.randint(len(pairs), (count,), generator=generator).tolist()
-    turns = torch.randint(QUARTERS, (count, 2), generator=generator).tolist()
-    return [DigitTask(pairs[pick], (a, b)) for pick, (a, b) in zip(picks, turns, strict=True)]
-
-
-def _turned(images: Tensor, turns: int) -> Tensor:
-    side = round(images.shape[1] ** 0.5)
-    return images.view(-1, side, side).rot90(turns, (1, 2)).reshape(-1, side * side)
+    if not 1 <= classes <= len(digits):
+        raise InputError("classes", expected=f"1 .. {len(digits)} digits of {digits}", got=f"{classes}")
+    if len(digits) == classes and frozenset(digits) in without:
+        raise InputError("digits", expected="a set that is not left out", got=f"{list(digits)}")
+    tasks: list[DigitTask] = []
+    while len(tasks) < count:
+        picks = torch.randperm(len(digits), generator=generator)[:classes].tolist()
+        angles = 360 * torch.rand(classes, generator=generator)
+        if not any_angle:
+            angles = angles.div(90).floor() * 90
+        chosen = tuple(digits[pick] for pick in picks)
+        if frozenset(chosen) not in without:
+            tasks.append(DigitTask(chosen, tuple(angles.tolist())))
+    return tasks

@@ -25,9 +25,8 @@ from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
 
 __all__ = ["ARMS", "DigitsMeta", "DigitsMetaExperiment"]
 
-CLASSES, PIXELS, SIDE = 2, 64, 8
+PIXELS, SIDE = 64, 8
 META_DIGITS, HELD_OUT = (0, 1, 2, 3, 4, 5, 6), (7, 8, 9)
-VALIDATION = frozenset((5, 6))
 Arm = Literal["random", "meta", "meta_generator"]
 ARMS: tuple[Arm, ...] = ("random", "meta", "meta_generator")
 """Starts of both networks, drawn afresh; learned by both; learned by the generator alone."""
@@ -42,6 +41,9 @@ class DigitsMeta(Recipe):
     ``steps`` are meta-updates, and ``batch`` trials of the task at hand that come with each.
 
     Attributes:
+        classes: digits of a task: 2 or 3.
+        any_angle: turn each digit by any angle; by default by a multiple of 90 degrees.
+        examples: images of each digit that a held-out task has to learn from; 0 for all there are.
         task_steps: meta-updates until the next task of the stream.
         stored_tasks: tasks N from the meta buffer in a meta-update.
         inner_steps: steps K of within-task training in a meta-update.
@@ -75,6 +77,9 @@ class DigitsMeta(Recipe):
     batch: int = 50
     monitor_every: int = 50
     checkpoint_every: int = 50
+    classes: int = 2
+    any_angle: bool = False
+    examples: int = 0
     task_steps: int = 4
     stored_tasks: int = 5
     inner_steps: int = 20
@@ -103,6 +108,8 @@ class DigitsMeta(Recipe):
     def check(self) -> None:
         super().check()
         for name, least, most in (
+            ("classes", 2, len(HELD_OUT)),
+            ("examples", 0, 1000),
             ("task_steps", 1, 1_000_000),
             ("stored_tasks", 1, 1000),
             ("adapt_steps", 1, 100_000),
@@ -133,10 +140,14 @@ class DigitsMeta(Recipe):
             final_lr_fraction=1.0,
         )
 
+    def validation_digits(self) -> tuple[int, ...]:
+        """Digits whose task the stream does not have, to choose settings on."""
+        return META_DIGITS[-self.classes :]
+
     def make_generator(self, weights: torch.Generator) -> ConditionalGenerator:
         """A fresh generator."""
         return ConditionalGenerator(
-            CLASSES,
+            self.classes,
             PIXELS,
             self.time_steps,
             hidden=self.hidden,
@@ -150,7 +161,7 @@ class DigitsMeta(Recipe):
     def make_discriminator(self, weights: torch.Generator) -> MLPDiscriminator:
         """A fresh discriminator."""
         hidden = (self.discriminator_hidden,)
-        return MLPDiscriminator(PIXELS, CLASSES, hidden=hidden, label_scale=4.0, generator=weights)
+        return MLPDiscriminator(PIXELS, self.classes, hidden=hidden, label_scale=4.0, generator=weights)
 
     def _build(self, device: torch.device) -> "DigitsMetaExperiment":
         return DigitsMetaExperiment(self, device)
@@ -239,7 +250,14 @@ class DigitsMetaExperiment(Experiment):
         )
         stream = torch.Generator().manual_seed(recipe.seed + 2)
         count = -(-recipe.steps // recipe.task_steps)
-        self.stream = draw_tasks(META_DIGITS, count, stream, without=[VALIDATION])
+        self.stream = draw_tasks(
+            META_DIGITS,
+            count,
+            stream,
+            classes=recipe.classes,
+            any_angle=recipe.any_angle,
+            without=[frozenset(recipe.validation_digits())],
+        )
 
     def _learner(self) -> MetaSpikeGAN:
         recipe = self.recipe
@@ -275,7 +293,7 @@ class DigitsMetaExperiment(Experiment):
 
     def monitor(self) -> dict[str, float]:
         """TRTS on validation tasks after a few within-task steps from the starts of now (Fig. 8)."""
-        tasks = self._tasks((5, 6), 5)
+        tasks = self._tasks(self.recipe.validation_digits(), 5)
         curves = self._curves("meta", tasks, self.splits.validation, [0, 5, 10, 20])
         return {f"trts_{i}": mean for i, mean in zip(curves.times, curves.mean("trts"), strict=True)}
 
@@ -283,7 +301,7 @@ class DigitsMetaExperiment(Experiment):
         """Curves over within-task steps from each kind of start, on held-out tasks."""
         test = self.recipe.evaluate_on == "test"
         real = self.splits.test if test else self.splits.validation
-        tasks = self._tasks(HELD_OUT if test else tuple(sorted(VALIDATION)), self.recipe.tasks)
+        tasks = self._tasks(HELD_OUT if test else self.recipe.validation_digits(), self.recipe.tasks)
         found = {arm: self._curves(arm, tasks, real, self.recipe.times()) for arm in ARMS}
         count = min(5, len(self.stream))
         again = {"first_tasks": self.stream[:count], "last_tasks": self.stream[-count:]}
@@ -307,20 +325,23 @@ class DigitsMetaExperiment(Experiment):
         return {"spikes": spikes, "images": rate_decode(spikes), "labels": labels}
 
     def labels(self, count: int, label: int | None = None) -> Tensor:
-        """Labels ``[count]``: all 0 or all 1, or in turn.
+        """Labels ``[count]``: all of one class of the task, or in turn.
 
         Raises:
             InputError: if the label is another one.
         """
+        classes = self.recipe.classes
         if label is None:
-            return torch.arange(count) % CLASSES
-        if not 0 <= label < CLASSES:
-            raise InputError("label", expected=f"0 .. {CLASSES - 1}", got=f"{label}")
+            return torch.arange(count) % classes
+        if not 0 <= label < classes:
+            raise InputError("label", expected=f"0 .. {classes - 1}", got=f"{label}")
         return torch.full((count,), label)
 
     def _tasks(self, digits: Sequence[int], count: int) -> list[DigitTask]:
         """Tasks for evaluation, the same for all arms and for all seeds."""
-        return draw_tasks(digits, count, torch.Generator().manual_seed(1000))
+        rng = torch.Generator().manual_seed(1000)
+        classes, any_angle = self.recipe.classes, self.recipe.any_angle
+        return draw_tasks(digits, count, rng, classes=classes, any_angle=any_angle)
 
     def _encoded(self, tasks: Sequence[Labelled], batch: int, rng: torch.Generator) -> Batch:
         """As many trials of each task, one task after another, rate-encoded afresh."""
@@ -352,7 +373,7 @@ class DigitsMetaExperiment(Experiment):
         Batches and noise are the same for all arms.
         """
         recipe, seed = self.recipe, self.recipe.seed
-        learn = [task.pick(self.splits.train) for task in tasks]
+        learn = [_first_of_each(task.pick(self.splits.train), recipe.examples) for task in tasks]
         judges = [Judge(data, task.pick(real), seed) for data, task in zip(learn, tasks, strict=True)]
         algorithm = recipe.within(
             recipe.random_lr if arm == "random" else recipe.meta_lr, max(*times, 1)
@@ -389,6 +410,17 @@ class DigitsMetaExperiment(Experiment):
         }
         for arm in ARMS[:2]:
             figures[f"samples_{arm}"] = plots.sample_grid(
-                {f"step {i}": found[arm].samples[i] for i in times[:6]}, CLASSES, SIDE
+                {f"step {i}": found[arm].samples[i] for i in times[:6]}, self.recipe.classes, SIDE
             )
         return figures
+
+
+def _first_of_each(data: Labelled, examples: int) -> Labelled:
+    """The first so many images of each class; all if 0."""
+    if not examples:
+        return data
+    places = [
+        torch.nonzero(data.labels == k).flatten()[:examples] for k in sorted(set(data.labels.tolist()))
+    ]
+    kept = torch.cat(places)
+    return Labelled(data.images[kept], data.labels[kept])

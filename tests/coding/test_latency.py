@@ -5,7 +5,7 @@ import torch
 from snntorch import spikegen
 
 from snn_gan_ext import InputError
-from snn_gan_ext.coding.augment import random_affine
+from snn_gan_ext.coding.augment import random_affine, turned
 from snn_gan_ext.coding.latency import latency_decode, latency_encode
 from snn_gan_ext.core.ttfs import spikes_of
 
@@ -66,3 +66,11 @@ def test_turning_makes_no_new_grey_levels(rng):
     moved = random_affine(images, degrees=30, scale=0.2, shift=2, generator=rng)
     assert ((moved == 0) | (moved == 1)).all()
     assert (moved != images).any()
+
+
+def test_turned_images(rng):
+    images = torch.rand(3, 49, generator=rng)
+    assert torch.equal(turned(images, 180.0).view(3, 7, 7), images.view(3, 7, 7).flip(1, 2))
+    nearly, quarter = turned(images, 89.999), turned(images, 90.0)
+    assert (nearly - quarter).abs().max() < 1e-3
+    assert (turned(images, 45.0) != images).any()
