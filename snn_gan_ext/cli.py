@@ -26,7 +26,9 @@ from snn_gan_ext.version import __version__
 __all__ = ["main"]
 
 Command = Callable[[], None]
-Reproduction = Literal["digits-curves", "digits-noise", "digits-spikes", "nmnist-augment"]
+Reproduction = Literal[
+    "digits-curves", "digits-meta", "digits-noise", "digits-spikes", "nmnist-augment"
+]
 
 
 class CheckFailedError(Exception):
@@ -142,11 +144,13 @@ def _reproduce(
     """Run a paper's experiment over seeds and print its table; go on where it was stopped.
 
     With three seeds, runs of one to five minutes each, one after another: digits-curves 15 of them,
-    digits-noise 54, digits-spikes 18, nmnist-augment 6 (it finds recordings through SNN_GAN_EXT_DATA).
+    digits-meta 3, digits-noise 54, digits-spikes 18, nmnist-augment 6 (it finds recordings through
+    SNN_GAN_EXT_DATA).
 
     Args:
-        experiment: The SpikeGAN paper's Fig. 4 (digits-curves), Fig. 5 (digits-noise), Table I
-            (digits-spikes), or classifiers with few event recordings (nmnist-augment).
+        experiment: The SpikeGAN paper's Fig. 4 (digits-curves), Fig. 5 (digits-noise), Fig. 8
+            (digits-meta), Table I (digits-spikes), or classifiers with few event recordings
+            (nmnist-augment).
         out: Folder. By default runs/EXPERIMENT. What is finished there is kept.
         seeds: Number of seeds, from 0.
         steps: Training steps, if not the recipes' own.

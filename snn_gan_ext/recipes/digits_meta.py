@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from sklearn.neural_network import MLPClassifier
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
@@ -171,19 +172,22 @@ class Judge:
     """What samples of one task are worth.
 
     Args:
-        learn: real images of the task that generators learn from.
-        real: real images that they do not.
+        classifier: one that learned from the task's real images.
+        real: others of its real images.
         seed: of the classifiers.
+        quick: TRTS alone, which needs no new classifier for each sample.
     """
 
-    def __init__(self, learn: Labelled, real: Labelled, seed: int) -> None:
-        self.real, self.seed = real, seed
-        self.classifier = transfer.fit_classifier(learn, seed)
+    def __init__(self, classifier: MLPClassifier, real: Labelled, seed: int, quick: bool) -> None:
+        self.classifier, self.real, self.seed, self.quick = classifier, real, seed, quick
 
     def __call__(self, synthetic: Labelled) -> dict[str, float]:
         """TRTS, TSTR and the energy distance."""
+        trts = transfer.accuracy(self.classifier, synthetic)
+        if self.quick:
+            return {"trts": trts}
         return {
-            "trts": transfer.accuracy(self.classifier, synthetic),
+            "trts": trts,
             "tstr": transfer.tstr(synthetic, self.real, self.seed, repeats=1),
             "energy": distributions.energy_distance(self.real, synthetic),
         }
@@ -238,6 +242,7 @@ class DigitsMetaExperiment(Experiment):
     def __init__(self, recipe: DigitsMeta, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         self.splits = load_digits()
+        self._classifiers: dict[DigitTask, MLPClassifier] = {}
         weights = torch.Generator().manual_seed(recipe.seed)
         self.generator = recipe.make_generator(weights).to(device)
         self.discriminator = recipe.make_discriminator(weights).to(device)
@@ -294,7 +299,8 @@ class DigitsMetaExperiment(Experiment):
     def monitor(self) -> dict[str, float]:
         """TRTS on validation tasks after a few within-task steps from the starts of now (Fig. 8)."""
         tasks = self._tasks(self.recipe.validation_digits(), 5)
-        curves = self._curves("meta", tasks, self.splits.validation, [0, 5, 10, 20])
+        real, times = self.splits.validation, [0, 5, 10, 20]
+        curves = self._curves("meta", tasks, real, times, quick=True)
         return {f"trts_{i}": mean for i, mean in zip(curves.times, curves.mean("trts"), strict=True)}
 
     def evaluate(self) -> Results:
@@ -366,7 +372,12 @@ class DigitsMetaExperiment(Experiment):
         return pairs
 
     def _curves(
-        self, arm: Arm, tasks: Sequence[DigitTask], real: Labelled, times: Sequence[int]
+        self,
+        arm: Arm,
+        tasks: Sequence[DigitTask],
+        real: Labelled,
+        times: Sequence[int],
+        quick: bool = False,
     ) -> Curves:
         """Within-task training on all tasks side by side, and what samples are worth on the way.
 
@@ -374,7 +385,10 @@ class DigitsMetaExperiment(Experiment):
         """
         recipe, seed = self.recipe, self.recipe.seed
         learn = [_first_of_each(task.pick(self.splits.train), recipe.examples) for task in tasks]
-        judges = [Judge(data, task.pick(real), seed) for data, task in zip(learn, tasks, strict=True)]
+        judges = [
+            Judge(self._classifier(task, data), task.pick(real), seed, quick)
+            for data, task in zip(learn, tasks, strict=True)
+        ]
         algorithm = recipe.within(
             recipe.random_lr if arm == "random" else recipe.meta_lr, max(*times, 1)
         )
@@ -386,6 +400,12 @@ class DigitsMetaExperiment(Experiment):
                 curves.add(self._samples(state.generator, len(tasks), rngs[2]), judges)
             algorithm.update(state, self._encoded(learn, recipe.adapt_batch, rngs[1]))
         return curves
+
+    def _classifier(self, task: DigitTask, learn: Labelled) -> MLPClassifier:
+        """The judge of TRTS, the same for all arms."""
+        if task not in self._classifiers:
+            self._classifiers[task] = transfer.fit_classifier(learn, self.recipe.seed)
+        return self._classifiers[task]
 
     def _samples(self, generators: nn.Module, count: int, rng: torch.Generator) -> list[Labelled]:
         """Decoded samples of each task's generator."""

@@ -10,6 +10,7 @@ from typing import Any
 from snn_gan_ext.reproduce.augment import nmnist_augment
 from snn_gan_ext.reproduce.common import Settings
 from snn_gan_ext.reproduce.curves import digits_curves
+from snn_gan_ext.reproduce.meta import digits_meta
 from snn_gan_ext.reproduce.noise import digits_noise
 from snn_gan_ext.reproduce.table_1 import digits_spikes
 
@@ -17,6 +18,7 @@ __all__ = [
     "REPRODUCTIONS",
     "Settings",
     "digits_curves",
+    "digits_meta",
     "digits_noise",
     "digits_spikes",
     "nmnist_augment",
@@ -24,6 +26,7 @@ __all__ = [
 
 REPRODUCTIONS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "digits-curves": digits_curves,
+    "digits-meta": digits_meta,
     "digits-noise": digits_noise,
     "digits-spikes": digits_spikes,
     "nmnist-augment": nmnist_augment,
