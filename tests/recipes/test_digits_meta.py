@@ -7,9 +7,18 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError, cli
+from snn_gan_ext.metrics import transfer
 from snn_gan_ext.recipes.digits_meta import ARMS, DigitsMeta
 
 QUICK = {"inner_steps": 1, "stored_tasks": 1, "adapt_steps": 5, "tasks": 2, "synthetic_count": 20}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_judges():
+    fit = transfer.fit_classifier
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transfer, "fit_classifier", lambda data, seed, epochs=60: fit(data, seed, 3))
+        yield
 
 
 @pytest.fixture(scope="module")
