@@ -292,6 +292,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, 1)
     except Interrupted as error:
         return _fail(error, 128 + error.signal_number)
+    except KeyboardInterrupt:
+        return _fail("interrupted before there was anything to save", 130)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "alloc" not in str(error):
             raise

@@ -40,10 +40,10 @@ def random_affine(
     """
     check_images(images)
     batch, side = len(images), _side(images)
-    if degrees < 0 or not 0 <= scale < 1 or shift < 0:
+    if not 0 <= degrees <= 360 or not 0 <= scale < 1 or not 0 <= shift <= side:
         raise InputError(
             "degrees, scale and shift",
-            expected="0 or more, the second below 1",
+            expected=f"0 .. 360, 0 or more and below 1, and 0 .. {side}",
             got=f"{degrees}, {scale} and {shift}",
         )
 

@@ -16,6 +16,7 @@ __all__ = [
     "add_noise",
     "check_images",
     "check_labelled",
+    "check_labels",
     "pooled_decode",
     "rate_decode",
     "rate_encode",
@@ -182,6 +183,26 @@ def check_labelled(data: Labelled) -> None:
         )
     if int(labels.min()) < 0:
         raise InputError("labels", expected="0 or more", got=f"{int(labels.min())}")
+
+
+def check_labels(labels: Tensor, count: int, classes: int) -> None:
+    """Makes sure of so many whole numbers below a number of classes.
+
+    Raises:
+        InputError: otherwise.
+    """
+    if tuple(labels.shape) != (count,) or labels.dtype != torch.int64:
+        raise InputError(
+            "labels",
+            expected=f"whole numbers [{count}] (int64)",
+            got=f"{labels.dtype} {list(labels.shape)}",
+        )
+    if count and not bool(((labels >= 0) & (labels < classes)).all()):
+        raise InputError(
+            "labels",
+            expected=f"0 .. {classes - 1}",
+            got=f"{int(labels.min())} .. {int(labels.max())}",
+        )
 
 
 def _check_spikes(spikes: Tensor) -> None:

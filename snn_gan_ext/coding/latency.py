@@ -36,10 +36,14 @@ def latency_encode(images: Tensor, steps: int, threshold: float = 0.01) -> Tenso
     tensor([[ 0.,  5.,  9., 11.]])
     """
     check_images(images)
-    if steps < 2:
+    if type(steps) is not int or steps < 2:
         raise InputError("steps", expected="T of at least 2", got=f"{steps}")
     if not 0 < threshold < 1:
         raise InputError("threshold", expected="above 0 and below 1", got=f"{threshold}")
+    # Half precision does not tell late steps apart.
+    images = images.to(torch.promote_types(images.dtype, torch.float32))
+    if not images.numel():
+        return images.clone()
     times, dark = spikegen.latency_code(
         images, num_steps=steps, threshold=threshold, normalize=True, linear=True
     )
@@ -56,7 +60,7 @@ def latency_decode(times: Tensor, steps: int) -> Tensor:
     Raises:
         InputError: if the window is too short, or the times are below 0 or NaN.
     """
-    if steps < 2:
+    if type(steps) is not int or steps < 2:
         raise InputError("steps", expected="T of at least 2", got=f"{steps}")
     if not bool((times >= 0).all()):
         raise InputError("times", expected="0 or later", got="earlier ones, or NaN")

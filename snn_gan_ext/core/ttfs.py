@@ -25,7 +25,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from snn_gan_ext.core.checks import check_finite
 from snn_gan_ext.core.dispatch import arrays_of
+from snn_gan_ext.errors import InputError
 
 __all__ = [
     "StepSpikes",
@@ -40,6 +42,8 @@ __all__ = [
 
 # Numbers in the largest tensor that PyTorch's own operations make at a time.
 CHUNK = 2**24
+# Whole numbers up to here are exact in single precision.
+LONGEST = 2**24
 
 
 class StepSpikes(NamedTuple):
@@ -76,6 +80,9 @@ def step_times(inputs: Tensor, weight: Tensor, threshold: float, steps: int) -> 
         Kheradpisheh and Masquelier (2020), "Temporal backpropagation for spiking neural networks with
         one spike per neuron" (S4NN).
     """
+    _check_layer(inputs, weight)
+    if not 1 <= steps <= LONGEST:
+        raise InputError("steps", expected=f"1 .. {LONGEST}", got=f"{steps}")
     times, potentials = _StepTimes.apply(inputs, weight, threshold, steps)  # type: ignore[no-untyped-call]
     return StepSpikes(times, potentials)
 
@@ -114,6 +121,8 @@ def ramp_times(
     Returns:
         Firing times ``[B, O]``; ``horizon`` where a neuron did not fire.
     """
+    _check_layer(inputs, weight)
+    _check_shapes("current", current, (weight.shape[1],))
     times: Tensor = _RampTimes.apply(  # type: ignore[no-untyped-call]
         inputs, weight, current, threshold, horizon, least_slope, silent_slope
     )
@@ -217,6 +226,8 @@ def masked_product(values: Tensor, weight: Tensor, before: Tensor, after: Tensor
     Returns:
         ``[B, O]``.
     """
+    _check_shapes("weight", weight, (before.shape[-1], after.shape[-1]))
+    _check_pairs(before, after, values=(values, before))
     product: Tensor = _MaskedProduct.apply(values, weight, before, after)  # type: ignore[no-untyped-call]
     return product
 
@@ -233,8 +244,35 @@ def masked_outer(values: Tensor, errors: Tensor, before: Tensor, after: Tensor) 
     Returns:
         ``[I, O]``.
     """
+    _check_pairs(before, after, values=(values, before), errors=(errors, after))
     outer: Tensor = _MaskedOuter.apply(values, errors, before, after)  # type: ignore[no-untyped-call]
     return outer
+
+
+def _check_layer(inputs: Tensor, weight: Tensor) -> None:
+    if weight.dim() != 2 or inputs.dim() != 2 or inputs.shape[1] != weight.shape[0]:
+        raise InputError(
+            "inputs and weight",
+            expected="[B, I] and [I, O]",
+            got=f"{list(inputs.shape)} and {list(weight.shape)}",
+        )
+    check_finite("inputs", inputs)
+
+
+def _check_pairs(before: Tensor, after: Tensor, **alike: tuple[Tensor, Tensor]) -> None:
+    if before.dim() != 2 or after.dim() != 2 or len(before) != len(after):
+        raise InputError(
+            "before and after",
+            expected="[B, I] and [B, O]",
+            got=f"{list(before.shape)} and {list(after.shape)}",
+        )
+    for name, (values, times) in alike.items():
+        _check_shapes(name, values, tuple(times.shape))
+
+
+def _check_shapes(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise InputError(name, expected=f"{list(shape)}", got=f"{list(tensor.shape)}")
 
 
 class _StepTimes(torch.autograd.Function):

@@ -1,7 +1,6 @@
 """MNIST digits, from a file or through scikit-learn, split once and for all."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +80,13 @@ def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             parts = [(found[x], found[y]) for x, y in NAMES if x in found and y in found]
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+            if "images" in found:
+                parts = parts[:1]
+            for images, labels in parts:
+                _check_arrays(path, images, labels)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the zip and the array formats may trip over
         got = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{path}", expected="a readable .npz file", got=got) from None
     if not parts:
@@ -89,21 +94,20 @@ def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
             f"{path}", expected=" or ".join(f"{x} and {y}" for x, y in NAMES), got="neither"
         )
     images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
-    _check(path, images, labels)
+    counts = {int(label): int((labels == label).sum()) for label in np.unique(labels)}
+    if set(counts) != set(range(CLASSES)) or min(counts.values()) < 20:
+        raise InputError(f"{path}", expected="20 or more of each of the ten digits", got=f"{counts}")
     return images, labels
 
 
-def _check(path: Path, images: NDArray[np.number], labels: NDArray[np.integer]) -> None:
-    shapes = images.shape == (len(labels), SIDE, SIDE) and labels.ndim == 1
+def _check_arrays(path: Path, images: NDArray[np.number], labels: NDArray[np.integer]) -> None:
+    shapes = labels.ndim == 1 and images.shape == (len(labels), SIDE, SIDE)
     if not shapes or images.dtype != np.uint8 or labels.dtype.kind not in "iu":
         raise InputError(
             f"{path}",
             expected="images uint8 [n, 28, 28] and whole labels [n]",
             got=f"{images.dtype} {list(images.shape)} and {labels.dtype} {list(labels.shape)}",
         )
-    counts = {int(label): int((labels == label).sum()) for label in np.unique(labels)}
-    if set(counts) != set(range(CLASSES)) or min(counts.values()) < 20:
-        raise InputError(f"{path}", expected="20 or more of each of the ten digits", got=f"{counts}")
 
 
 def _fetched() -> tuple[NDArray[np.number], NDArray[np.integer]]:

@@ -34,11 +34,19 @@ def decisions(
     Raises:
         InputError: if there is no trial, or the shapes do not go together.
     """
-    if not (len(hidden) == len(outputs) == len(labels) > 0) or outputs.shape != potentials.shape:
+    batch = (len(labels),)
+    shapes = hidden.shape[:1] == outputs.shape[:1] == batch == tuple(labels.shape)
+    if not shapes or not outputs.numel() or hidden.dim() != 2 or outputs.shape != potentials.shape:
         raise InputError(
             "trials",
             expected="hidden [B, H], outputs and potentials [B, C] and labels [B], B at least 1",
             got=", ".join(f"{list(x.shape)}" for x in (hidden, outputs, potentials, labels)),
+        )
+    if steps < 1 or not bool((outputs >= 0).all()) or not bool((hidden >= 0).all()):
+        raise InputError(
+            "steps and times",
+            expected="at least 1, and 0 or later",
+            got=f"{steps}, or earlier ones, or NaN",
         )
     first = outputs.min(1, keepdim=True).values
     leads = outputs == first

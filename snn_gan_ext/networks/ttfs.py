@@ -162,6 +162,8 @@ class OnOffDiscriminator(nn.Module):
         pixels: number of pixels ``N`` of an image.
         classes: number of labels.
         hidden: number of hidden neurons.
+        weight_scale: standard deviation of the hidden neurons' initial weights, times the root of
+            their number of inputs.
         generator: seeds the initial weights.
 
     Raises:
@@ -176,11 +178,13 @@ class OnOffDiscriminator(nn.Module):
         classes: int,
         *,
         hidden: int = 192,
+        weight_scale: float = 3.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         check_positive(pixels=pixels, classes=classes, hidden=hidden)
-        sizes = ((2 * pixels, hidden, 3 * (2 * pixels) ** -0.5), (hidden, 2 * classes, 0.05))
+        self.classes = classes
+        sizes = ((2 * pixels, hidden, weight_scale * (2 * pixels) ** -0.5), (hidden, 2 * classes, 0.05))
         self.hidden, self.pairs = (
             TTFSRampLinear(
                 before, after, horizon=WINDOW, weight_std=std, current=1.5, generator=generator
@@ -189,7 +193,14 @@ class OnOffDiscriminator(nn.Module):
         )
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``[B]`` for images ``[B, N]`` in [0, 1] and labels ``[B]``."""
+        """Logits ``[B]`` for images ``[B, N]`` in [0, 1] and labels ``[B]``.
+
+        Raises:
+            InputError: if there is not one label for each image, or it is none of the classes.
+        """
+        one_hot(labels, self.classes)
+        if len(labels) != len(images):
+            raise InputError("labels", expected=f"[{len(images)}]", got=f"{list(labels.shape)}")
         on_off = WINDOW * torch.cat([1 - images, images], 1)
         pairs = self.pairs(self.hidden(on_off)).unflatten(1, (-1, 2))
         pair = pairs[torch.arange(len(labels), device=labels.device), labels]

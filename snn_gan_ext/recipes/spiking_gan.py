@@ -52,6 +52,7 @@ class SpikingGANRecipe(Recipe):
         latents: random inputs of both generators.
         hidden: hidden neurons of both generators.
         discriminator_hidden: hidden neurons of both discriminators.
+        discriminator_init: scale of its hidden neurons' initial weights.
         generator_lr: Adam's learning rate for the spiking generator.
         discriminator_lr: that of its discriminator.
         r1: weight of the R1 penalty.
@@ -69,6 +70,7 @@ class SpikingGANRecipe(Recipe):
     latents: int = 32
     hidden: int = 128
     discriminator_hidden: int = 192
+    discriminator_init: float = 3.0
     generator_lr: float = 1e-3
     discriminator_lr: float = 2e-3
     r1: float = 0.5
@@ -92,6 +94,13 @@ class SpikingGANRecipe(Recipe):
             raise InputError(
                 "synthetic_count", expected=f"{least} .. 1000000", got=f"{self.synthetic_count}"
             )
+        for name in ("ann_lr", "ann_r1"):
+            if getattr(self, name) < 0:
+                raise InputError(name, expected="0 or more", got=f"{getattr(self, name)}")
+        if not self.discriminator_init >= 0:
+            raise InputError(
+                "discriminator_init", expected="0 or more", got=f"{self.discriminator_init}"
+            )
         self.algorithms()
 
     def algorithms(self) -> dict[str, ImageGAN]:
@@ -113,6 +122,11 @@ class SpikingGANRecipe(Recipe):
             ),
         }
 
+    @property
+    @abstractmethod
+    def pixels(self) -> int:
+        """Pixels of an image."""
+
     @abstractmethod
     def load(self) -> DigitSplits:
         """The digits."""
@@ -130,6 +144,10 @@ class SpikingGANDigits(SpikingGANRecipe):
 
     steps: int = 3000
     r1: float = 1.0
+
+    @property
+    def pixels(self) -> int:
+        return 64
 
     def load(self) -> DigitSplits:
         return load_digits()
@@ -154,6 +172,15 @@ class SpikingGANMNIST(SpikingGANRecipe):
     download: bool = False
     side: int = 14
 
+    def check(self) -> None:
+        super().check()
+        if self.side not in (14, 28):
+            raise InputError("side", expected="14 or 28", got=f"{self.side}")
+
+    @property
+    def pixels(self) -> int:
+        return self.side**2
+
     def load(self) -> DigitSplits:
         return load_mnist(find_mnist(self.data, self.download), self.side)
 
@@ -171,9 +198,6 @@ class SpikingGANExperiment(Experiment):
 
     def __init__(self, recipe: SpikingGANRecipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        self.splits = recipe.load()
-        self._images = self.splits.train.images.to(device)
-        self._labels = self.splits.train.labels.to(device)
         weights = torch.Generator().manual_seed(recipe.seed)
         algorithms: dict[str, Any] = {**recipe.algorithms()}
         states = {
@@ -186,9 +210,23 @@ class SpikingGANExperiment(Experiment):
         training: dict[str, TrainingState] = {**states}
         self.state = TogetherState(training, self._rng(3))
 
+    def prepare(self) -> None:
+        """Loads the digits, so that missing ones are missed before anything is written."""
+        _ = self._train
+
+    @cached_property
+    def splits(self) -> DigitSplits:
+        """The digits; loaded when first needed, as samples need none."""
+        return self.recipe.load()
+
+    @cached_property
+    def _train(self) -> Labelled:
+        """Training digits, on the experiment's device."""
+        return Labelled(*(part.to(self.device) for part in self.splits.train))
+
     def _networks(self, name: str, weights: torch.Generator) -> tuple[nn.Module, nn.Module]:
         """A generator and its discriminator."""
-        recipe, pixels = self.recipe, self._images.shape[1]
+        recipe, pixels = self.recipe, self.recipe.pixels
         classes = CLASSES if recipe.conditional else 1
         sizes: dict[str, Any] = {
             "latents": recipe.latents,
@@ -200,7 +238,13 @@ class SpikingGANExperiment(Experiment):
         discriminator: nn.Module
         if name == "spiking":
             generator = TTFSGenerator(pixels, classes, **sizes)
-            discriminator = OnOffDiscriminator(pixels, classes, hidden=width, generator=weights)
+            discriminator = OnOffDiscriminator(
+                pixels,
+                classes,
+                hidden=width,
+                weight_scale=recipe.discriminator_init,
+                generator=weights,
+            )
         else:
             generator = MLPGenerator(pixels, classes, **sizes)
             discriminator = MLPDiscriminator(pixels, classes, hidden=(width,), generator=weights)
@@ -213,8 +257,9 @@ class SpikingGANExperiment(Experiment):
     def next_batch(self, rng: torch.Generator) -> Labelled:
         """Real digits."""
         size = (self.recipe.batch,)
-        picks = torch.randint(len(self._labels), size, generator=rng, device=self.device)
-        return Labelled(self._images[picks], self._known(self._labels[picks]))
+        train = self._train
+        picks = torch.randint(len(train.labels), size, generator=rng, device=self.device)
+        return Labelled(train.images[picks], self._known(train.labels[picks]))
 
     def labels(self, count: int, label: int | None = None) -> Tensor:
         """Labels ``[count]``: all of one class, or the classes in turn.
@@ -228,7 +273,11 @@ class SpikingGANExperiment(Experiment):
 
     @torch.no_grad()
     def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """Images ``[B, N]``, and the spikes of the pixels ``[T, B, N]`` on a clock of 32 steps."""
+        """Images ``[B, N]``, and the pixels' firing times and spikes.
+
+        Times ``[B, N]`` have their window from 0.5 to 1.5, and 1.5 where a pixel is silent; spikes
+        ``[T, B, N]`` are on a clock of 32 steps. Labels are -1 where the run is unconditional.
+        """
         generator = self.generators["spiking"]
         assert isinstance(generator, TTFSGenerator)
         noise = generator.noise(len(labels), rng)
@@ -237,7 +286,7 @@ class SpikingGANExperiment(Experiment):
             "spikes": generator.spikes(times, TICKS).cpu(),
             "images": generator.images(times).cpu(),
             "times": times.cpu(),
-            "labels": labels,
+            "labels": labels if self.recipe.conditional else torch.full_like(labels, -1),
         }
 
     def monitor(self) -> dict[str, float]:

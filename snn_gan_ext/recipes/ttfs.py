@@ -42,7 +42,7 @@ class TTFSRecipe(Recipe):
         deadline: step by which the label's output should fire, with aggressive targets.
         lr: Adam's learning rate.
         least_active: hidden neurons that fire in a smaller share of a batch are helped.
-        help: added to all weights of such a neuron.
+        boost: added to all weights of such a neuron.
         degrees: training images are turned by up to this angle,
         scale: made larger or smaller by up to this share,
         shift: and shifted by up to so many pixels.
@@ -55,7 +55,7 @@ class TTFSRecipe(Recipe):
     deadline: float = 14.0
     lr: float = 3e-3
     least_active: float = 0.05
-    help: float = 2e-3
+    boost: float = 2e-3
     degrees: float = 10.0
     scale: float = 0.1
     shift: int = 1
@@ -85,7 +85,7 @@ class TTFSRecipe(Recipe):
             deadline=self.deadline,
             lr=self.lr,
             least_active=self.least_active,
-            help=self.help,
+            boost=self.boost,
         )
 
     @abstractmethod
@@ -105,6 +105,9 @@ class TTFSDigits(TTFSRecipe):
 
     steps: int = 3000
     hidden: int = 200
+    degrees: float = 0.0
+    scale: float = 0.0
+    shift: int = 0
 
     def load(self) -> DigitSplits:
         return load_digits()

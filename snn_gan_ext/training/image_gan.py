@@ -166,6 +166,8 @@ class ImageGAN:
 
 def _check(batch: Labelled, images: Tensor) -> None:
     check_images(batch.images)
+    if not len(batch.images):
+        raise InputError("batch", expected="at least one image", got="none")
     if batch.images.shape != images.shape:
         raise InputError(
             "batch",

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.coding.images import check_labels
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import temporal
 from snn_gan_ext.training.state import NetworksState
@@ -58,7 +59,7 @@ class TemporalBackprop:
         lr: Adam's learning rate.
         least_active: hidden neurons that fire in a smaller share of a batch are helped; outputs in
             less than 0.4 times that.
-        help: added to all of such a neuron's weights after a step; 0 for no homeostasis.
+        boost: added to all of such a neuron's weights after a step; 0 for no homeostasis.
 
     Raises:
         InputError: if a setting has no meaning.
@@ -71,7 +72,7 @@ class TemporalBackprop:
     deadline: float = 14.0
     lr: float = 3e-3
     least_active: float = 0.05
-    help: float = 2e-3
+    boost: float = 2e-3
 
     def __post_init__(self) -> None:
         for name, allowed, meaning in (
@@ -81,7 +82,7 @@ class TemporalBackprop:
             ("deadline", 0 <= self.deadline < self.window, f"0 .. {self.window - 1}"),
             ("lr", self.lr >= 0, "0 or more"),
             ("least_active", 0 <= self.least_active <= 1, "0 .. 1"),
-            ("help", self.help >= 0, "0 or more"),
+            ("boost", self.boost >= 0, "0 or more"),
         ):
             if not allowed or not math.isfinite(getattr(self, name)):
                 raise InputError(name, expected=meaning, got=f"{getattr(self, name)}")
@@ -112,10 +113,11 @@ class TemporalBackprop:
         network: Any = state.network
         if network.steps != self.window:
             raise InputError("network", expected=f"{self.window} steps", got=f"{network.steps}")
+        if not len(batch.times):
+            raise InputError("batch", expected="at least one trial", got="none")
         fired = network(batch.times)
         outputs = fired[-1].times
-        if batch.labels.shape != outputs.shape[:1]:
-            raise InputError("labels", expected=f"[{len(outputs)}]", got=f"{list(batch.labels.shape)}")
+        check_labels(batch.labels, *outputs.shape)
         loss = temporal.temporal_loss(outputs, self._targets(outputs, batch.labels), self.window)
         rate = 0.5 * self.lr * (1 + math.cos(math.pi * min(state.step / self.steps, 1.0)))
         state.optimizer.param_groups[0]["lr"] = rate
@@ -135,8 +137,10 @@ class TemporalBackprop:
     def _keep_alive(self, state: TemporalState, times: list[Tensor]) -> None:
         network: Any = state.network
         for layer, fired in zip(network.layers, times, strict=True):
+            if not layer.weight.requires_grad:
+                continue
             least = self.least_active * (0.4 if fired is times[-1] else 1.0)
-            temporal.keep_alive(layer.weight, fired, self.window, least, self.help)
+            temporal.keep_alive(layer.weight, fired, self.window, least, self.boost)
 
     def _progress(self, hidden: Tensor, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         first = outputs.min(1, keepdim=True).values

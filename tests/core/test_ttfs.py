@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snn_gan_ext import InputError
 from snn_gan_ext.core import ttfs
 
 STEPS, HORIZON = 12, 1.5
@@ -180,3 +181,25 @@ def test_on_each_device(device, rng):
     inputs, weight = whole(rng)
     here = ttfs.step_times(inputs.to(device), weight.to(device), 1.0, STEPS).times
     assert (here.cpu() == ttfs.step_times(inputs, weight, 1.0, STEPS).times).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x: ttfs.step_times(x, torch.ones(4, 3), 1.0, 5), "inputs and weight"),
+        (lambda x: ttfs.step_times(x[0], torch.ones(2, 3), 1.0, 5), "inputs and weight"),
+        (lambda x: ttfs.step_times(x * torch.nan, torch.ones(2, 3), 1.0, 5), "finite"),
+        (lambda x: ttfs.step_times(x, torch.ones(2, 3), 1.0, 0), "steps"),
+        (lambda x: ttfs.step_times(x, torch.ones(2, 3), 1.0, 2**24 + 1), "steps"),
+        (lambda x: ttfs.ramp_times(x, torch.ones(2, 3), torch.ones(2), 1.0, 2.0), "current"),
+        (lambda x: ttfs.ramp_times(x, torch.ones(9, 3), torch.ones(3), 1.0, 2.0), "inputs and weight"),
+        (lambda x: ttfs.masked_product(x, torch.ones(3, 2), x, x), "weight"),
+        (lambda x: ttfs.masked_product(x[:1], torch.ones(2, 2), x, x), "values"),
+        (lambda x: ttfs.masked_outer(x, x[:, :1], x, x), "errors"),
+        (lambda x: ttfs.masked_outer(x, x, x, x[:2]), "before and after"),
+    ],
+)
+def test_shapes_that_do_not_go_together_are_refused(call, words):
+    """The compiled loops would read and write out of bounds."""
+    with pytest.raises(InputError, match=words):
+        call(torch.zeros(3, 2))

@@ -100,6 +100,7 @@ def test_where_the_file_is(path, monkeypatch, tmp_path):
         ({"images": np.zeros((40, 28, 28), np.uint8), "labels": np.zeros(40, int)}, "ten digits"),
         ({"images": np.zeros((0, 28, 28), np.uint8), "labels": np.zeros(0, int)}, "ten digits"),
         ({"images": np.array([None]), "labels": np.zeros(1, int)}, "readable"),
+        ({"images": np.float64(3), "labels": np.int64(1)}, "labels"),
     ],
 )
 def test_other_files_are_refused(content, words, tmp_path):
@@ -113,6 +114,18 @@ def test_damaged_files_are_refused(content, tmp_path):
     (tmp_path / "broken.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"readable \.npz"):
         load_mnist(tmp_path / "broken.npz")
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    np.save(tmp_path / "digits.npy", np.zeros(3))
+    with pytest.raises(InputError, match=r"readable \.npz"):
+        load_mnist(tmp_path / "digits.npy")
+
+
+def test_digits_that_are_there_twice_are_read_once(arrays, tmp_path):
+    images, labels = arrays
+    np.savez(tmp_path / "x.npz", images=images, labels=labels, x_train=images, y_train=labels)
+    assert sum(len(part.labels) for part in load_mnist(tmp_path / "x.npz")) == COUNT
 
 
 def test_other_sides_are_refused(path):

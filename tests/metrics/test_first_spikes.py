@@ -26,5 +26,9 @@ def test_decisions_by_hand():
 def test_shapes_that_do_not_go_together_are_refused():
     with pytest.raises(InputError, match="outputs and potentials"):
         decisions(HIDDEN, OUTPUTS, POTENTIALS[:, :1], LABELS, T)
+    with pytest.raises(InputError, match="outputs and potentials"):
+        decisions(HIDDEN, OUTPUTS, POTENTIALS, LABELS[:, None], T)
+    with pytest.raises(InputError, match="earlier ones, or NaN"):
+        decisions(HIDDEN, OUTPUTS - 9, POTENTIALS, LABELS, T)
     with pytest.raises(InputError, match="B at least 1"):
         decisions(HIDDEN[:0], OUTPUTS[:0], POTENTIALS[:0], LABELS[:0], T)

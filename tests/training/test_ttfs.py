@@ -53,7 +53,7 @@ def test_dead_neurons_come_back(rng):
 
     def train(amount):
         algorithm = TemporalBackprop(
-            steps=100, window=T, deadline=5, margin=3, lr=0.0, help=amount, targets="aggressive"
+            steps=100, window=T, deadline=5, margin=3, lr=0.0, boost=amount, targets="aggressive"
         )
         state = algorithm.init(network, rng)
         for _ in range(100):
@@ -156,8 +156,12 @@ def test_batches_that_do_not_fit_are_refused(rng):
     algorithm = TemporalBackprop(steps=5, window=T, margin=3, deadline=5)
     state = algorithm.init(network, rng)
     times = torch.zeros(6, 16)
-    with pytest.raises(InputError, match=r"labels: expected \[6\]"):
+    with pytest.raises(InputError, match=r"labels: expected whole numbers \[6\]"):
         algorithm.update(state, FiringTimes(times, torch.zeros(5, dtype=torch.long)))
+    with pytest.raises(InputError, match=r"labels: expected 0 \.\. 3"):
+        algorithm.update(state, FiringTimes(times, torch.full((6,), 4)))
+    with pytest.raises(InputError, match="at least one trial"):
+        algorithm.update(state, FiringTimes(times[:0], torch.zeros(0, dtype=torch.long)))
     with pytest.raises(InputError, match="whole steps"):
         algorithm.update(state, FiringTimes(times + 0.5, torch.zeros(6, dtype=torch.long)))
     other = TemporalBackprop(steps=5, window=T + 1, margin=3, deadline=5)
