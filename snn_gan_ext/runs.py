@@ -255,7 +255,8 @@ def load_run(folder: Path, device: str = "cpu") -> tuple[Recipe, Experiment]:
 def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float) -> dict[str, Any]:
     with catch_signals("while judging; the generator is saved: judge it with `snn-gan-ext evaluate`"):
         results = experiment.evaluate()
-    metrics: dict[str, Any] = {
+    found = _rounded(results.metrics)
+    about = {
         "evaluated_on": recipe.evaluate_on,
         "steps": recipe.steps,
         "train_seconds": round(seconds, 1),
@@ -263,7 +264,7 @@ def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float)
         "version": __version__,
     }
     # What was found comes first in the file, and its names win.
-    metrics = {**_rounded(results.metrics), **metrics, **_rounded(results.metrics)}
+    metrics: dict[str, Any] = {**found, **about, **found}
     curves = plots.learning_curves(read_metrics(folder / "metrics.jsonl"), experiment.panels)
     figures = {**results.figures, "learning_curves": curves}
     for name, figure in figures.items():
