@@ -4,7 +4,7 @@ import torch
 
 from snn_gan_ext import GLMLayer
 from snn_gan_ext.core import bases
-from snn_gan_ext.networks.generators import GLMNetwork
+from snn_gan_ext.networks.glm import GLMNetwork
 
 
 def tiny_network():

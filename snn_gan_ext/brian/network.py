@@ -27,7 +27,7 @@ from torch import Tensor
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.base import GLMNeurons
-from snn_gan_ext.networks.generators import GLMNetwork
+from snn_gan_ext.networks.glm import GLMNetwork
 
 __all__ = ["BrianNetwork", "Target", "require_brian2", "use_target"]
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.layers.state import GLMSample, GLMState
-from snn_gan_ext.networks.generators import GeneratorSample, GLMNetwork, one_hot
+from snn_gan_ext.networks.glm import GeneratorSample, GLMNetwork
+from snn_gan_ext.networks.labels import one_hot
 
 __all__ = ["SpikingClassifier"]
 

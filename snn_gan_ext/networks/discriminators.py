@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.networks.generators import one_hot
+from snn_gan_ext.networks.labels import one_hot
 
 __all__ = ["MLPDiscriminator", "PooledTemporalDiscriminator", "TemporalDiscriminator"]
 

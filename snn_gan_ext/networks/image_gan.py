@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.layers.checks import check_positive
-from snn_gan_ext.networks.generators import one_hot
+from snn_gan_ext.networks.labels import one_hot
 
 __all__ = ["Drawn", "MLPGenerator"]
 

@@ -12,7 +12,7 @@ from snn_gan_ext.core import glm
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.checks import check_finite
 from snn_gan_ext.layers.state import GLMSample
-from snn_gan_ext.networks.generators import one_hot
+from snn_gan_ext.networks.labels import one_hot
 
 __all__ = ["Discriminators", "MemberRun", "Population", "PopulationSample"]
 

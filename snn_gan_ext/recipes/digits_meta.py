@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from sklearn.neural_network import MLPClassifier
@@ -16,10 +15,11 @@ from snn_gan_ext.core.bases import exponential_basis
 from snn_gan_ext.data.digits import load_digits
 from snn_gan_ext.data.tasks import DigitTask, draw_tasks
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.metrics import distributions, transfer
+from snn_gan_ext.metrics import transfer
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.networks.population import Discriminators, Population
+from snn_gan_ext.recipes.adaptation import Curves, Judge
 from snn_gan_ext.recipes.base import Experiment, Recipe, Results
 from snn_gan_ext.training.meta import MetaSpikeGAN, MetaState, MetaUpdate, TaskBatch, start_from
 from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
@@ -58,6 +58,7 @@ class DigitsMeta(Recipe):
         time_steps: length T of a trial in time steps.
         hidden: hidden neurons of the generator.
         latent_bits: random bits drawn once a trial and held through it.
+        gate_latent: give each class synapses of its own for them.
         discriminator_hidden: width of the discriminator's hidden layer.
         estimator: gradient estimator of the generator.
         inner_lr: Adam's learning rate of both networks in inner steps.
@@ -94,6 +95,7 @@ class DigitsMeta(Recipe):
     time_steps: int = 5
     hidden: int = 64
     latent_bits: int = 32
+    gate_latent: bool = False
     discriminator_hidden: int = 128
     estimator: Estimator = "hybrid"
     inner_lr: float = 1e-2
@@ -153,8 +155,7 @@ class DigitsMeta(Recipe):
             self.time_steps,
             hidden=self.hidden,
             latent_bits=self.latent_bits,
-            gate_latent=True,
-            latent_scale=(0.5, 0.3),
+            gate_latent=self.gate_latent,
             basis=exponential_basis(6, 2.0),
             generator=weights,
         )
@@ -166,66 +167,6 @@ class DigitsMeta(Recipe):
 
     def _build(self, device: torch.device) -> "DigitsMetaExperiment":
         return DigitsMetaExperiment(self, device)
-
-
-class Judge:
-    """What samples of one task are worth.
-
-    Args:
-        classifier: one that learned from the task's real images.
-        real: others of its real images.
-        seed: of the classifiers.
-        quick: TRTS alone, which needs no new classifier for each sample.
-    """
-
-    def __init__(self, classifier: MLPClassifier, real: Labelled, seed: int, quick: bool) -> None:
-        self.classifier, self.real, self.seed, self.quick = classifier, real, seed, quick
-
-    def __call__(self, synthetic: Labelled) -> dict[str, float]:
-        """TRTS, TSTR and the energy distance."""
-        trts = transfer.accuracy(self.classifier, synthetic)
-        if self.quick:
-            return {"trts": trts}
-        return {
-            "trts": trts,
-            "tstr": transfer.tstr(synthetic, self.real, self.seed, repeats=1),
-            "energy": distributions.energy_distance(self.real, synthetic),
-        }
-
-
-class Curves:
-    """Scores of some tasks at some within-task steps.
-
-    Args:
-        times: the steps.
-    """
-
-    def __init__(self, times: list[int]) -> None:
-        self.times = times
-        self.scores: list[list[dict[str, float]]] = []
-        self.samples: dict[int, Labelled] = {}
-
-    def add(self, samples: Sequence[Labelled], judges: Sequence[Judge]) -> None:
-        """Judges the samples of all tasks at the next of the steps; keeps those of the first task."""
-        self.samples[self.times[len(self.scores)]] = samples[0]
-        self.scores.append([judge(x) for judge, x in zip(judges, samples, strict=True)])
-
-    def mean(self, key: str) -> list[float]:
-        """Mean over the tasks at each step."""
-        return [float(np.mean([score[key] for score in scores])) for scores in self.scores]
-
-    def std(self, key: str) -> list[float]:
-        """Standard deviation over the tasks at each step."""
-        return [float(np.std([score[key] for score in scores])) for scores in self.scores]
-
-    def summary(self) -> dict[str, list[float]]:
-        """All of it as lists over the steps, for ``metrics.json``."""
-        keys = ("trts", "tstr", "energy")
-        return {
-            f"{key}_{name}": of(key)
-            for key in keys
-            for name, of in (("mean", self.mean), ("std", self.std))
-        }
 
 
 class DigitsMetaExperiment(Experiment):

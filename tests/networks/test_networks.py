@@ -8,12 +8,9 @@ from snn_gan_ext.networks.discriminators import (
     PooledTemporalDiscriminator,
     TemporalDiscriminator,
 )
-from snn_gan_ext.networks.generators import (
-    ConditionalGenerator,
-    ConvolutionalGenerator,
-    GLMNetwork,
-    one_hot,
-)
+from snn_gan_ext.networks.generators import ConditionalGenerator, ConvolutionalGenerator
+from snn_gan_ext.networks.glm import GLMNetwork
+from snn_gan_ext.networks.labels import one_hot
 
 
 def generator(**options):

@@ -9,7 +9,8 @@ from snn_gan_ext import InputError
 from snn_gan_ext.core import bases, glm
 from snn_gan_ext.learning import likelihood
 from snn_gan_ext.networks.classifiers import SpikingClassifier
-from snn_gan_ext.networks.generators import ConditionalGenerator, GeneratorSample
+from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.networks.glm import GeneratorSample
 from snn_gan_ext.training.likelihood import MaximumLikelihood
 from snn_gan_ext.training.spikegan import Batch
 from tests.core import reference
