@@ -13,7 +13,8 @@ from snn_gan_ext.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
 from snn_gan_ext.recipes.digits_bayes import DigitsBayes
 from snn_gan_ext.recipes.digits_belief import DigitsBelief
 from snn_gan_ext.recipes.digits_meta import DigitsMeta
-from snn_gan_ext.recipes.nmnist import NMNIST, NMNISTAugment, NMNISTSmall
+from snn_gan_ext.recipes.nmnist import NMNIST, NMNISTSmall
+from snn_gan_ext.recipes.nmnist_augment import NMNISTAugment
 from snn_gan_ext.recipes.spiking_gan import SpikingGANDigits, SpikingGANMNIST
 from snn_gan_ext.recipes.temporal_modes import TemporalModes
 from snn_gan_ext.recipes.ttfs import TTFSMNIST, TTFSDigits

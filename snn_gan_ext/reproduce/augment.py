@@ -3,7 +3,7 @@
 import statistics
 from typing import Any
 
-from snn_gan_ext.recipes.nmnist import NMNISTAugment
+from snn_gan_ext.recipes.nmnist_augment import NMNISTAugment
 from snn_gan_ext.reproduce.common import Settings, finish, markdown, mean, run_all
 
 __all__ = ["nmnist_augment"]

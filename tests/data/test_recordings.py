@@ -8,7 +8,8 @@ from torch.utils.data import DataLoader
 from snn_gan_ext import InputError
 from snn_gan_ext.coding.events import EVENT, Binning, Sensor, bin_events
 from snn_gan_ext.data import event_files
-from snn_gan_ext.data.recordings import EventFrames, Problem, Recordings, open_recordings, time_first
+from snn_gan_ext.data.event_frames import EventFrames, time_first
+from snn_gan_ext.data.recordings import Problem, Recordings, open_recordings
 
 tonic = pytest.importorskip("tonic", reason="tonic is not installed")
 

@@ -10,11 +10,13 @@ from torch.utils.data import ConcatDataset, DataLoader
 from snn_gan_ext import InputError, cli
 from snn_gan_ext.coding.events import EVENT, Binning, bin_events
 from snn_gan_ext.data import event_files
-from snn_gan_ext.data.recordings import EventFrames, Recordings, open_recordings, time_first
+from snn_gan_ext.data.event_frames import EventFrames, time_first
+from snn_gan_ext.data.recordings import Recordings, open_recordings
 from snn_gan_ext.metrics import events
 from snn_gan_ext.metrics.events import LabelledFrames
 from snn_gan_ext.recipes.event_judge import EventJudge
-from snn_gan_ext.recipes.nmnist import NMNISTAugment, NMNISTSmall
+from snn_gan_ext.recipes.nmnist import NMNISTSmall
+from snn_gan_ext.recipes.nmnist_augment import NMNISTAugment
 from snn_gan_ext.reproduce import Settings, nmnist_augment
 from snn_gan_ext.synthetic import SyntheticEvents
 
