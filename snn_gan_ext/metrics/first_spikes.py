@@ -5,7 +5,7 @@ from torch import Tensor
 
 from snn_gan_ext.errors import InputError
 
-__all__ = ["decisions"]
+__all__ = ["decided_rightly", "decisions"]
 
 
 def decisions(
@@ -49,18 +49,29 @@ def decisions(
             got=f"{steps}, or earlier ones, or NaN",
         )
     first = outputs.min(1, keepdim=True).values
-    leads = outputs == first
-    alone = (leads.sum(1) == 1) & (first.squeeze(1) < steps)
-    among = torch.where(leads, potentials, -torch.inf).argmax(1)
+    among = torch.where(outputs == first, potentials, -torch.inf).argmax(1)
     decided = first.clamp(max=steps - 1)
     spikes = torch.cat([hidden, outputs], 1)
     return {
-        "strict_accuracy": _mean(alone & (outputs.argmin(1) == labels)),
+        "strict_accuracy": _mean(decided_rightly(outputs, labels, steps)),
         "tie_accuracy": _mean(among == labels),
         "latency": _mean(decided) / steps,
         "spikes_to_decision": _mean(((spikes <= decided) & (spikes < steps)).sum(1)),
         "spikes_full": _mean((spikes < steps).sum(1)),
     }
+
+
+def decided_rightly(outputs: Tensor, labels: Tensor, steps: int) -> Tensor:
+    """Whether the first output spike is the label's alone, for each trial ``[B]``; ties lose.
+
+    Args:
+        outputs: firing steps ``[B, C]`` of output neurons; ``steps`` where there is no spike.
+        labels: ``[B]``.
+        steps: length ``T`` of the window in time steps.
+    """
+    first = outputs.min(1).values
+    alone = ((outputs == first.unsqueeze(1)).sum(1) == 1) & (first < steps)
+    return alone & (outputs.argmin(1) == labels)
 
 
 def _mean(values: Tensor) -> float:

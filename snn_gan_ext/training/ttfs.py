@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from snn_gan_ext.coding.images import check_labels
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import temporal
+from snn_gan_ext.metrics.first_spikes import decided_rightly
 from snn_gan_ext.training.state import NetworksState
 
 __all__ = ["FiringTimes", "Targets", "TemporalBackprop", "TemporalState"]
@@ -143,11 +144,9 @@ class TemporalBackprop:
             temporal.keep_alive(layer.weight, fired, self.window, least, self.boost)
 
     def _progress(self, hidden: Tensor, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        first = outputs.min(1, keepdim=True).values
-        alone = ((outputs == first).sum(1) == 1) & (first.squeeze(1) < self.window)
-        right = alone & (outputs.argmin(1) == labels)
+        right = decided_rightly(outputs, labels, self.window)
         return {
             "accuracy": float(right.float().mean()),
-            "first_output": float(first.mean()),
+            "first_output": float(outputs.min(1).values.mean()),
             "hidden_share": float((hidden < self.window).float().mean()),
         }
