@@ -131,9 +131,7 @@ def _sample(
 
 
 def _reproduce(
-    experiment: tyro.conf.Positional[
-        Literal["digits-curves", "digits-noise", "digits-spikes", "nmnist-augment"]
-    ],
+    experiment: tyro.conf.Positional[Reproduction],
     out: Path | None = None,
     seeds: int = 3,
     steps: int | None = None,

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from snn_gan_ext import InputError, cli, runs
 from snn_gan_ext.metrics import transfer
 from snn_gan_ext.recipes import RECIPES
+from snn_gan_ext.reproduce import REPRODUCTIONS
 
 KEYS = {
     "tstr",
@@ -98,6 +99,12 @@ def test_resuming_a_finished_run_keeps_its_weights(run):
     _, experiment = runs.load_run(run)
     for name, tensor in experiment.generator.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize("experiment", REPRODUCTIONS)
+def test_every_reproduction_is_a_command(experiment, tmp_path, capsys):
+    assert cli.main(["reproduce", experiment, "--seeds", "0", "--out", str(tmp_path)]) == 2
+    assert "--seeds" in capsys.readouterr().err
 
 
 def test_recipes_are_listed(capsys):

@@ -14,10 +14,59 @@ from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.networks.glm import GLMNetwork, NetworkGenerator
 from snn_gan_ext.networks.labels import one_hot
 
-__all__ = ["ConditionalGenerator", "ConvolutionalGenerator", "StepResponseGenerator"]
+__all__ = [
+    "ConditionalGenerator",
+    "ConvolutionalGenerator",
+    "LabelledGenerator",
+    "StepResponseGenerator",
+]
 
 
-class ConditionalGenerator(NetworkGenerator):
+class LabelledGenerator(NetworkGenerator):
+    """A generator that hears a label and latent bits, both on throughout the trial.
+
+    Attributes:
+        classes: number of labels.
+        latent_bits: number of fair coins that are tossed once a trial.
+        gate_latent: whether a bit has an input for each class, of which its trial's alone is on.
+    """
+
+    classes: int
+    latent_bits: int
+    gate_latent: bool = True
+
+    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Uniforms in [0, 1) for one batch: latent ``[B, bits]``, layers ``[T, B, *size]``.
+
+        Args:
+            batch: batch size ``B``.
+            generator: the seeded source; torch's global generator by default.
+        """
+        device = next(self.parameters()).device
+        latent = torch.rand(batch, self.latent_bits, generator=generator, device=device)
+        return {"latent": latent, **self._uniforms(batch, generator)}
+
+    def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the network hears from outside: ``label`` and ``latent`` spikes ``[T, B, size]``.
+
+        Args:
+            labels: whole numbers ``[B]`` below ``classes``.
+            noise: from `noise`, or some steps of it.
+
+        Raises:
+            InputError: if a label is out of range, or the noise none.
+        """
+        label_spikes = one_hot(labels, self.classes).to(noise["readout"])
+        if look(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()) is False:
+            raise InputError("latent noise", expected="values in [0, 1)", got="others, or NaN")
+        bits = (noise["latent"] < 0.5).to(label_spikes)
+        if self.gate_latent:
+            bits = (label_spikes.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)
+        steps = len(noise["readout"])
+        return {"label": label_spikes.expand(steps, -1, -1), "latent": bits.expand(steps, -1, -1)}
+
+
+class ConditionalGenerator(LabelledGenerator):
     """The spiking generator of the SpikeGAN paper, section VIII-A: label, hidden, read-out neurons.
 
     The label comes in as a one-hot vector that spikes at every step. Latent bits, where asked for,
@@ -148,31 +197,8 @@ class ConditionalGenerator(NetworkGenerator):
         layer.weight[:, : self.classes] = found.to(layer.weight).reshape(-1, self.classes, self.readout)
         layer.bias.zero_()
 
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Uniforms in [0, 1) for one batch: latent ``[B, bits]``, hidden and read-out ``[T, B, size]``.
 
-        Args:
-            batch: batch size ``B``.
-            generator: the seeded source; torch's global generator by default.
-        """
-        device = next(self.parameters()).device
-        latent = torch.rand(batch, self.latent_bits, generator=generator, device=device)
-        return {"latent": latent, **self._uniforms(batch, generator)}
-
-    def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the network hears from outside: ``label`` and ``latent`` spikes ``[T, B, size]``.
-
-        Args:
-            labels: whole numbers ``[B]`` below ``classes``.
-            noise: from `noise`, or some steps of it.
-
-        Raises:
-            InputError: if a label is out of range, or the noise none.
-        """
-        return _label_and_bits(labels, self.classes, noise, gated=self.gate_latent)
-
-
-class ConvolutionalGenerator(NetworkGenerator):
+class ConvolutionalGenerator(LabelledGenerator):
     """A generator of event frames: label and latent bits, hidden maps, a transposed convolution.
 
     Hidden neurons stand for coarse maps and hear the label and the bits, each bit through synapses of
@@ -263,24 +289,6 @@ class ConvolutionalGenerator(NetworkGenerator):
             {"hidden": map_frame},
         )
 
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Uniforms in [0, 1): latent ``[B, bits]``, hidden and read-out ``[T, B, *size]``."""
-        device = next(self.parameters()).device
-        latent = torch.rand(batch, self.latent_bits, generator=generator, device=device)
-        return {"latent": latent, **self._uniforms(batch, generator)}
-
-    def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the hidden maps hear: ``label`` and ``latent`` spikes ``[T, B, size]``.
-
-        Args:
-            labels: whole numbers ``[B]`` below ``classes``.
-            noise: from `noise`, or some steps of it.
-
-        Raises:
-            InputError: if a label is out of range, or the noise none.
-        """
-        return _label_and_bits(labels, self.classes, noise, gated=True)
-
 
 class StepResponseGenerator(NetworkGenerator):
     """The generator of the SpikeGAN paper, section VIII-C: neurons that hear a step function.
@@ -330,17 +338,3 @@ class StepResponseGenerator(NetworkGenerator):
     def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the neurons hear from outside: a ``step`` that is on throughout ``[T, B, 1]``."""
         return {"step": torch.ones_like(noise["readout"][..., :1])}
-
-
-def _label_and_bits(
-    labels: Tensor, classes: int, noise: Mapping[str, Tensor], *, gated: bool
-) -> dict[str, Tensor]:
-    """One-hot labels and latent bits, on throughout; gated bits have an input for each class."""
-    label_spikes = one_hot(labels, classes).to(noise["readout"])
-    if look(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()) is False:
-        raise InputError("latent noise", expected="values in [0, 1)", got="others, or NaN")
-    bits = (noise["latent"] < 0.5).to(label_spikes)
-    if gated:
-        bits = (label_spikes.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)
-    steps = len(noise["readout"])
-    return {"label": label_spikes.expand(steps, -1, -1), "latent": bits.expand(steps, -1, -1)}

@@ -101,10 +101,10 @@ class DigitsMeta(Recipe):
     inner_lr: float = 1e-2
     r1: float = 3.0
     real_target: float = 0.9
-    adapt_steps: int = 100
+    adapt_steps: int = 300
     adapt_batch: int = 100
-    random_lr: float = 1e-2
-    meta_lr: float = 1e-2
+    random_lr: float = 2e-2
+    meta_lr: float = 2e-2
     tasks: int = 10
     synthetic_count: int = 500
 
@@ -250,7 +250,7 @@ class DigitsMetaExperiment(Experiment):
         real = self.splits.test if test else self.splits.validation
         tasks = self._tasks(HELD_OUT if test else self.recipe.validation_digits(), self.recipe.tasks)
         found = {arm: self._curves(arm, tasks, real, self.recipe.times()) for arm in ARMS}
-        count = min(5, len(self.stream))
+        count = min(self.recipe.tasks, -(-len(self.stream) // 2))
         again = {"first_tasks": self.stream[:count], "last_tasks": self.stream[-count:]}
         metrics: dict[str, Any] = {
             "steps": self.recipe.times(),

@@ -192,7 +192,7 @@ class NMNISTExperiment(Experiment):
             (channels, height, width),
             recipe.time_steps,
             maps=recipe.maps,
-            kernel_size=STRIDE + 2 if (height - 2) % STRIDE == 0 else STRIDE + 1,
+            kernel_size=STRIDE + 2 - height % 2,  # of the frame's parity, for even margins
             stride=STRIDE,
             latent_bits=recipe.latent_bits,
             basis=self._basis(),
