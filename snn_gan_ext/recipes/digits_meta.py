@@ -101,7 +101,7 @@ class DigitsMeta(Recipe):
     inner_lr: float = 1e-2
     r1: float = 3.0
     real_target: float = 0.9
-    adapt_steps: int = 300
+    adapt_steps: int = 100
     adapt_batch: int = 100
     random_lr: float = 2e-2
     meta_lr: float = 2e-2
