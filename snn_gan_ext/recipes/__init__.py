@@ -15,7 +15,7 @@ from snn_gan_ext.recipes.digits_belief import DigitsBelief
 from snn_gan_ext.recipes.digits_meta import DigitsMeta
 from snn_gan_ext.recipes.nmnist import NMNIST, NMNISTSmall
 from snn_gan_ext.recipes.nmnist_augment import NMNISTAugment
-from snn_gan_ext.recipes.spiking_gan import SpikingGANDigits, SpikingGANMNIST
+from snn_gan_ext.recipes.spiking_gan import SpikingGANDigits, SpikingGANMNIST, SpikingGANMNISTSmall
 from snn_gan_ext.recipes.temporal_modes import TemporalModes
 from snn_gan_ext.recipes.ttfs import TTFSMNIST, TTFSDigits
 
@@ -45,5 +45,6 @@ RECIPES: dict[str, type[Recipe]] = {
         TTFSMNIST,
         SpikingGANDigits,
         SpikingGANMNIST,
+        SpikingGANMNISTSmall,
     )
 }

@@ -29,6 +29,7 @@ __all__ = [
     "SpikingGANDigits",
     "SpikingGANExperiment",
     "SpikingGANMNIST",
+    "SpikingGANMNISTSmall",
     "SpikingGANRecipe",
 ]
 
@@ -155,27 +156,25 @@ class SpikingGANDigits(SpikingGANRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class SpikingGANMNIST(SpikingGANRecipe):
-    """MNIST.
+    """MNIST, 28 x 28 pixels.
 
     Attributes:
         data: a .npz file with ``images`` and ``labels``, or Keras's; by default ``mnist/mnist8k.npz``
             in the folder that the environment variable SNN_GAN_EXT_DATA names.
         download: let scikit-learn fetch MNIST from OpenML instead.
-        side: height and width of an image: 14 or 28.
     """
 
     name: ClassVar[str] = "spiking-gan-mnist"
-    summary: ClassVar[str] = "Spiking-GAN (one spike a neuron) on MNIST"
+    summary: ClassVar[str] = "Spiking-GAN (one spike a neuron) on MNIST, 28 x 28 pixels"
+    side: ClassVar[int] = 28
 
-    steps: int = 6000
+    steps: int = 5000
+    discriminator_init: float = 1.0
+    generator_lr: float = 2e-3
+    discriminator_lr: float = 1e-3
+    r1: float = 2.0
     data: str = ""
     download: bool = False
-    side: int = 14
-
-    def check(self) -> None:
-        super().check()
-        if self.side not in (14, 28):
-            raise InputError("side", expected="14 or 28", got=f"{self.side}")
 
     @property
     def pixels(self) -> int:
@@ -183,6 +182,21 @@ class SpikingGANMNIST(SpikingGANRecipe):
 
     def load(self) -> DigitSplits:
         return load_mnist(find_mnist(self.data, self.download), self.side)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpikingGANMNISTSmall(SpikingGANMNIST):
+    """MNIST, four pixels made one: 14 x 14."""
+
+    name: ClassVar[str] = "spiking-gan-mnist-small"
+    summary: ClassVar[str] = "Spiking-GAN (one spike a neuron) on MNIST, 14 x 14 pixels"
+    side: ClassVar[int] = 14
+
+    steps: int = 6000
+    discriminator_init: float = 3.0
+    generator_lr: float = 1e-3
+    discriminator_lr: float = 2e-3
+    r1: float = 0.5
 
 
 class SpikingGANExperiment(Experiment):
