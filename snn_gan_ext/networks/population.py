@@ -99,7 +99,7 @@ class Population(nn.Module):
         if classes is not None:
             one_hot(labels, classes)
         for name, values in noise.items():
-            if not bool(((values >= 0) & (values <= 1)).all()):
+            if values.numel() and not 0 <= values.min() <= values.max() <= 1:  # no NaN passes this
                 raise InputError(
                     f"noise of {name!r}", expected="values in [0, 1)", got="others, or NaN"
                 )
