@@ -81,10 +81,8 @@ class BrianModes(BrianNeurons):
     summary: ClassVar[str] = "learns from three kinds of neurons simulated in Brian2"
     neurons: ClassVar[tuple[Neuron, ...]] = ("lif", "adex", "chattering")
 
-    steps: int = 2000
     batch: int = 198
     particles: int = 6
-    warm_start: float = 0.25
     discriminator_kernel: int = 3
     discriminator_stride: int = 1
 

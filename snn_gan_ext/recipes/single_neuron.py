@@ -17,10 +17,8 @@ from snn_gan_ext.networks.population import Population
 from snn_gan_ext.recipes.base import Experiment, Recipe
 from snn_gan_ext.training.bayes import BayesSpikeGAN
 from snn_gan_ext.training.likelihood import MaximumLikelihood
-from snn_gan_ext.training.loop import Algorithm
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN
 from snn_gan_ext.training.together import Together, TogetherState
-from snn_gan_ext.training.warm_start import WarmStart
 
 __all__ = ["TITLES", "SingleNeuron", "SingleNeuronExperiment"]
 
@@ -51,9 +49,6 @@ class SingleNeuron(Recipe):
         likelihood_lr: that of maximum likelihood.
         r1: weight of the R1 penalty.
         averaging: decay of the running mean of both SpikeGANs' weights; 0 for none.
-        warm_start: share of the run that maximum likelihood has to itself; both SpikeGANs then begin at
-            what it found, and it rests. 0 to have all three learn throughout, from their own weights.
-        warm_std: standard deviation of what each generator has beside those weights then.
         synthetic_count: trials drawn for the evaluation.
     """
 
@@ -76,19 +71,15 @@ class SingleNeuron(Recipe):
     likelihood_lr: float = 0.05
     r1: float = 0.0
     averaging: float = 0.0
-    warm_start: float = 0.0
-    warm_std: float = 0.03
     synthetic_count: int = 2000
 
     shortest: ClassVar[int] = 1
 
     def check(self) -> None:
         super().check()
-        for name in ("shared_std", "particle_std", "bias_std", "prior_std", "warm_std"):
+        for name in ("shared_std", "particle_std", "bias_std", "prior_std"):
             if getattr(self, name) < 0:
                 raise InputError(name, expected="0 or more", got=f"{getattr(self, name)}")
-        if not 0 <= self.warm_start < 1:
-            raise InputError("warm_start", expected="0 or more and below 1", got=f"{self.warm_start}")
         if not 0 <= self.kernel_fraction <= 1:
             raise InputError("kernel_fraction", expected="0 .. 1", got=f"{self.kernel_fraction}")
         least = {
@@ -178,13 +169,12 @@ class SingleNeuronExperiment(Experiment):
 
     def _learners(
         self, networks: Mapping[str, nn.Module], weights: torch.Generator
-    ) -> tuple[Together | WarmStart, TogetherState, dict[str, nn.Module]]:
+    ) -> tuple[Together, TogetherState, dict[str, nn.Module]]:
         """Algorithms, their states, and the generators to draw from."""
         recipe = self.recipe
-        warm_steps = round(recipe.warm_start * recipe.steps)
         common: dict[str, Any] = {
             "decode": _as_they_are,
-            "steps": max(recipe.steps - warm_steps, 1),
+            "steps": recipe.steps,
             "normalise_rewards": recipe.normalise_rewards,
             "advantage_floor": recipe.advantage_floor,
             "generator_lr": recipe.generator_lr,
@@ -194,7 +184,7 @@ class SingleNeuronExperiment(Experiment):
             "averaging": recipe.averaging,
             "real_target": 1.0,
         }
-        likelihood = MaximumLikelihood(steps=warm_steps or recipe.steps, lr=recipe.likelihood_lr)
+        likelihood = MaximumLikelihood(steps=recipe.steps, lr=recipe.likelihood_lr)
         spikegan = SpikeGAN(**common)
         bayes = BayesSpikeGAN(
             **common,
@@ -212,15 +202,7 @@ class SingleNeuronExperiment(Experiment):
         ml_state = likelihood.init(networks["ml"], rng(1))
         spikegan_state = spikegan.init(networks["spikegan"], discriminator(), rng(2))
         bayes_state = bayes.init(networks["bayes"], discriminator(), rng(3))
-        algorithms: dict[str, Algorithm] = {"ml": likelihood, "spikegan": spikegan, "bayes": bayes}
-        together: Together | WarmStart = Together(algorithms)
-        if warm_steps:
-            together = WarmStart(
-                first="ml",
-                steps=warm_steps,
-                algorithms=algorithms,
-                hand_over=self._hand_over,
-            )
+        together = Together({"ml": likelihood, "spikegan": spikegan, "bayes": bayes})
         states = {"ml": ml_state, "spikegan": spikegan_state, "bayes": bayes_state}
         judged = {
             "ml": networks["ml"],
@@ -228,20 +210,6 @@ class SingleNeuronExperiment(Experiment):
             "bayes": bayes_state.averaged,
         }
         return together, TogetherState(states, rng(4)), judged
-
-    @torch.no_grad()
-    def _hand_over(self, state: TogetherState) -> None:
-        """Has both SpikeGANs begin near the neuron that maximum likelihood found."""
-        found = dict(self.generators["ml"].named_parameters())
-        weights = torch.Generator().manual_seed(self.recipe.seed + 5)
-        for name, part in (("spikegan", "{}"), ("bayes", "members.{}")):
-            gan: Any = state.states[name]
-            begun, averaged = (dict(g.named_parameters()) for g in (gan.generator, gan.averaged))
-            for key, values in found.items():
-                place = part.format(key)
-                noise = torch.randn(begun[place].shape, generator=weights).to(values)
-                begun[place].copy_(values + self.recipe.warm_std * noise)
-                averaged[place].copy_(begun[place])
 
     def networks(self) -> dict[str, nn.Module]:
         """The single neurons: of maximum likelihood, of SpikeGAN, and each particle."""
