@@ -97,6 +97,9 @@ def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
     counts = {int(label): int((labels == label).sum()) for label in np.unique(labels)}
     if set(counts) != set(range(CLASSES)) or min(counts.values()) < 20:
         raise InputError(f"{path}", expected="20 or more of each of the ten digits", got=f"{counts}")
+    if images.max() <= 1 or (images == images[0]).all():
+        got = f"{images.min()} .. {images.max()}" if images.max() <= 1 else "copies of one"
+        raise InputError(f"{path}", expected="images that differ, grey levels 0 .. 255", got=got)
     return images, labels
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 
@@ -64,11 +65,14 @@ def draw_tasks(
         without: sets of digits that make no task.
 
     Raises:
-        InputError: if there are fewer digits than classes, or no set is left.
+        InputError: if there are fewer digits than classes or one comes twice, or no set is left.
     """
     if not 1 <= classes <= len(digits):
         raise InputError("classes", expected=f"1 .. {len(digits)} digits of {digits}", got=f"{classes}")
-    if len(digits) == classes and frozenset(digits) in without:
+    if len(set(digits)) < len(digits):
+        raise InputError("digits", expected="each of them once", got=f"{list(digits)}")
+    left_out = {frozenset(one) for one in without}
+    if all(frozenset(one) in left_out for one in combinations(digits, classes)):
         raise InputError("digits", expected="a set that is not left out", got=f"{list(digits)}")
     tasks: list[DigitTask] = []
     while len(tasks) < count:
@@ -77,6 +81,6 @@ def draw_tasks(
         if not any_angle:
             angles = angles.div(90).floor() * 90
         chosen = tuple(digits[pick] for pick in picks)
-        if frozenset(chosen) not in without:
+        if frozenset(chosen) not in left_out:
             tasks.append(DigitTask(chosen, tuple(angles.tolist())))
     return tasks

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.layers.checks import look
+from snn_gan_ext.layers.checks import check_positive, look
 from snn_gan_ext.layers.conv import GLMConvTranspose2d
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.networks.glm import GLMNetwork, NetworkGenerator
@@ -120,8 +120,7 @@ class ConditionalGenerator(LabelledGenerator):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if steps < 1:
-            raise InputError("steps", expected="T of at least 1", got=f"{steps}")
+        check_positive(classes=classes, readout=readout, steps=steps)
         if min(latent_bits, hidden) < 0:
             raise InputError(
                 "latent_bits and hidden", expected="0 or more", got=f"{latent_bits} and {hidden}"

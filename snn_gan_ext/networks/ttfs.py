@@ -199,6 +199,7 @@ class OnOffDiscriminator(nn.Module):
             InputError: if there is not one label for each image, or it is none of the classes.
         """
         one_hot(labels, self.classes)
+        labels = labels.long()  # bytes would pick by mask
         if len(labels) != len(images):
             raise InputError("labels", expected=f"[{len(images)}]", got=f"{list(labels.shape)}")
         on_off = WINDOW * torch.cat([1 - images, images], 1)

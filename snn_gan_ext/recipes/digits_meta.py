@@ -120,6 +120,10 @@ class DigitsMeta(Recipe):
             ("tasks", 1, 1000),
             ("synthetic_count", 20, 100_000),
             ("time_steps", 1, 10_000),
+            ("inner_lr", 0, 1),
+            ("random_lr", 0, 1),
+            ("meta_lr", 0, 1),
+            ("steps", self.task_steps + 1, 100_000 * self.task_steps),
         ):
             if not least <= getattr(self, name) <= most:
                 raise InputError(name, expected=f"{least} .. {most}", got=f"{getattr(self, name)}")
@@ -179,18 +183,21 @@ class DigitsMetaExperiment(Experiment):
     }
 
     state: MetaState
+    generator: nn.ModuleDict
 
     def __init__(self, recipe: DigitsMeta, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         self.splits = load_digits()
         self._classifiers: dict[DigitTask, MLPClassifier] = {}
         weights = torch.Generator().manual_seed(recipe.seed)
-        self.generator = recipe.make_generator(weights).to(device)
-        self.discriminator = recipe.make_discriminator(weights).to(device)
-        self.algorithm: MetaSpikeGAN = self._learner()
+        generator = recipe.make_generator(weights).to(device)
+        discriminator = recipe.make_discriminator(weights).to(device)
+        # Both starts are what a run is kept for.
+        self.generator = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
+        self.algorithm: MetaSpikeGAN = self._learner(len(discriminator.layers))
         self.state = self.algorithm.init(
-            self.generator,
-            self.discriminator,
+            generator,
+            discriminator,
             *self._pairs(1 + recipe.stored_tasks, weights),
             torch.Generator(device).manual_seed(recipe.seed + 1),
         )
@@ -205,9 +212,13 @@ class DigitsMetaExperiment(Experiment):
             without=[frozenset(recipe.validation_digits())],
         )
 
-    def _learner(self) -> MetaSpikeGAN:
+    def networks(self) -> dict[str, nn.Module]:
+        """The generators' start."""
+        return {"generator": self.generator["generator"]}
+
+    def _learner(self, layers: int) -> MetaSpikeGAN:
         recipe = self.recipe
-        last = f"layers.{len(self.discriminator.layers) - 1}"
+        last = f"layers.{layers - 1}"
         return MetaSpikeGAN(
             inner=recipe.within(recipe.inner_lr, recipe.inner_steps),
             steps=recipe.steps,
@@ -268,7 +279,7 @@ class DigitsMetaExperiment(Experiment):
 
     def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Trials of the start itself: spikes ``[T, B, 64]``, decoded images ``[B, 64]``, labels."""
-        spikes = self.generator(labels.to(self.device), rng).cpu()
+        spikes = self.generator["generator"](labels.to(self.device), rng).cpu()
         return {"spikes": spikes, "images": rate_decode(spikes), "labels": labels}
 
     def labels(self, count: int, label: int | None = None) -> Tensor:
@@ -305,9 +316,9 @@ class DigitsMetaExperiment(Experiment):
         pairs = self._pairs(count, torch.Generator().manual_seed(self.recipe.seed + 5000))
         generators, discriminators = pairs
         if arm != "random":
-            start_from(generators, self.generator)
+            start_from(generators, self.generator["generator"])
         if arm == "meta":
-            start_from(discriminators, self.discriminator)
+            start_from(discriminators, self.generator["discriminator"])
             rng = torch.Generator(self.device).manual_seed(self.recipe.seed + 6000)
             self.algorithm.refresh(discriminators, rng)
         return pairs

@@ -1,7 +1,7 @@
 """meta-SpikeGAN (section VI): an initialisation that learns from a stream of tasks."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -74,9 +74,13 @@ class MetaState:
         self.rng.set_state(saved["rng"].cpu())
         self.generator.load_state_dict(saved["generator"])
         self.discriminator.load_state_dict(saved["discriminator"])
-        current = [(Batch(*trials), keys) for trials, keys in saved["task_buffer"]]
+        current = [(self._here(x), keys.to(self.rng.device)) for x, keys in saved["task_buffer"]]
         self.task_buffer = current[0] if current else None
-        self.meta_buffer = [(Batch(*trials), key) for trials, key in saved["meta_buffer"]]
+        self.meta_buffer = [(self._here(trials), key) for trials, key in saved["meta_buffer"]]
+
+    def _here(self, trials: Sequence[Tensor]) -> Batch:
+        """Trials on the run's device, whichever they were saved on."""
+        return Batch(*(part.to(self.rng.device) for part in trials))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +167,7 @@ class MetaSpikeGAN:
             rng: the seeded source of all noise of the run, on the networks' device.
 
         Raises:
-            InputError: if there is no place for a stored task.
+            InputError: if there is no place for a stored task, or nothing has a name of ``fresh``.
         """
         size: Any = generators.size
         if size < 2 or size != discriminators.size:
@@ -172,6 +176,10 @@ class MetaSpikeGAN:
                 expected="equally many, two or more: the task at hand, and stored ones",
                 got=f"{size} and {discriminators.size}",
             )
+        names = [name for name, _ in discriminator.named_parameters()]
+        strangers = [part for part in self.fresh if not any(n.startswith(part) for n in names)]
+        if strangers:
+            raise InputError("fresh", expected=f"beginnings of {names}", got=f"{strangers}")
         return MetaState(generator, discriminator, generators, discriminators, rng)
 
     def update(self, state: MetaState, batch: TaskBatch) -> dict[str, float]:
@@ -180,7 +188,11 @@ class MetaSpikeGAN:
         Returns:
             The last inner step's metrics over all pairs, the distance by which the generators' start
             moved (root mean square over weights), and the number of stored tasks.
+
+        Raises:
+            InputError: if the trials do not have a label each, or are unlike those before.
         """
+        _check_trials(state, batch.trials)
         self._store(state, batch)
         size: Any = state.generators.size
         stored = [
@@ -254,6 +266,12 @@ class MetaSpikeGAN:
         drawn = [dict(self.fresh_discriminator(weights).named_parameters()) for _ in range(size)]
         for name, parameter in members.named_parameters():
             if name.startswith(self.fresh):
+                if drawn[0][name].shape != parameter.shape[1:]:
+                    raise InputError(
+                        f"{name!r} of the fresh discriminator",
+                        expected=f"{list(parameter.shape[1:])}",
+                        got=f"{list(drawn[0][name].shape)}",
+                    )
                 parameter.copy_(torch.stack([one[name] for one in drawn]))
 
     def _move(self, state: MetaState, pair: SpikeGANState) -> float:
@@ -290,6 +308,24 @@ def start_from(networks: nn.Module, start: nn.Module) -> None:
     theta = dict(start.named_parameters())
     for name, parameter in members.named_parameters():
         parameter.copy_(theta[name].expand_as(parameter))
+
+
+def _check_trials(state: MetaState, trials: Batch) -> None:
+    spikes, labels = trials
+    if spikes.dim() < 3 or not len(labels) or labels.shape != spikes.shape[1:2]:
+        raise InputError(
+            "trials",
+            expected="spikes [T, B, ...] and labels [B], B at least 1",
+            got=f"{list(spikes.shape)} and {list(labels.shape)}",
+        )
+    stored = [state.task_buffer, *state.meta_buffer]
+    known = next((one[0].spikes.shape for one in stored if one is not None), None)
+    if known is not None and (known[:1], known[2:]) != (spikes.shape[:1], spikes.shape[2:]):
+        raise InputError(
+            "trials",
+            expected=f"[T, B, ...] as before: {list(known)}",
+            got=f"{list(spikes.shape)}",
+        )
 
 
 def _uphill(parameter: Tensor) -> Tensor:

@@ -131,3 +131,13 @@ def test_digits_that_are_there_twice_are_read_once(arrays, tmp_path):
 def test_other_sides_are_refused(path):
     with pytest.raises(InputError, match="28 or 14"):
         load_mnist(path, 7)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [(lambda x: x % 2, "0 .. 1"), (lambda x: x[:1].repeat(len(x), 0), "copies of one")],
+)
+def test_images_that_cannot_be_digits_are_refused(images, words, arrays, tmp_path):
+    np.savez(tmp_path / "digits.npz", images=images(arrays[0]), labels=arrays[1])
+    with pytest.raises(InputError, match=words):
+        load_mnist(tmp_path / "digits.npz")

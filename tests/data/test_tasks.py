@@ -41,3 +41,16 @@ def test_harder_tasks():
     assert len({angle for task in tasks for angle in task.degrees}) == 120
     with pytest.raises(InputError, match=r"1 \.\. 5 digits"):
         draw_tasks(range(5), 3, rng, classes=6)
+
+
+@pytest.mark.parametrize(
+    ("digits", "classes", "without"),
+    [
+        ([0, 1, 2], 2, [frozenset(pair) for pair in ({0, 1}, {0, 2}, {1, 2})]),
+        ([0, 1], 1, [frozenset({0}), frozenset({1})]),
+        ([0, 0, 1], 2, []),
+    ],
+)
+def test_families_without_a_task_are_refused(digits, classes, without):
+    with pytest.raises(InputError, match="digits"):
+        draw_tasks(digits, 3, torch.Generator(), classes=classes, without=without)

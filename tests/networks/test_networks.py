@@ -11,6 +11,7 @@ from snn_gan_ext.networks.discriminators import (
 from snn_gan_ext.networks.generators import ConditionalGenerator, ConvolutionalGenerator
 from snn_gan_ext.networks.glm import GLMNetwork
 from snn_gan_ext.networks.labels import one_hot
+from snn_gan_ext.networks.ttfs import OnOffDiscriminator
 
 
 def generator(**options):
@@ -268,3 +269,9 @@ def test_a_start_does_not_depend_on_where_arrays_lie(rng):
         net.start_at(rates.clone())
         starts.append(net.network.layers["readout"].weight.detach())
     assert all(torch.equal(start, starts[0]) for start in starts)
+
+
+def test_labels_that_are_bytes_are_labels_too(rng):
+    discriminator = OnOffDiscriminator(16, 4, hidden=8, generator=rng)
+    images, labels = torch.rand(4, 16, generator=rng), torch.full((4,), 3)
+    assert torch.equal(discriminator(images, labels.byte()), discriminator(images, labels))

@@ -45,6 +45,12 @@ def test_all_starts_are_measured(run):
     assert pictures == {"trts", "tstr", "samples_random", "samples_meta", "learning_curves"}
 
 
+def test_a_run_is_judged_again_with_both_of_its_starts(run):
+    before = json.loads((run / "metrics.json").read_text())
+    assert cli.main(["evaluate", str(run)]) == 0
+    assert json.loads((run / "metrics.json").read_text()) == before
+
+
 def test_samples_are_the_starts(run, tmp_path):
     out = tmp_path / "s.npz"
     assert cli.main(["sample", str(run), "--n", "8", "--label", "1", "--out", str(out)]) == 0
@@ -93,7 +99,13 @@ def test_the_reproduction_merges_seeds(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"classes": 4}, "classes"), ({"tasks": 0}, "tasks"), ({"examples": -1}, "examples")],
+    [
+        ({"classes": 4}, "classes"),
+        ({"tasks": 0}, "tasks"),
+        ({"examples": -1}, "examples"),
+        ({"steps": 4}, "steps"),
+        ({"meta_lr": 1e9}, "meta_lr"),
+    ],
 )
 def test_settings_without_a_meaning_are_refused(settings, words):
     with pytest.raises(InputError, match=words):

@@ -179,3 +179,31 @@ def test_a_state_goes_on_where_it_was_saved():
 def test_settings_without_a_meaning_are_refused(settings, words):
     with pytest.raises(InputError, match=words):
         build(**settings)
+
+
+def test_trials_are_looked_at_before_they_are_stored(rng):
+    algorithm, state = build()
+    good = trials(0, rng)
+    algorithm.update(state, TaskBatch(0, good))
+    stored = state.task_buffer[0].labels.clone()
+    for bad in (
+        Batch(good.spikes, good.labels[:2]),
+        Batch(good.spikes[:, :0], good.labels[:0]),
+        Batch(good.spikes[:2], good.labels),
+    ):
+        with pytest.raises(InputError, match="trials"):
+            algorithm.update(state, TaskBatch(0, bad))
+    assert torch.equal(state.task_buffer[0].labels, stored)
+
+
+def test_fresh_parameters_have_to_be_there():
+    with pytest.raises(InputError, match="fresh"):
+        build(fresh=("nowhere",), fresh_discriminator=make_discriminator)
+    algorithm, state = build(
+        fresh=("layers.0",),
+        fresh_discriminator=lambda weights: MLPDiscriminator(
+            PIXELS, 2, hidden=(1,), label_scale=4.0, generator=weights
+        ),
+    )
+    with pytest.raises(InputError, match="fresh discriminator"):
+        algorithm.refresh(state.discriminators, state.rng)
