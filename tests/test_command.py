@@ -131,7 +131,7 @@ def test_bad_words_are_refused_in_one_line(capsys, tmp_path):
         (("train", "digits", "--steps", -5), "steps"),
         (("train", "digits", "--batch", 1), "batch"),
         (("train", "digits", "--seed", -1), "seed"),
-        (("train", "digits", "--time-steps", 0), "steps: expected T"),
+        (("train", "digits", "--time-steps", 0), "steps: expected a whole number"),
         (("train", "digits", "--hidden", -1), "hidden"),
         (("train", "digits", "--generator-lr", "nan"), "generator_lr"),
         (("train", "digits", "--generator-lr", "-1"), "generator_lr"),
