@@ -1,5 +1,6 @@
 """Spiking-GAN: both sides made of neurons that spike at most once (the Spiking-GAN paper)."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -95,13 +96,9 @@ class SpikingGANRecipe(Recipe):
             raise InputError(
                 "synthetic_count", expected=f"{least} .. 1000000", got=f"{self.synthetic_count}"
             )
-        for name in ("ann_lr", "ann_r1"):
-            if getattr(self, name) < 0:
-                raise InputError(name, expected="0 or more", got=f"{getattr(self, name)}")
-        if not self.discriminator_init >= 0:
-            raise InputError(
-                "discriminator_init", expected="0 or more", got=f"{self.discriminator_init}"
-            )
+        for name in ("ann_lr", "ann_r1", "discriminator_init"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(name, expected="0 or more, and finite", got=f"{getattr(self, name)}")
         self.algorithms()
 
     def algorithms(self) -> dict[str, ImageGAN]:
