@@ -127,7 +127,7 @@ def test_bad_words_are_refused_in_one_line(capsys, tmp_path):
     for arguments, says in [
         (("train", "digit"), "did you mean 'digits'"),
         (("train", "digits-hybird"), "did you mean 'digits-hybrid'"),
-        (("train", "digits", "--steps", 0), "steps: expected at least 1, got 0"),
+        (("train", "digits", "--steps", 0), "steps: expected a whole number of at least 1, got 0"),
         (("train", "digits", "--steps", -5), "steps"),
         (("train", "digits", "--batch", 1), "batch"),
         (("train", "digits", "--seed", -1), "seed"),

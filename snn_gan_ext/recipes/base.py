@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext.coding.events import Binning
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import check_settings, whole
 from snn_gan_ext.training.loop import Algorithm, TrainingState
 
 __all__ = ["Experiment", "Recipe", "Results", "Split", "digit_labels"]
@@ -114,13 +115,14 @@ class Recipe(ABC):
         """
         for field in dataclasses.fields(self):
             _check_field(field.name, getattr(self, field.name), get_type_hints(type(self))[field.name])
-        for name in ("steps", "monitor_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(name, expected="at least 1", got=f"{getattr(self, name)}")
-        if self.batch < 2:
-            raise InputError("batch", expected="at least 2", got=f"{self.batch}")
-        if not 0 <= self.seed < 2**32:
-            raise InputError("seed", expected="0 .. 2^32 - 1", got=f"{self.seed}")
+        check_settings(
+            self,
+            seed=whole(0, 2**32 - 1),
+            steps=whole(1),
+            batch=whole(2),
+            monitor_every=whole(1),
+            checkpoint_every=whole(1),
+        )
 
     def build(self, device: torch.device) -> Experiment:
         """Makes the data, the networks and the algorithm, all seeded by ``seed``.

@@ -16,6 +16,7 @@ from snn_gan_ext.metrics import spike_trains
 from snn_gan_ext.networks.discriminators import PooledTemporalDiscriminator
 from snn_gan_ext.recipes.base import Results
 from snn_gan_ext.recipes.single_neuron import TITLES, SingleNeuron, SingleNeuronExperiment
+from snn_gan_ext.settings import check_settings, whole
 
 __all__ = ["BrianAdex", "BrianModes", "BrianNeurons", "BrianNeuronsExperiment"]
 
@@ -56,9 +57,7 @@ class BrianNeurons(SingleNeuron):
 
     def check(self) -> None:
         super().check()
-        for name in ("discriminator_kernel", "discriminator_stride"):
-            if getattr(self, name) < 1:
-                raise InputError(name, expected="at least 1", got=f"{getattr(self, name)}")
+        check_settings(self, discriminator_kernel=whole(1), discriminator_stride=whole(1))
 
     def _build(self, device: torch.device) -> "BrianNeuronsExperiment":
         return BrianNeuronsExperiment(self, device)

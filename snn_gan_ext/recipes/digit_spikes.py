@@ -21,6 +21,7 @@ from snn_gan_ext.recipes.digits import (
     DigitsExperiment,
 )
 from snn_gan_ext.recipes.judge import SpikeJudge
+from snn_gan_ext.settings import check_settings, whole
 from snn_gan_ext.training.likelihood import MaximumLikelihood
 from snn_gan_ext.training.loop import Algorithm, TrainingState
 from snn_gan_ext.training.spikegan import Estimator
@@ -68,9 +69,7 @@ class DigitSpikes(Digits):
         super().check()
         if self.teacher == "pooled" and self.time_steps % POOL:
             raise InputError("time_steps", expected=f"a multiple of {POOL}", got=f"{self.time_steps}")
-        for name in ("copies", "judge_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(name, expected="at least 1", got=f"{getattr(self, name)}")
+        check_settings(self, copies=whole(1), judge_steps=whole(1))
         if self.decoding != "rate":
             raise InputError(
                 "decoding", expected="rate, in which samples are judged", got=self.decoding

@@ -19,13 +19,13 @@ from snn_gan_ext.coding.images import (
 )
 from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.data.digits import load_digits
-from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning.adversarial import Objective
 from snn_gan_ext.learning.estimators import Baseline
 from snn_gan_ext.metrics import distributions, floors, transfer
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.recipes.base import Experiment, Recipe, Results, digit_labels
+from snn_gan_ext.settings import between, check_settings, whole
 from snn_gan_ext.training.loop import Algorithm, TrainingState
 from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
 
@@ -92,18 +92,12 @@ class Digits(Recipe):
 
     def check(self) -> None:
         super().check()
-        if self.discriminator_layers < 1:
-            raise InputError(
-                "discriminator_layers", expected="at least 1", got=f"{self.discriminator_layers}"
-            )
-        if not 0 <= self.noise_fraction <= 1:
-            raise InputError("noise_fraction", expected="0 .. 1", got=f"{self.noise_fraction}")
-        if self.synthetic_count < 10 * CLASSES:
-            raise InputError(
-                "synthetic_count",
-                expected=f"at least {10 * CLASSES}",
-                got=f"{self.synthetic_count}",
-            )
+        check_settings(
+            self,
+            discriminator_layers=whole(1),
+            noise_fraction=between(0, 1),
+            synthetic_count=whole(10 * CLASSES),
+        )
 
     def _build(self, device: torch.device) -> "DigitsExperiment":
         return DigitsExperiment(self, device)

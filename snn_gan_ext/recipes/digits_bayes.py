@@ -12,6 +12,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning.svgd import Kernel
 from snn_gan_ext.networks.population import Population
 from snn_gan_ext.recipes.digits import Digits, DigitsExperiment
+from snn_gan_ext.settings import check_settings, whole
 from snn_gan_ext.training.bayes import BayesSpikeGAN
 from snn_gan_ext.training.spikegan import Estimator, SpikeGAN
 
@@ -39,8 +40,7 @@ class DigitsBayes(Digits):
 
     def check(self) -> None:
         super().check()
-        if self.particles < 1:
-            raise InputError("particles", expected="at least 1", got=f"{self.particles}")
+        check_settings(self, particles=whole(1))
         if self.batch % self.particles or self.batch < 2 * self.particles:
             raise InputError(
                 "batch",

@@ -21,6 +21,7 @@ from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.networks.population import Discriminators, Population
 from snn_gan_ext.recipes.adaptation import Curves, Judge
 from snn_gan_ext.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.settings import between, check_settings, whole
 from snn_gan_ext.training.meta import MetaSpikeGAN, MetaState, MetaUpdate, TaskBatch, start_from
 from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
 
@@ -110,23 +111,22 @@ class DigitsMeta(Recipe):
 
     def check(self) -> None:
         super().check()
-        for name, least, most in (
-            ("classes", 2, len(HELD_OUT)),
-            ("examples", 0, 1000),
-            ("task_steps", 1, 1_000_000),
-            ("stored_tasks", 1, 1000),
-            ("adapt_steps", 1, 100_000),
-            ("adapt_batch", 2, 100_000),
-            ("tasks", 1, 1000),
-            ("synthetic_count", 20, 100_000),
-            ("time_steps", 1, 10_000),
-            ("inner_lr", 0, 1),
-            ("random_lr", 0, 1),
-            ("meta_lr", 0, 1),
-            ("steps", self.task_steps + 1, 100_000 * self.task_steps),
-        ):
-            if not least <= getattr(self, name) <= most:
-                raise InputError(name, expected=f"{least} .. {most}", got=f"{getattr(self, name)}")
+        check_settings(
+            self,
+            classes=whole(2, len(HELD_OUT)),
+            examples=whole(0, 1000),
+            task_steps=whole(1, 1_000_000),
+            stored_tasks=whole(1, 1000),
+            adapt_steps=whole(1, 100_000),
+            adapt_batch=whole(2, 100_000),
+            tasks=whole(1, 1000),
+            synthetic_count=whole(20, 100_000),
+            time_steps=whole(1, 10_000),
+            inner_lr=between(0, 1),
+            random_lr=between(0, 1),
+            meta_lr=between(0, 1),
+        )
+        check_settings(self, steps=whole(self.task_steps + 1, 100_000 * self.task_steps))
 
     def times(self) -> list[int]:
         """Numbers of within-task steps at which an arm is looked at."""

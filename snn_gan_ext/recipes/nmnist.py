@@ -27,6 +27,7 @@ from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator, ConvolutionalGenerator
 from snn_gan_ext.recipes.base import Experiment, Recipe, Results, digit_labels
 from snn_gan_ext.recipes.event_judge import EventJudge
+from snn_gan_ext.settings import check_settings, whole
 from snn_gan_ext.training.likelihood import MaximumLikelihood
 from snn_gan_ext.training.spikegan import Batch, Estimator, SpikeGAN
 from snn_gan_ext.training.together import Together, TogetherState
@@ -110,16 +111,19 @@ class NMNISTSmall(Recipe):
 
     def check(self) -> None:
         super().check()
-        least = {"time_steps": 1, "step_us": 1, "pool": 1, "basis_functions": 1, "maps": 1}
-        least |= {"synthetic_count": 10 * CLASSES, "discriminator_hidden": 1, "judge_updates": 1}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise InputError(name, expected=f"at least {smallest}", got=f"{getattr(self, name)}")
-        most = {"pool": 17, "time_steps": 10_000, "latent_bits": 10_000, "maps": 1000}
-        most |= {"basis_functions": self.time_steps, "hidden": 100_000, "synthetic_count": 1_000_000}
-        for name, largest in most.items():
-            if getattr(self, name) > largest:
-                raise InputError(name, expected=f"at most {largest}", got=f"{getattr(self, name)}")
+        check_settings(
+            self,
+            time_steps=whole(1, 10_000),
+            step_us=whole(1),
+            pool=whole(1, 17),
+            basis_functions=whole(1, self.time_steps),
+            maps=whole(1, 1000),
+            latent_bits=whole(0, 10_000),
+            hidden=whole(0, 100_000),
+            discriminator_hidden=whole(1),
+            judge_updates=whole(1),
+            synthetic_count=whole(10 * CLASSES, 1_000_000),
+        )
         if self.batch % CLASSES or self.time_steps % 2:
             raise InputError(
                 "batch and time_steps",

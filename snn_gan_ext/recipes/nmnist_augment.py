@@ -16,6 +16,7 @@ from snn_gan_ext.metrics.events import LabelledFrames
 from snn_gan_ext.recipes.base import Results
 from snn_gan_ext.recipes.event_judge import EventJudge
 from snn_gan_ext.recipes.nmnist import CLASSES, NMNISTExperiment, NMNISTSmall, as_images
+from snn_gan_ext.settings import check_settings, whole
 
 __all__ = ["NMNISTAugment", "NMNISTAugmentExperiment"]
 
@@ -40,11 +41,7 @@ class NMNISTAugment(NMNISTSmall):
 
     def check(self) -> None:
         super().check()
-        for name, smallest, largest in (("shots", 2, 10_000), ("copies", 1, 1000), ("jitter", 0, 10)):
-            if not smallest <= getattr(self, name) <= largest:
-                raise InputError(
-                    name, expected=f"{smallest} .. {largest}", got=f"{getattr(self, name)}"
-                )
+        check_settings(self, shots=whole(2, 10_000), copies=whole(1, 1000), jitter=whole(0, 10))
 
     def _build(self, device: torch.device) -> "NMNISTAugmentExperiment":
         return NMNISTAugmentExperiment(self, device)

@@ -15,6 +15,7 @@ from snn_gan_ext.learning.svgd import Kernel
 from snn_gan_ext.networks.generators import StepResponseGenerator
 from snn_gan_ext.networks.population import Population
 from snn_gan_ext.recipes.base import Experiment, Recipe
+from snn_gan_ext.settings import at_least, between, check_settings, whole
 from snn_gan_ext.training.bayes import BayesSpikeGAN
 from snn_gan_ext.training.likelihood import MaximumLikelihood
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN
@@ -77,27 +78,20 @@ class SingleNeuron(Recipe):
 
     def check(self) -> None:
         super().check()
-        for name in ("shared_std", "particle_std", "bias_std", "prior_std"):
-            if getattr(self, name) < 0:
-                raise InputError(name, expected="0 or more", got=f"{getattr(self, name)}")
-        if not 0 <= self.kernel_fraction <= 1:
-            raise InputError("kernel_fraction", expected="0 .. 1", got=f"{self.kernel_fraction}")
-        least = {
-            "basis_functions": 1,
-            "trials": 2,
-            "window": 1,
-            "particles": 1,
-            "time_steps": self.shortest,
-            "synthetic_count": 100,
-        }
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise InputError(name, expected=f"at least {smallest}", got=f"{getattr(self, name)}")
-        most = {"window": 10_000, "basis_functions": self.window, "trials": 10_000_000}
-        most |= {"time_steps": 100_000, "particles": 1000}
-        for name, largest in most.items():
-            if getattr(self, name) > largest:
-                raise InputError(name, expected=f"at most {largest}", got=f"{getattr(self, name)}")
+        check_settings(
+            self,
+            time_steps=whole(self.shortest, 100_000),
+            trials=whole(2, 10_000_000),
+            window=whole(1, 10_000),
+            particles=whole(1, 1000),
+            kernel_fraction=between(0, 1),
+            prior_std=at_least(0),
+            shared_std=at_least(0),
+            particle_std=at_least(0),
+            bias_std=at_least(0),
+            synthetic_count=whole(100),
+        )
+        check_settings(self, basis_functions=whole(1, self.window))
         if self.batch % self.particles or self.batch < 2 * self.particles:
             raise InputError(
                 "batch",

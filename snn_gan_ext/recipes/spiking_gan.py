@@ -1,6 +1,5 @@
 """Spiking-GAN: both sides made of neurons that spike at most once (the Spiking-GAN paper)."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.image_gan import MLPGenerator
 from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSGenerator
 from snn_gan_ext.recipes.base import Experiment, Recipe, Results, digit_labels
+from snn_gan_ext.settings import at_least, check_settings, whole
 from snn_gan_ext.training.image_gan import ImageGAN
 from snn_gan_ext.training.loop import TrainingState
 from snn_gan_ext.training.together import Together, TogetherState
@@ -84,21 +84,16 @@ class SpikingGANRecipe(Recipe):
 
     def check(self) -> None:
         super().check()
-        for name, most in (
-            ("latents", 10_000),
-            ("hidden", 100_000),
-            ("discriminator_hidden", 100_000),
-        ):
-            if not 1 <= getattr(self, name) <= most:
-                raise InputError(name, expected=f"1 .. {most}", got=f"{getattr(self, name)}")
-        least = 10 * CLASSES
-        if not least <= self.synthetic_count <= 1_000_000:
-            raise InputError(
-                "synthetic_count", expected=f"{least} .. 1000000", got=f"{self.synthetic_count}"
-            )
-        for name in ("ann_lr", "ann_r1", "discriminator_init"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(name, expected="0 or more, and finite", got=f"{getattr(self, name)}")
+        check_settings(
+            self,
+            latents=whole(1, 10_000),
+            hidden=whole(1, 100_000),
+            discriminator_hidden=whole(1, 100_000),
+            discriminator_init=at_least(0),
+            ann_lr=at_least(0),
+            ann_r1=at_least(0),
+            synthetic_count=whole(10 * CLASSES, 1_000_000),
+        )
         self.algorithms()
 
     def algorithms(self) -> dict[str, ImageGAN]:

@@ -20,6 +20,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.metrics import first_spikes
 from snn_gan_ext.networks.ttfs import TTFSClassifier
 from snn_gan_ext.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.settings import between, check_settings, whole
 from snn_gan_ext.training.loop import TrainingState
 from snn_gan_ext.training.together import Together, TogetherState
 from snn_gan_ext.training.ttfs import FiringTimes, Targets, TemporalBackprop
@@ -62,16 +63,14 @@ class TTFSRecipe(Recipe):
 
     def check(self) -> None:
         super().check()
-        for name, least, most in (
-            ("window", 2, LARGEST_WINDOW),
-            ("hidden", 1, 100_000),
-            ("shift", 0, 4),
-            ("degrees", 0, 180),
-        ):
-            if not least <= getattr(self, name) <= most:
-                raise InputError(name, expected=f"{least} .. {most}", got=f"{getattr(self, name)}")
-        if not 0 <= self.scale < 1:
-            raise InputError("scale", expected="0 or more and below 1", got=f"{self.scale}")
+        check_settings(
+            self,
+            window=whole(2, LARGEST_WINDOW),
+            hidden=whole(1, 100_000),
+            shift=whole(0, 4),
+            degrees=between(0, 180),
+            scale=between(0, 1, closed="left"),
+        )
         for targets in TARGETS:
             self.algorithm(targets)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import svgd
 from snn_gan_ext.learning.svgd import Kernel
+from snn_gan_ext.settings import between, check_settings, one_of
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN, SpikeGANState
 
 __all__ = ["BayesSpikeGAN"]
@@ -55,11 +56,7 @@ class BayesSpikeGAN(SpikeGAN):
         super().__post_init__()
         if not self.prior_std > 0:
             raise InputError("prior_std", expected="above 0", got=f"{self.prior_std}")
-        if not 0 <= self.kernel_fraction <= 1:
-            raise InputError("kernel_fraction", expected="0 .. 1", got=f"{self.kernel_fraction}")
-        if self.kernel not in get_args(Kernel):
-            names = ", ".join(get_args(Kernel))
-            raise InputError("kernel", expected=f"one of {names}", got=f"{self.kernel!r}")
+        check_settings(self, kernel=one_of(Kernel), kernel_fraction=between(0, 1))
         if self.baseline == "variance_minimising":
             raise InputError(
                 "baseline", expected="one number a trial", got=self.baseline, cure="take leave_one_out"

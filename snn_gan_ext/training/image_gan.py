@@ -1,6 +1,5 @@
 """GANs whose generator has a gradient: Spiking-GAN, and ordinary networks beside it."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,9 @@ from torch import Tensor, nn
 from snn_gan_ext.coding.images import Labelled, check_images
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import adversarial
+from snn_gan_ext.settings import at_least, between, check_settings, whole
 from snn_gan_ext.training import averaging
-from snn_gan_ext.training.spikegan import SpikeGANState
+from snn_gan_ext.training.spikegan import GAN_RULES, SpikeGANState
 
 __all__ = ["ImageGAN"]
 
@@ -61,21 +61,9 @@ class ImageGAN:
     activity: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, allowed, meaning in (
-            ("steps", self.steps >= 1, "at least 1"),
-            ("generator_lr", self.generator_lr >= 0, "0 or more"),
-            ("discriminator_lr", self.discriminator_lr >= 0, "0 or more"),
-            ("beta1", 0 <= self.beta1 < 1, "0 or more and below 1"),
-            ("beta2", 0 <= self.beta2 < 1, "0 or more and below 1"),
-            ("final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "0 .. 1"),
-            ("averaging", 0 <= self.averaging < 1, "0 or more and below 1"),
-            ("r1", self.r1 >= 0, "0 or more"),
-            ("r1_every", self.r1_every >= 1, "at least 1"),
-            ("sparsity", self.sparsity >= 0, "0 or more"),
-            ("activity", 0 <= self.activity <= 1, "0 .. 1"),
-        ):
-            if not allowed or not math.isfinite(getattr(self, name)):
-                raise InputError(name, expected=meaning, got=f"{getattr(self, name)}")
+        check_settings(
+            self, **GAN_RULES, r1_every=whole(1), sparsity=at_least(0), activity=between(0, 1)
+        )
 
     def init(
         self, generator: nn.Module, discriminator: nn.Module, rng: torch.Generator

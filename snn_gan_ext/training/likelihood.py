@@ -1,9 +1,8 @@
 """Maximum-likelihood training of GLM networks with hidden neurons (SpikeGAN paper, appendix A)."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from snn_gan_ext.core import glm
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import likelihood
 from snn_gan_ext.learning.likelihood import Signal
+from snn_gan_ext.settings import at_least, between, check_settings, one_of, whole
 from snn_gan_ext.training.spikegan import Batch, Sample
 from snn_gan_ext.training.state import NetworksState
 
@@ -88,20 +88,17 @@ class MaximumLikelihood:
     final_lr_fraction: float = 0.05
 
     def __post_init__(self) -> None:
-        for name, allowed, meaning in (
-            ("steps", self.steps >= 1, "at least 1"),
-            ("lr", self.lr >= 0, "0 or more"),
-            ("copies", self.copies >= 1, "at least 1"),
-            ("sparsity", self.sparsity >= 0, "0 or more"),
-            ("rate", 0 < self.rate < 1, "above 0 and below 1"),
-            ("update_every", type(self.update_every) is int and self.update_every >= 0, "0, 1, ..."),
-            ("final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "0 .. 1"),
-        ):
-            if not allowed or not math.isfinite(getattr(self, name)):
-                raise InputError(name, expected=meaning, got=f"{getattr(self, name)}")
-        if self.signal not in get_args(Signal):
-            names = ", ".join(get_args(Signal))
-            raise InputError("signal", expected=f"one of {names}", got=f"{self.signal!r}")
+        check_settings(
+            self,
+            steps=whole(1),
+            lr=at_least(0),
+            signal=one_of(Signal),
+            copies=whole(1),
+            sparsity=at_least(0),
+            rate=between(0, 1, closed="neither"),
+            update_every=whole(0),
+            final_lr_fraction=between(0, 1),
+        )
 
     def init(self, network: nn.Module, rng: torch.Generator) -> LikelihoodState:
         """Pairs a fresh optimiser with the network.

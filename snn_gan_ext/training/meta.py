@@ -1,15 +1,15 @@
 """meta-SpikeGAN (section VI): an initialisation that learns from a stream of tasks."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import reptile
+from snn_gan_ext.settings import at_least, check_settings, one_of, whole
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN, SpikeGANState
 
 __all__ = ["MetaSpikeGAN", "MetaState", "MetaUpdate", "TaskBatch", "start_from"]
@@ -130,20 +130,17 @@ class MetaSpikeGAN:
     meta_capacity: int = 50
 
     def __post_init__(self) -> None:
-        for name, allowed, meaning in (
-            ("steps", self.steps >= 1, "at least 1"),
-            ("inner_steps", self.inner_steps >= 1, "at least 1"),
-            ("inner_batch", self.inner_batch >= 2, "at least 2"),
-            ("rate", self.rate >= 0, "0 or more"),
-            ("final_rate", self.final_rate >= 0, "0 or more"),
-            ("task_capacity", self.task_capacity >= 2, "at least 2"),
-            ("meta_capacity", self.meta_capacity >= 1, "at least 1"),
-        ):
-            if not allowed or not math.isfinite(getattr(self, name)):
-                raise InputError(name, expected=meaning, got=f"{getattr(self, name)}")
-        if self.meta_update not in get_args(MetaUpdate):
-            names = ", ".join(get_args(MetaUpdate))
-            raise InputError("meta_update", expected=f"one of {names}", got=f"{self.meta_update!r}")
+        check_settings(
+            self,
+            steps=whole(1),
+            inner_steps=whole(1),
+            inner_batch=whole(2),
+            rate=at_least(0),
+            final_rate=at_least(0),
+            meta_update=one_of(MetaUpdate),
+            task_capacity=whole(2),
+            meta_capacity=whole(1),
+        )
         if self.fresh and self.fresh_discriminator is None:
             raise InputError(
                 "fresh_discriminator", expected="a function, as `fresh` names parameters", got="None"

@@ -1,9 +1,8 @@
 """SpikeGAN (Algorithm 1): a spiking generator against a neural-network discriminator."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +11,25 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import adversarial, estimators
 from snn_gan_ext.learning.adversarial import Objective
 from snn_gan_ext.learning.estimators import Baseline
+from snn_gan_ext.settings import above, at_least, between, check_settings, one_of, whole
 from snn_gan_ext.training import averaging
 from snn_gan_ext.training.state import NetworksState
 
-__all__ = ["Batch", "Estimator", "Generator", "SpikeGAN", "SpikeGANState"]
+__all__ = ["GAN_RULES", "Batch", "Estimator", "Generator", "SpikeGAN", "SpikeGANState"]
 
 Estimator = Literal["reinforce", "hybrid"]
+
+GAN_RULES = {
+    "steps": whole(1),
+    "generator_lr": at_least(0),
+    "discriminator_lr": at_least(0),
+    "beta1": between(0, 1, closed="left"),
+    "beta2": between(0, 1, closed="left"),
+    "final_lr_fraction": between(0, 1),
+    "averaging": between(0, 1, closed="left"),
+    "r1": at_least(0),
+}
+"""What `SpikeGAN` and `snn_gan_ext.training.image_gan.ImageGAN` ask of the settings they share."""
 
 
 class LayerRun(Protocol):
@@ -172,29 +184,15 @@ class SpikeGAN:
     real_target: float = 0.9
 
     def __post_init__(self) -> None:
-        for name, allowed, meaning in (
-            ("generator_lr", self.generator_lr >= 0, "0 or more"),
-            ("discriminator_lr", self.discriminator_lr >= 0, "0 or more"),
-            ("advantage_floor", self.advantage_floor > 0, "above 0"),
-            ("beta1", 0 <= self.beta1 < 1, "0 or more and below 1"),
-            ("beta2", 0 <= self.beta2 < 1, "0 or more and below 1"),
-            ("final_lr_fraction", 0 <= self.final_lr_fraction <= 1, "0 .. 1"),
-            ("averaging", 0 <= self.averaging < 1, "0 or more and below 1"),
-            ("r1", self.r1 >= 0, "0 or more"),
-            ("real_target", 0 < self.real_target <= 1, "above 0, at most 1"),
-            ("steps", self.steps >= 1, "at least 1"),
-        ):
-            if not allowed or not math.isfinite(getattr(self, name)):
-                raise InputError(name, expected=meaning, got=f"{getattr(self, name)}")
-        for name, names in (
-            ("estimator", get_args(Estimator)),
-            ("baseline", get_args(Baseline)),
-            ("objective", get_args(Objective)),
-        ):
-            if getattr(self, name) not in names:
-                raise InputError(
-                    name, expected=f"one of {', '.join(names)}", got=f"{getattr(self, name)!r}"
-                )
+        check_settings(
+            self,
+            **GAN_RULES,
+            advantage_floor=above(0),
+            real_target=between(0, 1, closed="right"),
+            estimator=one_of(Estimator),
+            baseline=one_of(Baseline),
+            objective=one_of(Objective),
+        )
         if self.estimator == "hybrid" and self.baseline == "variance_minimising":
             raise InputError(
                 "baseline",

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from snn_gan_ext.coding.images import check_labels
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import temporal
 from snn_gan_ext.metrics.first_spikes import decided_rightly
+from snn_gan_ext.settings import at_least, between, check_settings, one_of, whole
 from snn_gan_ext.training.state import NetworksState
 
 __all__ = ["FiringTimes", "Targets", "TemporalBackprop", "TemporalState"]
@@ -76,20 +77,17 @@ class TemporalBackprop:
     boost: float = 2e-3
 
     def __post_init__(self) -> None:
-        for name, allowed, meaning in (
-            ("steps", self.steps >= 1, "at least 1"),
-            ("window", self.window >= 2, "at least 2"),
-            ("margin", 0 < self.margin < self.window, f"above 0 and below the window, {self.window}"),
-            ("deadline", 0 <= self.deadline < self.window, f"0 .. {self.window - 1}"),
-            ("lr", self.lr >= 0, "0 or more"),
-            ("least_active", 0 <= self.least_active <= 1, "0 .. 1"),
-            ("boost", self.boost >= 0, "0 or more"),
-        ):
-            if not allowed or not math.isfinite(getattr(self, name)):
-                raise InputError(name, expected=meaning, got=f"{getattr(self, name)}")
-        if self.targets not in get_args(Targets):
-            names = ", ".join(get_args(Targets))
-            raise InputError("targets", expected=f"one of {names}", got=f"{self.targets!r}")
+        check_settings(self, window=whole(2))
+        check_settings(
+            self,
+            steps=whole(1),
+            targets=one_of(Targets),
+            margin=between(0, self.window, closed="neither"),
+            deadline=between(0, self.window - 1),
+            lr=at_least(0),
+            least_active=between(0, 1),
+            boost=at_least(0),
+        )
 
     def init(self, network: nn.Module, rng: torch.Generator) -> TemporalState:
         """Pairs a fresh optimiser with the network.

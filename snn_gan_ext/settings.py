@@ -1,0 +1,91 @@
+"""What a setting may be, said once, and one message where it is something else.
+
+Settings are attributes of frozen dataclasses; `check_settings` holds them against rules by name.
+"""
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Literal, NamedTuple, get_args
+
+from snn_gan_ext.errors import InputError
+
+__all__ = ["Rule", "above", "at_least", "between", "check_settings", "one_of", "whole"]
+
+Closed = Literal["both", "left", "right", "neither"]
+
+
+class Rule(NamedTuple):
+    """What a setting may be.
+
+    Attributes:
+        meaning: how a message puts it.
+        allows: whether it allows a value.
+    """
+
+    meaning: str
+    allows: Callable[[Any], bool]
+
+
+def check_settings(settings: object, **rules: Rule) -> None:
+    """Holds attributes against rules.
+
+    Args:
+        settings: the object that has them.
+        rules: a rule for each, by its name.
+
+    Raises:
+        InputError: at the first setting that its rule does not allow.
+
+    >>> from types import SimpleNamespace
+    >>> check_settings(SimpleNamespace(steps=1.5), steps=whole(1))
+    Traceback (most recent call last):
+    snn_gan_ext.errors.InputError: steps: expected a whole number of at least 1, got 1.5
+    """
+    for name, rule in rules.items():
+        value = getattr(settings, name)
+        if not rule.allows(value):
+            raise InputError(name, expected=rule.meaning, got=repr(value))
+
+
+def whole(least: int, most: int | None = None) -> Rule:
+    """Whole numbers, both ends included."""
+    meaning = f"of at least {least}" if most is None else f"from {least} to {most}"
+    limit = math.inf if most is None else most
+    return Rule(f"a whole number {meaning}", lambda x: _is_number(x, Integral) and least <= x <= limit)
+
+
+def at_least(least: float) -> Rule:
+    """Finite numbers from here on."""
+    return _number(f"{least} or more", lambda x: x >= least)
+
+
+def above(bound: float) -> Rule:
+    """Finite numbers beyond this one."""
+    return _number(f"above {bound}", lambda x: x > bound)
+
+
+def between(least: float, most: float, *, closed: Closed = "both") -> Rule:
+    """Numbers in an interval; ``closed`` says which of its ends belong to it."""
+    left, right = closed in ("both", "left"), closed in ("both", "right")
+    meaning = f"{least} .. {most}"
+    if closed != "both":
+        meaning = f"{least} or more" if left else f"above {least}"
+        meaning += f", at most {most}" if right else f", below {most}"
+    return _number(
+        meaning, lambda x: least <= x <= most and (left or x != least) and (right or x != most)
+    )
+
+
+def one_of(kind: Any) -> Rule:
+    """The values of a ``Literal``."""
+    allowed = get_args(kind)
+    return Rule(f"one of {', '.join(map(str, allowed))}", lambda x: x in allowed)
+
+
+def _number(meaning: str, allows: Callable[[Any], bool]) -> Rule:
+    return Rule(meaning, lambda x: _is_number(x, Real) and math.isfinite(x) and allows(x))
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
