@@ -11,6 +11,7 @@ from snn_gan_ext import plots, runs
 from snn_gan_ext.brian import crosscheck
 from snn_gan_ext.brian.network import Target, use_target
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import SEED, check_setting, whole
 from snn_gan_ext.training.checkpoint import write_atomically
 
 __all__ = ["crosscheck_run"]
@@ -43,10 +44,8 @@ def crosscheck_run(
     Raises:
         InputError: if the folder holds no finished run, Brian2 is missing or cannot express it.
     """
-    if trials < 20:
-        raise InputError("--trials", expected="at least 20", got=f"{trials}")
-    if not 0 <= seed < 2**32:
-        raise InputError("--seed", expected="0 .. 2^32 - 1", got=f"{seed}")
+    check_setting("--trials", trials, whole(20))
+    check_setting("--seed", seed, SEED)
     if replayed < 1 or not 0 < false_alarm < 1:
         raise InputError(
             "replayed and false_alarm",

@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from snn_gan_ext.data import event_files
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes import RECIPES
 from snn_gan_ext.recipes.base import Experiment, Recipe
+from snn_gan_ext.settings import SEED, check_setting, one_of, whole
 from snn_gan_ext.training.checkpoint import write_atomically
 from snn_gan_ext.training.loop import (
     catch_signals,
@@ -169,10 +170,8 @@ def sample(
     Raises:
         InputError: if the folder holds no finished run, or an argument makes no sense.
     """
-    if count < 1:
-        raise InputError("--n", expected="at least 1", got=f"{count}")
-    if not 0 <= seed < 2**32:
-        raise InputError("--seed", expected="0 .. 2^32 - 1", got=f"{seed}")
+    check_setting("--n", count, whole(1))
+    check_setting("--seed", seed, SEED)
     _check_out(out, file_format)
     recipe, experiment = load_run(folder, device)
     if file_format != "npz" and experiment.binning is None:
@@ -198,9 +197,7 @@ def sample(
 
 
 def _check_out(out: Path, file_format: FileFormat) -> None:
-    if file_format not in get_args(FileFormat):
-        names = ", ".join(get_args(FileFormat))
-        raise InputError("--format", expected=f"one of {names}", got=f"{file_format!r}")
+    check_setting("--format", file_format, one_of(FileFormat))
     if file_format == "nmnist":
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError("--out", expected="a new or an empty folder", got=f"{out}")

@@ -1,6 +1,6 @@
 """What a setting may be, said once, and one message where it is something else.
 
-Settings are attributes of frozen dataclasses; `check_settings` holds them against rules by name.
+`check_settings` holds the attributes of a dataclass against rules, `check_setting` one argument.
 """
 
 import math
@@ -10,7 +10,17 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from snn_gan_ext.errors import InputError
 
-__all__ = ["Rule", "above", "at_least", "between", "check_settings", "one_of", "whole"]
+__all__ = [
+    "SEED",
+    "Rule",
+    "above",
+    "at_least",
+    "between",
+    "check_setting",
+    "check_settings",
+    "one_of",
+    "whole",
+]
 
 Closed = Literal["both", "left", "right", "neither"]
 
@@ -43,9 +53,17 @@ def check_settings(settings: object, **rules: Rule) -> None:
     snn_gan_ext.errors.InputError: steps: expected a whole number of at least 1, got 1.5
     """
     for name, rule in rules.items():
-        value = getattr(settings, name)
-        if not rule.allows(value):
-            raise InputError(name, expected=rule.meaning, got=repr(value))
+        check_setting(name, getattr(settings, name), rule)
+
+
+def check_setting(name: str, value: object, rule: Rule) -> None:
+    """Holds one value against a rule, under the name that its user knows it by.
+
+    Raises:
+        InputError: if the rule does not allow it.
+    """
+    if not rule.allows(value):
+        raise InputError(name, expected=rule.meaning, got=repr(value))
 
 
 def whole(least: int, most: int | None = None) -> Rule:
@@ -89,3 +107,7 @@ def _number(meaning: str, allows: Callable[[Any], bool]) -> Rule:
 
 def _is_number(value: object, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+SEED = Rule("0 .. 2^32 - 1", whole(0, 2**32 - 1).allows)
+"""Seeds that PyTorch, NumPy, scikit-learn and Brian2 all take."""

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from snn_gan_ext import runs
 from snn_gan_ext.coding.events import EVENT, to_events
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import SEED, check_setting, whole
 
 __all__ = ["SyntheticEvents"]
 
@@ -59,10 +60,8 @@ class SyntheticEvents(Dataset[tuple[Any, Any]]):
         target_transform: Callable[[Any], Any] | None = None,
         transforms: Callable[[Any, Any], tuple[Any, Any]] | None = None,
     ) -> None:
-        if type(n) is not int or n < 1:
-            raise InputError("n", expected="a whole number of at least 1", got=f"{n}")
-        if type(seed) is not int or not 0 <= seed < 2**32:
-            raise InputError("seed", expected="0 .. 2^32 - 1", got=f"{seed!r}")
+        check_setting("n", n, whole(1))
+        check_setting("seed", seed, SEED)
         recipe, experiment = runs.load_run(Path(run))
         if experiment.binning is None:
             raise InputError(

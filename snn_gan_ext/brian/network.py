@@ -19,7 +19,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from torch import Tensor
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.networks.glm import GLMNetwork
+from snn_gan_ext.settings import check_setting, one_of
 
 __all__ = ["BrianNetwork", "Target", "require_brian2", "use_target"]
 
@@ -75,9 +76,7 @@ def use_target(target: Target) -> Iterator[None]:
         InputError: if Brian2 is missing or the target is unknown.
     """
     brian2 = require_brian2()
-    if target not in get_args(Target):
-        names = ", ".join(get_args(Target))
-        raise InputError("target", expected=f"one of {names}", got=f"{target!r}")
+    check_setting("target", target, one_of(Target))
     before = brian2.prefs.codegen.target
     if target != "cpp_standalone":
         brian2.prefs.codegen.target = target

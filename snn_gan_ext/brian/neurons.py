@@ -7,7 +7,7 @@ forgotten how it started. Times are in seconds.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from snn_gan_ext.brian.network import require_brian2, use_target
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import SEED, check_setting, one_of, whole
 
 __all__ = ["Neuron", "record"]
 
@@ -191,16 +192,10 @@ def _seeded(brian2: Any, seed: int) -> Iterator[None]:
 
 
 def _check(neuron: str, trials: int, steps: int, seed: int, dt: float, warm_up: float) -> None:
-    if neuron not in get_args(Neuron):
-        raise InputError("neuron", expected=f"one of {', '.join(get_args(Neuron))}", got=f"{neuron!r}")
-    if any(type(x) is not int for x in (trials, steps, seed)) or min(trials, steps) < 1:
-        raise InputError(
-            "trials, steps and seed",
-            expected="whole numbers, a trial and a step or more",
-            got=f"{trials}, {steps} and {seed}",
-        )
-    if not 0 <= seed < 2**32:
-        raise InputError("seed", expected="0 .. 2^32 - 1", got=f"{seed}")
+    check_setting("neuron", neuron, one_of(Neuron))
+    check_setting("trials", trials, whole(1))
+    check_setting("steps", steps, whole(1))
+    check_setting("seed", seed, SEED)
     ticks = dt / CLOCK
     if not (0.5 < ticks < 10.5 and math.isclose(ticks, round(ticks), abs_tol=1e-6)):
         raise InputError("dt", expected="0.1 ms, 0.2 ms, ... 1 ms, in seconds", got=f"{dt}")

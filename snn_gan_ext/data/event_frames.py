@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from snn_gan_ext.coding.events import Binning, bin_events
 from snn_gan_ext.data.recordings import UNOPENED, Problem, Recordings
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import check_setting, one_of, whole
 
 __all__ = ["Damaged", "EventFrames", "time_first"]
 
@@ -67,8 +68,8 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         workers: int = 0,
         progress: bool = True,
     ) -> None:
-        if damaged not in get_args(Damaged):
-            raise InputError("damaged", expected="refuse or skip", got=f"{damaged!r}")
+        check_setting("damaged", damaged, one_of(Damaged))
+        check_setting("workers", workers, whole(0))
         if tuple(binning.sensor) != tuple(recordings.sensor):
             raise InputError(
                 "binning",
@@ -82,8 +83,6 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
                 got="none",
                 cure="Recordings(dataset, key='name and version of the data')",
             )
-        if type(workers) is not int or workers < 0:
-            raise InputError("workers", expected="0 or more processes", got=f"{workers}")
         self.binning = binning
         kept = (
             None if cache is None else Path(cache).expanduser() / _key_of(recordings, binning, damaged)

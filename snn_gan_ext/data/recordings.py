@@ -4,11 +4,12 @@ import hashlib
 import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol
 
 from snn_gan_ext.coding.events import Events, Sensor, problem_of
 from snn_gan_ext.data.event_files import read_nmnist
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import check_setting, one_of
 
 __all__ = [
     "DataSetName",
@@ -156,9 +157,7 @@ def open_recordings(
     Raises:
         InputError: if Tonic is missing, the name is unknown, or the folder holds no such recordings.
     """
-    if name not in get_args(DataSetName):
-        names = ", ".join(get_args(DataSetName))
-        raise InputError("data set", expected=f"one of {names}", got=f"{name!r}")
+    check_setting("data set", name, one_of(DataSetName))
     layout = LAYOUTS[name]
     tonic_class = getattr(_require_tonic().datasets, layout.tonic)
     split = {"train": train} if layout.has_split else {}

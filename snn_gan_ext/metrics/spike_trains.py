@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import SEED, check_setting
 
 __all__ = [
     "Runs",
@@ -211,8 +212,7 @@ def told_apart(real: Tensor, synthetic: Tensor, seed: int) -> float:
             expected="at least 20 of each, of one length",
             got=f"{list(real.shape)} and {list(synthetic.shape)}",
         )
-    if type(seed) is not int or not 0 <= seed < 2**32:
-        raise InputError("seed", expected="0 .. 2^32 - 1", got=f"{seed!r}")
+    check_setting("seed", seed, SEED)
     heard = [trial_features(trains) for trains in (real, synthetic)]
     # The trees cannot bin what no train has.
     nobody_has = np.isnan(np.concatenate(heard)).all(0)

@@ -8,7 +8,7 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from snn_gan_ext.coding.images import Labelled, check_labelled
-from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import check_setting, whole
 
 __all__ = ["accuracy", "fit_classifier", "tstr"]
 
@@ -49,7 +49,6 @@ def tstr(train_on: Labelled, real_test: Labelled, seed: int, repeats: int = 3) -
         seed: seed of the first classifier.
         repeats: number of classifiers, differing in their seed, whose accuracies are averaged.
     """
-    if repeats < 1:
-        raise InputError("repeats", expected="at least 1", got=f"{repeats}")
+    check_setting("repeats", repeats, whole(1))
     scores = [accuracy(fit_classifier(train_on, seed + repeat), real_test) for repeat in range(repeats)]
     return float(np.mean(scores))

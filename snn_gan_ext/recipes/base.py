@@ -3,7 +3,7 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, get_origin, get_type_hints
 
 import torch
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext.coding.events import Binning
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.settings import check_settings, whole
+from snn_gan_ext.settings import SEED, check_setting, check_settings, one_of, whole
 from snn_gan_ext.training.loop import Algorithm, TrainingState
 
 __all__ = ["Experiment", "Recipe", "Results", "Split", "digit_labels"]
@@ -117,7 +117,7 @@ class Recipe(ABC):
             _check_field(field.name, getattr(self, field.name), get_type_hints(type(self))[field.name])
         check_settings(
             self,
-            seed=whole(0, 2**32 - 1),
+            seed=SEED,
             steps=whole(1),
             batch=whole(2),
             monitor_every=whole(1),
@@ -162,9 +162,7 @@ class Recipe(ABC):
 def _check_field(name: str, value: Any, kind: Any) -> None:
     """A setting has its declared type; one read from a file, or from Python, may have any."""
     if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            names = ", ".join(map(str, get_args(kind)))
-            raise InputError(name, expected=f"one of {names}", got=f"{value!r}")
+        check_setting(name, value, one_of(kind))
     elif type(value) is not kind and not (kind is float and type(value) is int):
         raise InputError(name, expected=f"{kind.__name__}", got=f"{value!r}")
     elif kind in (int, float) and not abs(value) < LARGEST:

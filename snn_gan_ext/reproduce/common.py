@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from snn_gan_ext import runs
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes.base import Recipe, Split
+from snn_gan_ext.settings import check_setting, whole
 from snn_gan_ext.training.checkpoint import write_atomically
 
 __all__ = ["Settings", "finish", "markdown", "mean", "mean_and_range", "run_all"]
@@ -40,8 +41,7 @@ class Settings:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if not 1 <= self.seeds <= 1000:
-            raise InputError("--seeds", expected="1 .. 1000", got=f"{self.seeds}")
+        check_setting("--seeds", self.seeds, whole(1, 1000))
         if (self.out / "config.json").exists():
             raise InputError(
                 f"{self.out}",

@@ -176,7 +176,7 @@ def test_a_wrong_folder_says_what_was_expected(tmp_path):
 
 
 def test_settings_that_do_not_fit_are_named():
-    with pytest.raises(InputError, match="refuse or skip"):
+    with pytest.raises(InputError, match="one of refuse, skip"):
         frames(Recordings(Listed()), damaged="ignore")
     with pytest.raises(InputError, match="recordings' sensor"):
         frames(Recordings(Listed(), sensor=(35, 34, 2)))
