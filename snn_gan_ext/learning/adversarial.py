@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import check_setting, one_of
 
 __all__ = ["Objective", "discriminator_loss", "generator_reward", "r1_penalty"]
 
-Objective = Literal["saturating", "non_saturating"]
+Objective = Literal["saturating", "non_saturating", "jeffreys"]
+
+LARGEST_LOG_RATIO = 3.0
 
 
 def generator_reward(fake_logits: Tensor, objective: Objective) -> Tensor:
@@ -24,19 +26,33 @@ def generator_reward(fake_logits: Tensor, objective: Objective) -> Tensor:
     :math:`\psi_2(x) = \log(1 - x)`) with its sign turned, so that more is better.
     ``non_saturating``: :math:`\log D`, which keeps its slope while the discriminator is winning
     (section IV-B).
+    ``jeffreys``: :math:`e^l + l` of the logit l, of at most 3 in the first term. Under the best
+    discriminator :math:`l = \log(p / q)`, with p the data's law and q the generator's, and REINFORCE
+    descends Jeffreys' divergence,
+
+    .. math:: E_q\bigl[\bigl(\tfrac{p}{q} + \log\tfrac{p}{q}\bigr) \nabla \log q\bigr]
+        = -\nabla \bigl(\mathrm{KL}(p \Vert q) + \mathrm{KL}(q \Vert p)\bigr).
+
+    The first term makes a generator that cannot have the whole law cover it, where by :math:`\log D` it
+    keeps to a part; the second has a slope where the first has none, far from the data.
 
     Args:
         fake_logits: the discriminator's logits for generated trials ``[B]``.
-        objective: which of the two.
+        objective: which of the three.
 
     Raises:
         InputError: if the objective is unknown.
+
+    References:
+        Che et al. (2017), "Maximum-likelihood augmented discrete generative adversarial networks", for
+        the first term of ``jeffreys``.
     """
+    check_setting("objective", objective, one_of(Objective))
     if objective == "saturating":
         return F.softplus(fake_logits)
-    if objective == "non_saturating":
-        return F.logsigmoid(fake_logits)
-    raise InputError("objective", expected="saturating or non_saturating", got=f"{objective}")
+    if objective == "jeffreys":
+        return fake_logits.clamp(max=LARGEST_LOG_RATIO).exp() + fake_logits
+    return F.logsigmoid(fake_logits)
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, real_target: float = 1.0) -> Tensor:

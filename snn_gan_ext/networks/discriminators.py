@@ -7,10 +7,16 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.core.bases import raised_cosine_basis
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.networks.labels import one_hot
+from snn_gan_ext.settings import above, check_setting, whole
 
-__all__ = ["MLPDiscriminator", "PooledTemporalDiscriminator", "TemporalDiscriminator"]
+__all__ = [
+    "IntervalDiscriminator",
+    "MLPDiscriminator",
+    "TemporalDiscriminator",
+]
 
 
 class MLPDiscriminator(nn.Module):
@@ -121,53 +127,92 @@ class TemporalDiscriminator(nn.Module):
         return logits.squeeze(-1)
 
 
-class PooledTemporalDiscriminator(nn.Module):
-    r"""Convolutions over time, whose channels are judged by mean and mean square over the trial.
+class IntervalDiscriminator(nn.Module):
+    r"""Judges trains by the intervals between their spikes, whenever these are.
 
-    It hears which patterns of spikes a trial has and how many of each, but not when: for trials that
-    may begin at any time, as recordings of ongoing activity do. Leaky ReLU follows each convolution and
-    the hidden linear layer.
+    For trials that may begin at any time, as recordings of ongoing activity do. A network
+    :math:`\varphi` hears of each spike k how long ago the one before it was, :math:`\tau_k`, and the
+    interval before that, both as raised cosines of their logarithm; and of each neuron how long it has
+    been silent at the end. A second one judges the sum over the n of a neuron, and their mean:
+
+    .. math:: \mathrm{logit} = \rho\Bigl(\tfrac1c S, \tfrac1n S\Bigr),
+        \qquad S = \sum_k s_k\, \varphi(\tau_k, \tau_{k-1}).
+
+    Neurons share :math:`\varphi` and are judged by the sums of each. Intervals have no slope: that at a
+    spike :math:`s_k` is what this spike adds, and there is none elsewhere. It is for generators that
+    learn by REINFORCE, which needs none.
 
     Args:
         features: number of read-out neurons ``N``.
         steps: length ``T`` of a trial in time steps.
-        layers: (channels, kernel, stride) of each convolution.
-        hidden: width of the linear layer.
+        bumps: raised cosines for each interval.
+        hidden: width of the hidden layers.
+        channels: what :math:`\varphi` says of a spike.
+        scale: about the number of spikes ``c`` of a neuron in a trial.
         generator: seeds the initial weights.
 
     Raises:
-        InputError: if a size is below 1, or a trial is too short for the convolutions.
+        InputError: if a size is no whole number of at least 1, or ``scale`` is not above 0.
+
+    References:
+        Zaheer et al. (2017), "Deep sets".
     """
+
+    bumps: Tensor
 
     def __init__(
         self,
         features: int,
         steps: int,
         *,
-        layers: Sequence[tuple[int, int, int]] = ((16, 41, 4), (32, 3, 1)),
+        bumps: int = 12,
         hidden: int = 64,
+        channels: int = 32,
+        scale: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = (features, steps, hidden, *(size for layer in layers for size in layer))
-        if min(sizes) < 1 or not layers:
-            raise InputError(
-                "discriminator",
-                expected="sizes of at least 1 and a layer or more",
-                got=f"features {features}, steps {steps}, layers {layers}, hidden {hidden}",
-            )
-        convolutions, (channels, _) = _convolutions(features, steps, layers)
-        self.patterns = nn.Sequential(*convolutions)
+        sizes = {"features": features, "steps": steps, "bumps": bumps, "hidden": hidden}
+        for name, size in {**sizes, "channels": channels}.items():
+            check_setting(name, size, whole(1))
+        check_setting("scale", scale, above(0))
+        self.scale = scale
+        # A window of twice the trial, so that no interval is where the last cosine runs out.
+        basis = raised_cosine_basis(bumps, 2 * (steps + 1))[:, : steps + 1]
+        self.register_buffer("bumps", basis.T.contiguous(), persistent=False)
+        self.spike = nn.Sequential(
+            nn.Linear(4 * bumps, hidden),
+            nn.LeakyReLU(0.2),
+            nn.Linear(hidden, channels),
+            nn.LeakyReLU(0.2),
+        )
         self.head = nn.Sequential(
-            nn.Linear(2 * channels, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1)
+            nn.Linear(2 * features * channels, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1)
         )
         _reset_parameters(self, generator)
 
     def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
         """Logits ``[B]`` for spikes ``[T, B, N]``; trials have no labels."""
-        found = self.patterns(spikes.permute(1, 2, 0))
-        logits: Tensor = self.head(torch.cat([found.mean(2), found.square().mean(2)], 1))
+        steps, batch, _ = spikes.shape
+        trains = spikes.permute(1, 2, 0).flatten(0, 1)
+        # One more at the end of each train, which makes the last silence an interval.
+        closed = torch.cat([trains, torch.ones_like(trains[:, :1])], 1)
+        train, step = closed.nonzero().unbind(1)
+        said = self.spike(self._intervals(train, step, steps)) * closed[train, step].unsqueeze(1)
+        summed = said.new_zeros(len(trains), said.shape[1]).index_add(0, train, said)
+        mean = summed / train.bincount().unsqueeze(1)
+        logits: Tensor = self.head(torch.cat([summed / self.scale, mean], 1).reshape(batch, -1))
         return logits.squeeze(-1)
+
+    def _intervals(self, train: Tensor, step: Tensor, steps: int) -> Tensor:
+        """What is known of spikes in the order of trains and steps, ``[n, 4 * bumps]``."""
+        first = train != torch.cat([train[:1] - 1, train[:-1]])
+        since = torch.where(first, step + 1, step - torch.cat([step[:1], step[:-1]]))
+        latest = self.bumps[since - 1]
+        before = torch.cat([torch.zeros_like(latest[:1]), latest[:-1]])
+        end = step == steps
+        known = ((latest, ~first & ~end), (latest, first & ~end), (latest, end), (before, ~first))
+        return torch.cat([interval * applies.unsqueeze(1) for interval, applies in known], 1)
 
 
 def _convolutions(

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from snn_gan_ext import plots
 from snn_gan_ext.brian.neurons import Neuron, record
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.learning.adversarial import Objective
 from snn_gan_ext.metrics import spike_trains
-from snn_gan_ext.networks.discriminators import PooledTemporalDiscriminator
+from snn_gan_ext.networks.discriminators import IntervalDiscriminator
 from snn_gan_ext.recipes.base import Results
 from snn_gan_ext.recipes.single_neuron import TITLES, SingleNeuron, SingleNeuronExperiment
+from snn_gan_ext.recipes.train_judge import told_apart_by_convolutions
 from snn_gan_ext.settings import check_settings, whole
 
 __all__ = ["BrianAdex", "BrianModes", "BrianNeurons", "BrianNeuronsExperiment"]
@@ -32,8 +34,7 @@ class BrianNeurons(SingleNeuron):
     """Trials of ongoing activity, each of another neuron; a time step is 1 ms.
 
     Attributes:
-        discriminator_kernel: steps of the discriminators' second convolution, four time steps each.
-        discriminator_stride: its stride.
+        judge_updates: training steps of each convolutional judge.
     """
 
     neurons: ClassVar[tuple[Neuron, ...]]
@@ -47,17 +48,17 @@ class BrianNeurons(SingleNeuron):
     basis_functions: int = 12
     kernel_fraction: float = 0.5
     bias_init: float = -3.0
+    objective: Objective = "jeffreys"
     generator_lr: float = 0.01
     discriminator_lr: float = 3e-3
-    r1: float = 0.1
+    r1: float = 3.0
     averaging: float = 0.99
-    discriminator_kernel: int = 15
-    discriminator_stride: int = 2
     synthetic_count: int = 4000
+    judge_updates: int = 1000
 
     def check(self) -> None:
         super().check()
-        check_settings(self, discriminator_kernel=whole(1), discriminator_stride=whole(1))
+        check_settings(self, judge_updates=whole(1, 1_000_000))
 
     def _build(self, device: torch.device) -> "BrianNeuronsExperiment":
         return BrianNeuronsExperiment(self, device)
@@ -80,10 +81,8 @@ class BrianModes(BrianNeurons):
     summary: ClassVar[str] = "learns from three kinds of neurons simulated in Brian2"
     neurons: ClassVar[tuple[Neuron, ...]] = ("lif", "adex", "chattering")
 
-    batch: int = 198
-    particles: int = 6
-    discriminator_kernel: int = 3
-    discriminator_stride: int = 1
+    batch: int = 396
+    particles: int = 12
 
 
 class BrianNeuronsExperiment(SingleNeuronExperiment):
@@ -98,9 +97,8 @@ class BrianNeuronsExperiment(SingleNeuronExperiment):
     recipe: BrianNeurons
 
     def _discriminator(self, weights: torch.Generator) -> nn.Module:
-        second = (32, self.recipe.discriminator_kernel, self.recipe.discriminator_stride)
-        layers = ((16, 41, 4), second)
-        return PooledTemporalDiscriminator(1, self.recipe.time_steps, layers=layers, generator=weights)
+        spikes = float(self._data.sum(0).mean())
+        return IntervalDiscriminator(1, self.recipe.time_steps, scale=spikes, generator=weights)
 
     def monitor(self) -> dict[str, float]:
         """Statistics of some trials beside those of validation."""
@@ -113,8 +111,9 @@ class BrianNeuronsExperiment(SingleNeuronExperiment):
 
     def evaluate(self) -> Results:
         """Statistics, and how well trials are told from new simulations that nothing learned from."""
-        salt = 1000 if self.recipe.evaluate_on == "test" else 500
-        count = self.recipe.synthetic_count
+        recipe = self.recipe
+        salt = 1000 if recipe.evaluate_on == "test" else 500
+        count = recipe.synthetic_count
         real = self._real(count, salt)[..., 0]
         poisson = torch.rand(real.shape, generator=torch.Generator().manual_seed(salt)) < real.mean()
         drawn = {
@@ -125,7 +124,10 @@ class BrianNeuronsExperiment(SingleNeuronExperiment):
         metrics = {
             name: {
                 **_statistics(trains, real),
-                "c2st": spike_trains.told_apart(real, trains, self.recipe.seed),
+                "c2st": spike_trains.told_apart(real, trains, recipe.seed),
+                "c2st_convolutions": told_apart_by_convolutions(
+                    real, trains, recipe.seed, recipe.judge_updates
+                ),
             }
             for name, trains in drawn.items()
         }

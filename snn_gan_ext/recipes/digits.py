@@ -54,7 +54,8 @@ class Digits(Recipe):
         estimator: gradient estimator of the generator.
         baseline: what is subtracted from the rewards.
         normalise_rewards: divide advantages by their standard deviation over the batch.
-        objective: reward log D (non_saturating) or -log(1 - D) (saturating).
+        objective: reward log D (non_saturating), -log(1 - D) (saturating) or that of
+            Jeffreys' divergence (jeffreys).
         generator_lr: Adam's learning rate for the generator.
         discriminator_lr: Adam's learning rate for the discriminator.
         r1: weight of the R1 penalty.

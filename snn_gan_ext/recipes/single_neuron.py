@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext.core.bases import raised_cosine_basis
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.learning.adversarial import Objective
 from snn_gan_ext.learning.svgd import Kernel
 from snn_gan_ext.networks.generators import StepResponseGenerator
 from snn_gan_ext.networks.population import Population
@@ -45,7 +46,9 @@ class SingleNeuron(Recipe):
         bias_std: their standard deviation.
         normalise_rewards: divide advantages by their standard deviation over a particle's trials.
         advantage_floor: added to that standard deviation.
-        generator_lr: Adam's learning rate for both SpikeGANs.
+        objective: reward of both SpikeGANs: log D (non_saturating), -log(1 - D) (saturating) or
+            that of Jeffreys' divergence (jeffreys).
+        generator_lr: Adam's learning rate for both.
         discriminator_lr: that of their discriminators.
         likelihood_lr: that of maximum likelihood.
         r1: weight of the R1 penalty.
@@ -67,6 +70,7 @@ class SingleNeuron(Recipe):
     bias_std: float = 0.3
     normalise_rewards: bool = True
     advantage_floor: float = 0.05
+    objective: Objective = "non_saturating"
     generator_lr: float = 0.05
     discriminator_lr: float = 1e-3
     likelihood_lr: float = 0.05
@@ -171,6 +175,7 @@ class SingleNeuronExperiment(Experiment):
             "steps": recipe.steps,
             "normalise_rewards": recipe.normalise_rewards,
             "advantage_floor": recipe.advantage_floor,
+            "objective": recipe.objective,
             "generator_lr": recipe.generator_lr,
             "discriminator_lr": recipe.discriminator_lr,
             "beta2": 0.9,

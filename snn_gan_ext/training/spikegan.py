@@ -149,7 +149,8 @@ class SpikeGAN:
         normalise_rewards: divide advantages by their standard deviation over the batch.
         advantage_floor: added to that standard deviation. Where rewards are nearly alike, as those of a
             generator that has fallen silent, dividing by it alone would blow up what is noise.
-        objective: ``non_saturating`` (log D) or ``saturating`` (the printed -log(1 - D)).
+        objective: ``non_saturating`` (log D), ``saturating`` (the printed -log(1 - D)) or
+            ``jeffreys`` (e^logit + logit).
         generator_lr: Adam's learning rate for the generator.
         discriminator_lr: that of the discriminator.
         beta1: Adam's first decay; 0.9 fails here.

@@ -1,4 +1,5 @@
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -14,11 +15,27 @@ def test_rewards_by_hand():
     torch.testing.assert_close(saturating, -torch.log(torch.tensor([0.5, 0.25])))
     non_saturating = adversarial.generator_reward(logits, "non_saturating")
     torch.testing.assert_close(non_saturating, torch.log(torch.tensor([0.5, 0.75])))
+    jeffreys = adversarial.generator_reward(logits, "jeffreys")
+    torch.testing.assert_close(jeffreys, torch.tensor([1.0, 3.0 + math.log(3.0)]))
+
+
+def test_the_third_reward_has_the_slope_of_jeffreys_divergence():
+    """Exact expectations over three outcomes, under the best discriminator."""
+    real = torch.tensor([0.5, 0.3, 0.2])
+    parameters = torch.tensor([0.3, -0.4, 0.1], requires_grad=True)
+    log_law = parameters.log_softmax(0)
+    logits = (real.log() - log_law).detach()
+    rewards = adversarial.generator_reward(logits, "jeffreys")
+    expected_score = (log_law.exp().detach() * rewards * log_law).sum()
+    (ours,) = torch.autograd.grad(expected_score, parameters, retain_graph=True)
+    divergence = ((log_law.exp() - real) * (log_law - real.log())).sum()
+    (slope,) = torch.autograd.grad(divergence, parameters)
+    torch.testing.assert_close(ours, -slope)
 
 
 def test_certain_discriminators_give_finite_numbers():
     logits = torch.tensor([-1e4, 1e4])
-    for objective in ("saturating", "non_saturating"):
+    for objective in get_args(adversarial.Objective):
         assert adversarial.generator_reward(logits, objective).isfinite().all()
     assert adversarial.discriminator_loss(logits, logits).isfinite()
 

@@ -4,8 +4,8 @@ import torch
 from snn_gan_ext import GLMConv2d, GLMLayer, InputError
 from snn_gan_ext.core.bases import exponential_basis, identity_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import (
+    IntervalDiscriminator,
     MLPDiscriminator,
-    PooledTemporalDiscriminator,
     TemporalDiscriminator,
 )
 from snn_gan_ext.networks.generators import ConditionalGenerator, ConvolutionalGenerator
@@ -149,29 +149,48 @@ def test_a_temporal_discriminator_without_a_meaning_is_refused(options):
         TemporalDiscriminator(**{"features": 5, "classes": 3, "steps": 16, **options})
 
 
-def test_the_pooled_discriminator_hears_which_patterns_a_trial_has_and_not_when(rng):
-    d = PooledTemporalDiscriminator(2, 40, layers=((8, 5, 1),), generator=rng)
-    labels = torch.zeros(3, dtype=torch.long)
-    spikes = torch.zeros(40, 3, 2)
-    spikes[[8, 10], 0, 0] = 1
-    spikes[[25, 27], 1, 0] = 1  # the same pair, later
-    spikes[[8, 12], 2, 0] = 1
-    early, late, wide = d(spikes, labels)
-    torch.testing.assert_close(early, late)
-    assert abs(early - wide) > 1e-5
-    # A silent trial has a slope, too, as the R1 penalty needs.
-    silent = torch.zeros(40, 3, 2, requires_grad=True)
-    d(silent, labels).sum().backward()
-    assert silent.grad.isfinite().all()
-    assert silent.grad.abs().sum() > 0
+def by_hand(d, train):
+    """Sum and mean over the spikes of one train, one after another; the trial's end counts as one."""
+    steps, none = len(train), torch.zeros(d.bumps.shape[1])
+    said, previous, before = 0, -1, None
+    for step in [*train.nonzero()[:, 0].tolist(), steps]:
+        latest = d.bumps[step - previous - 1]
+        place = 2 if step == steps else 0 if before is not None else 1
+        known = [none, none, none, none if before is None else before]
+        known[place] = latest
+        said = said + d.spike(torch.cat(known))
+        previous, before = step, latest
+    return torch.cat([said / d.scale, said / (1 + train.sum())])
+
+
+def test_the_interval_discriminator_sums_over_spikes(rng):
+    d = IntervalDiscriminator(2, 30, scale=3.0, generator=rng)
+    spikes = torch.bernoulli(torch.full((30, 6, 2), 0.2), generator=rng)
+    spikes[:, 0], spikes[:, 1, 1] = 0, 0
+    logits = d(spikes, torch.zeros(6, dtype=torch.long))
+    for trial in range(6):
+        heard = torch.cat([by_hand(d, spikes[:, trial, n]) for n in range(2)])
+        torch.testing.assert_close(logits[trial], d.head(heard)[0])
+
+
+def test_the_slope_of_the_interval_discriminator_is_what_a_spike_adds(rng):
+    d = IntervalDiscriminator(1, 40, generator=rng)
+    spikes = torch.zeros(40, 2, 1)
+    spikes[[3, 9], 0] = 1
+    spikes.requires_grad_()
+    (slope,) = torch.autograd.grad(d(spikes, torch.zeros(2)).sum(), spikes, create_graph=True)
+    assert slope[..., 0].nonzero().tolist() == [[3, 0], [9, 0]]
+    slope.square().sum().backward()  # as the R1 penalty does
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in d.spike.parameters())
 
 
 @pytest.mark.parametrize(
-    "options", [{"steps": 3}, {"layers": []}, {"layers": [(0, 4, 2)]}, {"features": 0}, {"hidden": 0}]
+    "options",
+    [{"steps": 0}, {"features": 0}, {"hidden": 0}, {"channels": 1.5}, {"bumps": 0}, {"scale": 0}],
 )
-def test_a_pooled_discriminator_without_a_meaning_is_refused(options):
+def test_an_interval_discriminator_without_a_meaning_is_refused(options):
     with pytest.raises(InputError):
-        PooledTemporalDiscriminator(**{"features": 5, "steps": 200, **options})
+        IntervalDiscriminator(**{"features": 5, "steps": 200, **options})
 
 
 def test_a_generator_of_one_step_without_delay_is_a_sigmoid_belief_network(rng):

@@ -11,6 +11,7 @@ from snn_gan_ext.recipes import RECIPES
 pytest.importorskip("brian2", reason="brian2 is not installed")
 
 QUICK = ["--steps", "3", "--monitor-every", "2", "--trials", "60", "--synthetic-count", "200"]
+QUICK += ["--judge-updates", "3"]
 
 
 @pytest.mark.parametrize("name", ["brian-adex", "brian-modes"])
