@@ -20,10 +20,21 @@ class DigitTask:
     Attributes:
         digits: which.
         degrees: by how much each is turned, against the clock.
+
+    Raises:
+        InputError: if there is not one angle for each digit.
     """
 
     digits: tuple[int, ...]
     degrees: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.digits) != len(self.degrees) or not self.digits:
+            raise InputError(
+                "degrees",
+                expected=f"an angle for each of one or more digits {self.digits}",
+                got=f"{self.degrees}",
+            )
 
     def pick(self, data: Labelled) -> Labelled:
         """Its images among digits of all kinds.

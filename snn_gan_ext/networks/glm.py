@@ -32,7 +32,8 @@ class GLMNetwork(nn.Module):
             their neurons stand for.
 
     Raises:
-        InputError: if a layer hears something that does not come before it, or the sizes differ.
+        InputError: if a layer hears something that does not come before it, sizes differ, or two names are
+            alike.
     """
 
     def __init__(
@@ -124,6 +125,9 @@ class GLMNetwork(nn.Module):
     def _measure(self) -> None:
         """Finds the size of each input's and each layer's spikes behind time and batch."""
         self.sizes = {name: (size,) for name, size in self.inputs.items()}
+        twice = sorted(self.inputs.keys() & self.layers.keys())
+        if twice:
+            raise InputError("names", expected="one for each input and layer", got=f"{twice} twice")
         for name, layer in self.layers.items():
             if not isinstance(layer, GLMNeurons):
                 raise InputError(

@@ -17,6 +17,8 @@ def test_a_tasks_images_are_its_digits_turned():
     assert torch.equal(found.images[0].view(2, 2), images[1].view(2, 2).rot90())
     with pytest.raises(InputError, match=r"digits \(3, 5\), got \[3, 7\] alone"):
         DigitTask((3, 5), (0.0, 0.0)).pick(data)
+    with pytest.raises(InputError, match="angle"):
+        DigitTask((3, 5), (0.0,))
 
 
 def test_tasks_are_drawn_alike_from_a_seed_and_keep_out_what_is_left_out():

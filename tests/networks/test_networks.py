@@ -94,6 +94,8 @@ def test_wiring_of_any_depth_runs_and_loops_are_refused():
         GLMNetwork({"x": 2}, {"a": layer(3, 2)}, {"a": ["x"]})
     with pytest.raises(InputError, match="wiring"):
         GLMNetwork({"x": 2}, {"a": layer(2, 2)}, {})
+    with pytest.raises(InputError, match="twice"):
+        GLMNetwork({"x": 2}, {"x": layer(2, 2)}, {"x": ["x"]})
 
 
 def test_discriminator_hears_the_label_and_is_seeded():
