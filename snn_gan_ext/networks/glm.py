@@ -32,7 +32,7 @@ class GLMNetwork(nn.Module):
             their neurons stand for.
 
     Raises:
-        InputError: if a layer hears something that does not come before it, sizes differ, or two names are
+        InputError: if a layer hears something that does not come before it, sizes differ, or names are
             alike.
     """
 
