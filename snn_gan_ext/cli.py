@@ -194,12 +194,16 @@ def _crosscheck(
             wrong = sum(network["mismatches"].values())
             print(f"{name}: {wrong} mismatched spikes of {network['replayed_spikes']}", end=" ")
             print(f"in {found['replayed_trials']} trials on the same noise;")
-            print(f"  ours and Brian2's in {trials} trials each (p: Holm-corrected, - not testable):")
+            print(
+                f"  ours and Brian2's in {trials} trials each (p: corrected, - not testable; ISI in s):"
+            )
             for line in network["statistics"]:
                 values = f"{number(line['ours'])} and {number(line['brian'])}"
                 print(f"  {line['name']:18} {values:24} p {number(line['p'])}")
-        if not found["passed"]:
-            raise CheckFailedError(f"{run / 'crosscheck.json'}: a check failed")
+        failed = [name for name, network in found["networks"].items() if not network["passed"]]
+        if failed:
+            raise CheckFailedError(f"{run / 'crosscheck.json'}: a check failed: {', '.join(failed)}")
+        print(f"passed: {len(found['networks'])} of {len(found['networks'])}")
 
     return command
 
@@ -302,3 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(message: object, code: int) -> int:
     print(f"snn-gan-ext: {message}", file=sys.stderr)
     return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

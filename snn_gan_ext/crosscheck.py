@@ -74,7 +74,7 @@ def crosscheck_run(
             ours, brian = crosscheck.replay(generator, experiment.labels(replayed, None), rng, dt)
         with use_target(target):
             free = crosscheck.free_run(generator, experiment.labels(trials, None), rng, seed, dt)
-        table = crosscheck.compare(*free, dt, false_alarm / len(networks))
+        table = crosscheck.compare(*free, dt, false_alarm, comparisons=len(networks))
         wrong = crosscheck.mismatches(ours, brian)
         found["networks"][name] = {
             "replayed_spikes": int(sum(spikes.sum() for spikes in ours.values())),

@@ -37,6 +37,15 @@ PAGE = """<!doctype html>
 <tr><td>{{ name.replace("_", " ") }}</td><td>{{ value }}</td></tr>
 {% endfor -%}
 </table>
+{% for table in tables -%}
+<table>
+<tr><th></th>{% for key in table[0][1] %}<th>{{ key.replace("_", " ") }}</th>{% endfor %}</tr>
+{% for name, values in table -%}
+<tr><td>{{ name.replace("_", " ") }}</td>
+{%- for value in values.values() %}<td>{{ value }}</td>{% endfor %}</tr>
+{% endfor -%}
+</table>
+{% endfor -%}
 {% for title, data in pictures -%}
 <h2>{{ title.replace("_", " ") }}</h2>
 <img alt="{{ title }}" src="data:image/png;base64,{{ data }}">
@@ -63,8 +72,21 @@ def render(recipe: Recipe, metrics: Mapping[str, Any], pictures: Sequence[Path])
     """
     encoded = [(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in pictures]
     template = Environment(autoescape=True).from_string(PAGE)
-    lines = [line for name, value in metrics.items() for line in _lines(name, value)]
-    return template.render(recipe=recipe, metrics=lines, pictures=encoded) + "\n"
+    tables = _tables(metrics)
+    shown = {name for table in tables for name, _ in table}
+    lines = [
+        line for name, value in metrics.items() if name not in shown for line in _lines(name, value)
+    ]
+    return template.render(recipe=recipe, metrics=lines, tables=tables, pictures=encoded) + "\n"
+
+
+def _tables(metrics: Mapping[str, Any]) -> list[list[tuple[str, Mapping[str, Any]]]]:
+    """Metrics that are objects with the same keys, as those of several generators, together."""
+    tables: dict[tuple[str, ...], list[tuple[str, Mapping[str, Any]]]] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping) and not any(isinstance(x, Mapping) for x in value.values()):
+            tables.setdefault(tuple(value), []).append((name, value))
+    return [table for table in tables.values() if len(table) > 1]
 
 
 def _lines(name: str, value: Any) -> list[tuple[str, Any]]:

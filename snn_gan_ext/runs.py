@@ -6,6 +6,7 @@ A folder holds ``config.json`` (the recipe), ``checkpoint.pt``, ``metrics.jsonl`
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -282,8 +283,14 @@ def write_report(folder: Path, recipe: Recipe, metrics: Mapping[str, Any]) -> No
     lines = dict(metrics)
     if (checks := folder / "crosscheck.json").is_file():
         lines["Brian2"] = report.brian_checks(json.loads(checks.read_text()))
-    page = report.render(recipe, lines, sorted(folder.glob("*.png")))
+    page = report.render(recipe, lines, sorted(folder.glob("*.png"), key=_in_reading_order))
     write_atomically(folder / "report.html", page)
+
+
+def _in_reading_order(picture: Path) -> tuple[bool, list[str | int]]:
+    """What was learned before crosschecks of it, and particle 2 before particle 10."""
+    parts = re.split(r"(\d+)", picture.stem)
+    return picture.stem.startswith("crosscheck"), [int(x) if x.isdigit() else x for x in parts]
 
 
 def _rounded(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 `check_settings` holds the attributes of a dataclass against rules, `check_setting` one argument.
 """
 
-import math
+import reprlib
+import sys
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, get_args
 
 from snn_gan_ext.errors import InputError
@@ -63,14 +63,15 @@ def check_setting(name: str, value: object, rule: Rule) -> None:
         InputError: if the rule does not allow it.
     """
     if not rule.allows(value):
-        raise InputError(name, expected=rule.meaning, got=repr(value))
+        cure = "convert it with int() or float()" if hasattr(value, "item") else ""
+        raise InputError(name, expected=rule.meaning, got=_shown(value), cure=cure)
 
 
 def whole(least: int, most: int | None = None) -> Rule:
     """Whole numbers, both ends included."""
     meaning = f"of at least {least}" if most is None else f"from {least} to {most}"
-    limit = math.inf if most is None else most
-    return Rule(f"a whole number {meaning}", lambda x: _is_number(x, Integral) and least <= x <= limit)
+    limit = sys.maxsize if most is None else most
+    return Rule(f"a whole number {meaning}", lambda x: type(x) is int and least <= x <= limit)
 
 
 def at_least(least: float) -> Rule:
@@ -98,15 +99,21 @@ def between(least: float, most: float, *, closed: Closed = "both") -> Rule:
 def one_of(kind: Any) -> Rule:
     """The values of a ``Literal``."""
     allowed = get_args(kind)
-    return Rule(f"one of {', '.join(map(str, allowed))}", lambda x: x in allowed)
+    return Rule(f"one of {', '.join(map(str, allowed))}", lambda x: isinstance(x, str) and x in allowed)
 
 
 def _number(meaning: str, allows: Callable[[Any], bool]) -> Rule:
-    return Rule(meaning, lambda x: _is_number(x, Real) and math.isfinite(x) and allows(x))
+    """Python's own finite numbers: what NumPy has instead, a checkpoint does not bring back."""
+    largest = sys.float_info.max
+    return Rule(meaning, lambda x: type(x) in (int, float) and -largest <= x <= largest and allows(x))
 
 
-def _is_number(value: object, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _shown(value: object) -> str:
+    """A value on a part of one line."""
+    try:
+        return " ".join(reprlib.repr(value).split())
+    except ValueError:  # a whole number of too many digits to print
+        return f"{type(value).__name__}, too long to be shown"
 
 
 SEED = Rule("0 .. 2^32 - 1", whole(0, 2**32 - 1).allows)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext.brian.network import BrianNetwork, require_brian2
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import check_setting, whole
 
 __all__ = ["Comparison", "compare", "free_run", "mismatches", "replay", "trial_statistics"]
 
@@ -154,7 +155,11 @@ def _mean(values: Any) -> float:
 
 
 def compare(
-    ours: Tensor, brian: Tensor, dt: float = 1e-3, false_alarm: float = 0.01
+    ours: Tensor,
+    brian: Tensor,
+    dt: float = 1e-3,
+    false_alarm: float = 0.01,
+    comparisons: int = 1,
 ) -> list[Comparison]:
     """Tests whether two sets of trials follow one law.
 
@@ -167,7 +172,8 @@ def compare(
         ours: ``[T, B, N]``.
         brian: ``[T, B', N]``.
         dt: length of a time step in seconds.
-        false_alarm: of the whole comparison.
+        false_alarm: of all comparisons together.
+        comparisons: how many there are, of which this is one; p-values are that many times as large.
 
     Returns:
         A comparison for each statistic, and one for all neurons' counts.
@@ -180,6 +186,7 @@ def compare(
         raise InputError(
             "dt and false_alarm", expected="seconds, and a rate below 1", got=f"{dt} and {false_alarm}"
         )
+    check_setting("comparisons", comparisons, whole(1))
     for spikes in (ours, brian):
         if spikes.dim() != 3 or not bool(((spikes == 0) | (spikes == 1)).all()):
             raise InputError(
@@ -205,6 +212,7 @@ def compare(
     # Neurons that fire as often in every trial of both have no rank to differ in.
     by_neuron = np.where(np.isfinite(by_neuron), by_neuron, 1.0)
     corrected = _holm(np.concatenate([[p for *_, p in values.values()], by_neuron]))
+    corrected = np.minimum(comparisons * corrected, 1.0)
     table = [
         Comparison(name, a, b, float(p), not p <= false_alarm)
         for (name, (a, b, _)), p in zip(values.items(), corrected, strict=False)

@@ -20,6 +20,7 @@ __all__ = [
     "Runs",
     "autocorrelation",
     "autocorrelation_mmd",
+    "check_trains",
     "interspike_intervals",
     "isi_wasserstein",
     "mode_of",
@@ -79,7 +80,7 @@ def mode_of(
     >>> mode_of(train, [(3, 3)]), mode_of(train, [(6, 3)])
     (tensor([0]), tensor([-1]))
     """
-    _check_trains(spikes)
+    check_trains(spikes)
     kept = [[_keeps_to(runs_of(train), mode, tolerance) for mode in modes] for train in spikes.T]
     return torch.tensor([row.index(True) if True in row else -1 for row in kept], dtype=torch.long)
 
@@ -105,7 +106,7 @@ def interspike_intervals(spikes: Tensor) -> Tensor:
     >>> interspike_intervals(torch.tensor([[1.0, 0, 1, 1], [0, 0, 1, 0]]).T)
     tensor([2, 1])
     """
-    _check_trains(spikes)
+    check_trains(spikes)
     train, step = spikes.T.nonzero().unbind(1)
     return (step[1:] - step[:-1])[train[1:] == train[:-1]]
 
@@ -142,7 +143,7 @@ def autocorrelation(spikes: Tensor, lags: int) -> Tensor:
     Returns:
         ``[B, lags]``.
     """
-    _check_trains(spikes)
+    check_trains(spikes)
     steps = len(spikes)
     if not 1 <= lags <= steps:
         raise InputError("lags", expected=f"1 .. {steps}", got=f"{lags}")
@@ -240,7 +241,7 @@ def trial_features(spikes: Tensor) -> np.ndarray:
         deviation, and the mean absolute difference of successive ones; NaN where there are too few
         spikes.
     """
-    _check_trains(spikes)
+    check_trains(spikes)
     return np.stack([_features_of(np.flatnonzero(train), len(spikes)) for train in spikes.T.numpy()])
 
 
@@ -263,8 +264,14 @@ def _mean_of_pairs(kernel: Tensor) -> float:
     return float((kernel.sum() - kernel.diagonal().sum()) / (count * (count - 1)))
 
 
-def _check_trains(spikes: Tensor) -> None:
-    if spikes.dim() != 2 or 0 in spikes.shape:
-        raise InputError("spikes", expected="trains [T, B]", got=f"{list(spikes.shape)}")
+def check_trains(spikes: Tensor) -> None:
+    """Makes sure of trains ``[T, B]`` of 0 and 1.
+
+    Raises:
+        InputError: if they are something else.
+    """
+    if not isinstance(spikes, Tensor) or spikes.dim() != 2 or 0 in spikes.shape:
+        got = f"{list(spikes.shape)}" if isinstance(spikes, Tensor) else type(spikes).__name__
+        raise InputError("spikes", expected="a tensor of trains [T, B]", got=got)
     if not bool(((spikes == 0) | (spikes == 1)).all()):
         raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")

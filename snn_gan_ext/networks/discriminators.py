@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from snn_gan_ext.core.bases import raised_cosine_basis
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.networks.labels import one_hot
-from snn_gan_ext.settings import above, check_setting, whole
+from snn_gan_ext.settings import at_least, check_setting, whole
 
 __all__ = [
     "IntervalDiscriminator",
@@ -152,7 +152,7 @@ class IntervalDiscriminator(nn.Module):
         generator: seeds the initial weights.
 
     Raises:
-        InputError: if a size is no whole number of at least 1, or ``scale`` is not above 0.
+        InputError: if a size is no whole number of at least 1, or ``scale`` is below 1e-6.
 
     References:
         Zaheer et al. (2017), "Deep sets".
@@ -175,8 +175,8 @@ class IntervalDiscriminator(nn.Module):
         sizes = {"features": features, "steps": steps, "bumps": bumps, "hidden": hidden}
         for name, size in {**sizes, "channels": channels}.items():
             check_setting(name, size, whole(1))
-        check_setting("scale", scale, above(0))
-        self.scale = scale
+        check_setting("scale", scale, at_least(1e-6))
+        self.features, self.steps, self.scale = features, steps, scale
         # A window of twice the trial, so that no interval is where the last cosine runs out.
         basis = raised_cosine_basis(bumps, 2 * (steps + 1))[:, : steps + 1]
         self.register_buffer("bumps", basis.T.contiguous(), persistent=False)
@@ -192,9 +192,14 @@ class IntervalDiscriminator(nn.Module):
         _reset_parameters(self, generator)
 
     def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``[B]`` for spikes ``[T, B, N]``; trials have no labels."""
+        """Logits ``[B]`` for spikes ``[T, B, N]``; trials have no labels.
+
+        Raises:
+            InputError: if the spikes are of another shape, or others than 0 and 1.
+        """
+        self._check(spikes)
         steps, batch, _ = spikes.shape
-        trains = spikes.permute(1, 2, 0).flatten(0, 1)
+        trains = spikes.permute(1, 2, 0).flatten(0, 1).to(self.bumps)
         # One more at the end of each train, which makes the last silence an interval.
         closed = torch.cat([trains, torch.ones_like(trains[:, :1])], 1)
         train, step = closed.nonzero().unbind(1)
@@ -203,6 +208,18 @@ class IntervalDiscriminator(nn.Module):
         mean = summed / train.bincount().unsqueeze(1)
         logits: Tensor = self.head(torch.cat([summed / self.scale, mean], 1).reshape(batch, -1))
         return logits.squeeze(-1)
+
+    def _check(self, spikes: Tensor) -> None:
+        """A trial that is too long, or spikes of another size, would be judged without a word."""
+        wanted = (self.steps, self.features)
+        if spikes.dim() != 3 or spikes.shape[::2] != wanted or not len(spikes[0]):
+            raise InputError(
+                "spikes",
+                expected=f"[T, B, N] of T {self.steps}, N {self.features} and a trial or more",
+                got=f"{list(spikes.shape)}",
+            )
+        if not bool(((spikes == 0) | (spikes == 1)).all()):
+            raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")
 
     def _intervals(self, train: Tensor, step: Tensor, steps: int) -> Tensor:
         """What is known of spikes in the order of trains and steps, ``[n, 4 * bumps]``."""

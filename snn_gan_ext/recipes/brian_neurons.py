@@ -97,7 +97,7 @@ class BrianNeuronsExperiment(SingleNeuronExperiment):
     recipe: BrianNeurons
 
     def _discriminator(self, weights: torch.Generator) -> nn.Module:
-        spikes = float(self._data.sum(0).mean())
+        spikes = max(1.0, float(self._data.sum(0).mean()))
         return IntervalDiscriminator(1, self.recipe.time_steps, scale=spikes, generator=weights)
 
     def monitor(self) -> dict[str, float]:

@@ -5,10 +5,13 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.metrics.spike_trains import check_trains
+from snn_gan_ext.settings import SEED, check_setting, whole
 
 __all__ = ["told_apart_by_convolutions"]
 
 
+@torch.enable_grad()
 def told_apart_by_convolutions(
     real: Tensor, synthetic: Tensor, seed: int, updates: int = 1000
 ) -> float:
@@ -25,11 +28,16 @@ def told_apart_by_convolutions(
         updates: training steps, of 64 trains each.
 
     Raises:
-        InputError: if there are fewer than 20 trains, or they are too short or of different lengths.
+        InputError: if there are fewer than 20 trains, they are too short, of different lengths or no
+            trains, or a number has no meaning.
 
     References:
         Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
     """
+    check_setting("seed", seed, SEED)
+    check_setting("updates", updates, whole(1))
+    for trains in (real, synthetic):
+        check_trains(trains)
     half = min(real.shape[-1], synthetic.shape[-1]) // 2
     if half < 10 or len(real) != len(synthetic) or len(real) < 60:
         raise InputError(

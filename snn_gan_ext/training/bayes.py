@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning import svgd
 from snn_gan_ext.learning.svgd import Kernel
-from snn_gan_ext.settings import between, check_settings, one_of
+from snn_gan_ext.settings import Rule, between, check_settings, one_of
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN, SpikeGANState
 
 __all__ = ["BayesSpikeGAN"]
@@ -54,9 +54,12 @@ class BayesSpikeGAN(SpikeGAN):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.prior_std > 0:
-            raise InputError("prior_std", expected="above 0", got=f"{self.prior_std}")
-        check_settings(self, kernel=one_of(Kernel), kernel_fraction=between(0, 1))
+        check_settings(
+            self,
+            kernel=one_of(Kernel),
+            kernel_fraction=between(0, 1),
+            prior_std=Rule("above 0", lambda x: type(x) in (int, float) and x > 0),  # or infinite
+        )
         if self.baseline == "variance_minimising":
             raise InputError(
                 "baseline", expected="one number a trial", got=self.baseline, cure="take leave_one_out"

@@ -76,7 +76,7 @@ class ImageGAN:
             discriminator: called with images and labels it returns logits ``[B]``.
             rng: the seeded source of all noise of the run, on the networks' device.
         """
-        betas = (self.beta1, self.beta2)
+        betas = (float(self.beta1), float(self.beta2))
         return SpikeGANState(
             generator=generator,
             averaged=averaging.twin(generator) if self.averaging else generator,

@@ -332,5 +332,5 @@ class SpikeGAN:
             optimizer.param_groups[0]["lr"] = rate * factor
 
     def _adam(self, module: nn.Module, rate: float) -> torch.optim.Adam:
-        betas = (self.beta1, self.beta2)
+        betas = (float(self.beta1), float(self.beta2))
         return torch.optim.Adam(module.parameters(), lr=rate, betas=betas, fused=True)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -193,6 +195,22 @@ def test_the_slope_of_the_interval_discriminator_is_what_a_spike_adds(rng):
 def test_an_interval_discriminator_without_a_meaning_is_refused(options):
     with pytest.raises(InputError):
         IntervalDiscriminator(**{"features": 5, "steps": 200, **options})
+
+
+@pytest.mark.parametrize(
+    "spikes",
+    [
+        torch.ones(51, 1, 1),
+        torch.ones(50, 1, 2),
+        torch.ones(50, 0, 1),
+        torch.ones(50, 1),
+        torch.full((50, 1, 1), 0.5),
+        torch.full((50, 1, 1), math.nan),
+    ],
+)
+def test_the_interval_discriminator_refuses_what_it_would_misjudge(spikes):
+    with pytest.raises(InputError, match="spikes"):
+        IntervalDiscriminator(1, 50)(spikes, torch.zeros(1))
 
 
 def test_a_generator_of_one_step_without_delay_is_a_sigmoid_belief_network(rng):

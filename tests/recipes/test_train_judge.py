@@ -1,5 +1,7 @@
 """The convolutional judge of spike trains."""
 
+import math
+
 import pytest
 import torch
 
@@ -30,3 +32,15 @@ def test_the_judge_leaves_the_global_random_source_alone(rng):
 def test_trains_that_cannot_be_judged_are_refused(shape, rng):
     with pytest.raises(InputError, match="trains"):
         told_apart_by_convolutions(trains(rng), torch.zeros(shape), 0)
+
+
+def test_bad_input_is_named_instead_of_judged(rng):
+    real = trains(rng, 20)
+    for other in (real * math.nan, real * 5, real[:, 0], real.numpy()):
+        with pytest.raises(InputError, match="spikes"):
+            told_apart_by_convolutions(real, other, 0)
+    for options in ({"seed": -1}, {"seed": 0.5}, {"seed": 0, "updates": 0}):
+        with pytest.raises(InputError, match=r"seed|updates"):
+            told_apart_by_convolutions(real, real, **options)
+    with torch.no_grad():
+        told_apart_by_convolutions(real, real, 0, 2)
