@@ -58,7 +58,7 @@ def require_brian2() -> Any:
             cure='pip install "snn_gan_ext[brian2]"',
         ) from None
     # Brian2 calls its parser library by names that this has since changed, at every equation.
-    changed = getattr(getattr(pyparsing, "warnings", None), "PyparsingDeprecationWarning", None)
+    changed = getattr(pyparsing, "PyparsingDeprecationWarning", None)
     if changed is not None:
         warnings.filterwarnings("ignore", category=changed)
     return brian2
