@@ -133,19 +133,25 @@ def histogram(samples: Mapping[str, Tensor], end: float, x_label: str) -> Figure
 
 
 def raster(trials: Mapping[str, Tensor], y_label: str = "read-out neuron") -> Figure:
-    """Spikes of single trials.
+    """Spikes of single trials, a panel each, in as many rows as a readable width asks for.
 
     Args:
         trials: by title, spikes ``[T, N]``.
         y_label: what the N are.
     """
-    width = max(1.1 * len(trials), 0.045 * sum(map(len, trials.values())))
-    figure = Figure(figsize=(width + 0.8, 3.4))
-    axes = figure.subplots(1, len(trials), sharey=True, squeeze=False)[0]
-    for axis, (title, spikes) in zip(axes, trials.items(), strict=True):
+    each = max(1.1, 0.045 * max(map(len, trials.values())))
+    columns = min(len(trials), max(1, int(14 / each)))
+    rows = -(-len(trials) // columns)
+    height = 3.4 if rows == 1 else 2.4 * rows
+    figure = Figure(figsize=(each * columns + 0.8, height))
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axis in axes.flat[len(trials) :]:
+        axis.remove()
+    for axis, (title, spikes) in zip(axes.flat, trials.items(), strict=False):
         _draw_raster(axis, spikes)
         axis.set_title(title, fontsize=10)
-    axes[0].set_ylabel(y_label)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(y_label)
     figure.supxlabel("time step", fontsize=9)
     figure.tight_layout()
     return figure
