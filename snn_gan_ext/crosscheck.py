@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from snn_gan_ext import plots, runs
 from snn_gan_ext.brian import crosscheck
@@ -68,7 +69,9 @@ def crosscheck_run(
         "seed": seed,
         "networks": {},
     }
-    for name, generator in networks.items():
+    for name, generator in tqdm(
+        networks.items(), "crosscheck", unit="network", disable=None, leave=False
+    ):
         rng = torch.Generator().manual_seed(seed)
         with use_target(target):
             ours, brian = crosscheck.replay(generator, experiment.labels(replayed, None), rng, dt)

@@ -7,6 +7,7 @@ place; the state knows its ``step``, its random source ``rng``, and how to save 
 import json
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -179,6 +180,7 @@ def fit(
         unit="step",
         disable=not progress,
         desc=str(config.get("recipe", "")),
+        mininterval=0.1 if sys.stderr.isatty() else 30,  # a file keeps every line
     )
     try:
         with catch_signals() as caught:
