@@ -250,7 +250,7 @@ def _parse(arguments: Sequence[str]) -> Command:
         _choice(commands),
         args=arguments,
         prog="snn-gan-ext",
-        description="Spiking networks that learn distributions of spike trains (--version tells which).",
+        description="Spiking networks that learn distributions of spike trains (--version: which one).",
     )
     return command
 
