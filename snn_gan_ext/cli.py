@@ -114,7 +114,7 @@ def _sample(
 
     Args:
         run: The run folder.
-        out: The file to write: spikes [T, n, N], labels [n], and decoded images [n, N] or events; with
+        out: The file to write: spikes [T, n, N], labels [n], and decoded images, times or events; with
             nmnist a new folder of recordings.
         format: npz; or for recipes with events hdf5 (.h5), and nmnist, whose files Tonic reads.
         n: Number of trials.

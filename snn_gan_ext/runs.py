@@ -150,8 +150,9 @@ def sample(
     ========== ==================================================================================
     format     what is written
     ========== ==================================================================================
-    ``npz``    ``spikes [T, n, N]`` (0 or 1, uint8), ``labels [n]``; the decoded ``images [n, N]`` where
-               the recipe has images; ``events`` end to end and ``offsets [n + 1]`` where it has events
+    ``npz``    ``spikes [T, n, N]``, of events ``[T, n, C, H, W]`` (0 or 1, uint8), ``labels [n]``;
+               where the recipe has them decoded ``images [n, N]``, firing ``times [n, N]``,
+               ``particles [n]``, ``events`` end to end with ``offsets [n + 1]``
     ``hdf5``   events: ``events/x``, ``events/y``, ``events/t``, ``events/p``, ``offsets``, ``labels``
     ``nmnist`` events: a folder ``Train/<label>/<number>.bin`` as N-MNIST's, for Tonic
     ========== ==================================================================================

@@ -116,7 +116,8 @@ class BrianNetwork:
 
     Attributes:
         network: Brian2's `Network`.
-        groups: Brian2's `SpikeGeneratorGroup` of each input and `NeuronGroup` of each layer, by name.
+        groups: Brian2's `SpikeGeneratorGroup` of each input that has neurons, and `NeuronGroup` of each
+            layer, by name.
         synapses: Brian2's `Synapses`, by "source to target".
         monitors: Brian2's `SpikeMonitor` of each layer, by name.
 
@@ -147,7 +148,8 @@ class BrianNetwork:
         self.synapses: dict[str, Any] = {}
         self.monitors: dict[str, Any] = {}
         for name, spikes in exogenous.items():
-            self._add_input(name, spikes)
+            if spikes[0, 0].numel():  # Brian2 has no group of no neurons
+                self._add_input(name, spikes)
         for name, stage in self._stages.items():
             self._add_neurons(name, stage, _noise_of(name, uniforms, (*self._shape, *stage.sizes)))
             for source, taps in stage.synaptic.items():
@@ -236,7 +238,7 @@ class BrianNetwork:
         """``[T, B, N]`` with the trials one after another, ``[B * (T + pause), N]``."""
         pause = values.new_full((self._period - self.steps, *values.shape[1:]), in_pauses)
         one_by_one = torch.cat([values, pause]).transpose(0, 1)
-        return one_by_one.reshape(-1, values.shape[2]).double().cpu().numpy()
+        return one_by_one.flatten(0, 1).double().cpu().numpy()
 
     def _spikes(self, name: str) -> Tensor:
         monitor, sizes = self.monitors[name], self._stages[name].sizes

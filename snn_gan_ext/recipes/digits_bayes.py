@@ -25,7 +25,8 @@ class DigitsBayes(Digits):
 
     Attributes:
         particles: generators J; with 1 it is `digits-hybrid`.
-        kernel: how they hear of each other.
+        kernel: how strongly they share gradients and repel each other: printed (the paper's, of
+            bandwidth 1), median (as wide as they are apart), none.
         prior_std: standard deviation of a Gaussian prior; 0 for an improper constant one.
     """
 

@@ -1,7 +1,7 @@
 """SpikeGAN on event-camera recordings of digits (N-MNIST)."""
 
 import os
-import resource
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -362,8 +362,7 @@ class NMNISTExperiment(Experiment):
             metrics |= {f"{prefix}{name}": value for name, value in found.items()}
         held_out = max(metrics["real_nearest_distance"], 1e-9)
         metrics["nearest_ratio"] = metrics["nearest_distance"] / held_out
-        # Kilobytes on Linux.
-        metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        metrics |= _peak_memory()
         shown = self._synthetic(samplers[""], self.labels(CLASSES), salt=7)
         return Results(metrics, self.figures(real, shown))
 
@@ -454,6 +453,17 @@ def _frames(folder: Path, download: bool, binning: Binning) -> EventFrames:
 def as_images(data: LabelledFrames) -> Labelled:
     """Trials as images ``[B, T * N]``."""
     return Labelled(data.spikes.transpose(0, 1).flatten(1), data.labels)
+
+
+def _peak_memory() -> dict[str, float]:
+    """Largest memory of the process so far, in MB; nothing on Windows, where it cannot be asked for."""
+    if sys.platform == "win32":
+        return {}
+    import resource
+
+    in_bytes = sys.platform == "darwin"  # kilobytes elsewhere
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"peak_memory_mb": used / (2**20 if in_bytes else 2**10)}
 
 
 def _generators(state: Any) -> list[nn.Module]:

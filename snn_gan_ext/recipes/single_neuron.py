@@ -37,8 +37,9 @@ class SingleNeuron(Recipe):
         window: memory of the neuron's filters in time steps.
         basis_functions: number of raised cosines.
         particles: generators J of Bayes-SpikeGAN, among which a batch is split.
-        kernel: how its particles hear of each other.
-        kernel_fraction: share of the run in which they do.
+        kernel: how strongly its particles share gradients and repel each other: printed (the paper's,
+            of bandwidth 1), median (as wide as they are apart), none.
+        kernel_fraction: share of the run, from its start, in which they do.
         prior_std: standard deviation of its Gaussian prior; 0 for an improper constant one.
         shared_std: standard deviation of the initial weights, the same for all particles.
         particle_std: standard deviation of what each particle has beside them.

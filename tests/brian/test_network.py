@@ -72,6 +72,19 @@ def test_a_generator_fires_the_same_spikes(rng, hidden_delay):
         assert torch.equal(found[name], run.spikes.to(found[name]))
 
 
+@pytest.mark.usefixtures("double")
+def test_an_input_without_neurons_and_a_single_step_are_no_obstacle(rng):
+    generator = ConditionalGenerator(
+        2, 4, 1, hidden=3, basis=identity_basis(1), hidden_delay=0, generator=rng
+    )
+    noise = generator.noise(50, rng)
+    labels = torch.arange(50) % 2
+    assert 0 in generator.exogenous(labels, noise)["latent"].shape
+    expected = generator.sample(labels, noise).spikes
+    found = replay(generator, labels, noise)["readout"]
+    assert torch.equal(found, expected.to(found))
+
+
 @pytest.mark.usefixtures("double", "target")
 def test_a_neuron_with_a_long_memory_fires_the_same_spikes(rng):
     basis = raised_cosine_basis(5, 30)
