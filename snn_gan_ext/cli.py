@@ -91,14 +91,15 @@ def _resumed(asked: Recipe, stored: Recipe, given: set[str]) -> Recipe:
     return replace(stored, **{name: getattr(asked, name) for name in names})
 
 
-def _evaluate(run: tyro.conf.Positional[Path], device: str = "cpu") -> Command:
+def _evaluate(run: tyro.conf.Positional[Path], device: str = "cpu", data: str = "") -> Command:
     """Judge a trained run again, from its weights, and write its report anew.
 
     Args:
         run: The run folder.
         device: Where to sample: cpu, cuda, ...
+        data: Where its data are now, if elsewhere than while it was trained.
     """
-    return lambda: print(json.dumps(runs.evaluate(run, device), indent=2))
+    return lambda: print(json.dumps(runs.evaluate(run, device, data), indent=2))
 
 
 def _sample(
@@ -295,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as error:
         return _fail(error, 128 + error.signal_number)
     except KeyboardInterrupt:
-        return _fail("interrupted before there was anything to save", 130)
+        return _fail("interrupted; what the run folder holds stays", 130)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "alloc" not in str(error):
             raise

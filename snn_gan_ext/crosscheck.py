@@ -23,7 +23,7 @@ def crosscheck_run(
     *,
     target: Target = "numpy",
     trials: int = 200,
-    replayed: int = 8,
+    replayed: int = 20,
     false_alarm: float = 0.01,
     dt: float = 1e-3,
     seed: int = 0,
@@ -34,7 +34,7 @@ def crosscheck_run(
         folder: a finished run.
         target: what Brian2 generates code for.
         trials: of each free run, ours and Brian2's.
-        replayed: trials that are replayed on the same noise.
+        replayed: trials that are replayed on the same noise; enough that each class is among them.
         false_alarm: probability that a right network fails the comparison; shared among generators.
         dt: length of a time step in seconds.
         seed: of all noise.
@@ -69,6 +69,7 @@ def crosscheck_run(
         "seed": seed,
         "networks": {},
     }
+    free_runs: dict[str, tuple[Tensor, Tensor]] = {}
     for name, generator in tqdm(
         networks.items(), "crosscheck", unit="network", disable=None, leave=False
     ):
@@ -77,6 +78,7 @@ def crosscheck_run(
             ours, brian = crosscheck.replay(generator, experiment.labels(replayed, None), rng, dt)
         with use_target(target):
             free = crosscheck.free_run(generator, experiment.labels(trials, None), rng, seed, dt)
+        free_runs[name] = free
         table = crosscheck.compare(*free, dt, false_alarm, comparisons=len(networks))
         wrong = crosscheck.mismatches(ours, brian)
         found["networks"][name] = {
@@ -85,6 +87,7 @@ def crosscheck_run(
             "statistics": [line.as_json() for line in table],
             "passed": not any(wrong.values()) and all(line.passed for line in table),
         }
+    for name, free in free_runs.items():
         _draw(folder, name, free, dt)
     found["passed"] = all(network["passed"] for network in found["networks"].values())
     write_atomically(folder / "crosscheck.json", json.dumps(found, indent=2) + "\n")

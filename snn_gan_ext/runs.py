@@ -8,7 +8,9 @@ import io
 import json
 import re
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,17 +95,20 @@ def train(
     experiment = recipe.build(_device(device))
     if resume:
         _check_same(recipe, read_recipe(folder), folder)
+        _check_data(experiment, folder)
     else:
         experiment.prepare()
         _rehearse(recipe, device, tensorboard)
         _start_afresh(recipe, folder, force)
+    about = {"version": __version__, "fingerprint": experiment.fingerprint()}
+    _write_json(folder / "config.json", {**about, **recipe.to_config()})
     seconds = fit(
         experiment.algorithm,
         experiment.state,
         experiment.next_batch,
         steps=recipe.steps,
         folder=folder,
-        config=recipe.to_config(),
+        config=recipe.identity(),
         resume=resume,
         monitor=experiment.monitor,
         monitor_every=recipe.monitor_every,
@@ -111,29 +116,40 @@ def train(
         tensorboard=tensorboard,
         progress=progress,
     )
+    with catch_signals("while judging; --resume goes on"):
+        _save_generator(recipe, experiment, folder, seconds)
+        return _judge(recipe, experiment, folder, seconds, progress)
+
+
+def _save_generator(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float) -> None:
     weights = {name: tensor.contiguous() for name, tensor in experiment.generator.state_dict().items()}
-    about = {"config": json.dumps(recipe.to_config()), "train_seconds": f"{seconds:.1f}"}
+    about = {"config": json.dumps(recipe.identity()), "train_seconds": f"{seconds:.1f}"}
     write_atomically(folder / "generator.safetensors", save(weights, about))
-    return _judge(recipe, experiment, folder, seconds)
 
 
-def evaluate(folder: Path, device: str = "cpu") -> dict[str, Any]:
+def evaluate(
+    folder: Path, device: str = "cpu", data: str = "", progress: bool = True
+) -> dict[str, Any]:
     """Judges a trained run again, from its weights, and writes its metrics, pictures and report.
 
     Args:
         folder: a finished run.
         device: where to sample.
+        data: where its data are now, if elsewhere than while it was trained.
+        progress: say on standard error that it is judging.
 
     Returns:
         The contents of ``metrics.json``.
 
     Raises:
-        InputError: if the folder holds no finished run.
+        InputError: if the folder holds no finished run, or the data are others than it learned from.
     """
-    recipe, experiment = load_run(folder, device)
+    recipe, experiment = load_run(folder, device, data)
+    _check_data(experiment, folder)
     with safe_open(folder / "generator.safetensors", "pt") as file:
         seconds = float(file.metadata()["train_seconds"])
-    return _judge(recipe, experiment, folder, seconds)
+    with catch_signals("while judging; what was found before stays"):
+        return _judge(recipe, experiment, folder, seconds, progress)
 
 
 def sample(
@@ -219,13 +235,22 @@ def _recordings(spikes: np.ndarray, binning: Binning | None) -> list[Events]:
     return [to_events(trial, binning.step_us, binning.start_us) for trial in spikes.swapaxes(0, 1)]
 
 
-def load_run(folder: Path, device: str = "cpu") -> tuple[Recipe, Experiment]:
+def load_run(folder: Path, device: str = "cpu", data: str = "") -> tuple[Recipe, Experiment]:
     """A finished run's recipe, and its experiment with the trained generator.
+
+    Args:
+        folder: of the run.
+        device: where to sample.
+        data: where its data are now, if elsewhere than while it was trained.
 
     Raises:
         InputError: if the folder holds no finished run.
     """
     recipe = read_recipe(folder)
+    if data:
+        if "data" not in recipe.whereabouts:
+            raise InputError("--data", expected=f"none for recipe {recipe.name!r}", got=data)
+        recipe = replace(recipe, data=data)  # type: ignore[call-arg]
     path = folder / "generator.safetensors"
     if not path.is_file():
         raise InputError(
@@ -238,7 +263,7 @@ def load_run(folder: Path, device: str = "cpu") -> tuple[Recipe, Experiment]:
     try:
         with safe_open(path, "pt") as file:
             trained = json.loads((file.metadata() or {}).get("config", "{}"))
-        if trained != recipe.to_config():
+        if trained != recipe.identity():
             raise ValueError("weights of other settings")
         experiment.generator.load_state_dict(load_file(path, device=device))
     except (SafetensorError, RuntimeError, ValueError) as error:
@@ -251,9 +276,12 @@ def load_run(folder: Path, device: str = "cpu") -> tuple[Recipe, Experiment]:
     return recipe, experiment
 
 
-def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float) -> dict[str, Any]:
-    with catch_signals("while judging; the generator is saved: judge it with `snn-gan-ext evaluate`"):
-        results = experiment.evaluate()
+def _judge(
+    recipe: Recipe, experiment: Experiment, folder: Path, seconds: float, progress: bool
+) -> dict[str, Any]:
+    if progress:
+        print(f"judging on the {recipe.evaluate_on} split ...", file=sys.stderr)
+    results = experiment.evaluate()
     found = _rounded(results.metrics)
     about = {
         "evaluated_on": recipe.evaluate_on,
@@ -268,8 +296,9 @@ def _judge(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float)
     figures = {**results.figures, "learning_curves": curves}
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=110)
-    _write_json(folder / "metrics.json", metrics)
     write_report(folder, recipe, metrics)
+    # The last: where it is, the run is finished.
+    _write_json(folder / "metrics.json", metrics)
     return metrics
 
 
@@ -306,7 +335,7 @@ def _round(value: float | Sequence[float]) -> Any:
 
 
 def _check_same(asked: Recipe, stored: Recipe, folder: Path) -> None:
-    here, there = stored.to_config(), asked.to_config()
+    here, there = stored.identity(), asked.identity()
     other = [key for key in here if here[key] != there.get(key)]
     if other:
         raise InputError(
@@ -314,6 +343,18 @@ def _check_same(asked: Recipe, stored: Recipe, folder: Path) -> None:
             expected=", ".join(f"{key} = {here[key]}" for key in other) + " as in its config.json",
             got=", ".join(f"{there.get(key)}" for key in other),
             cure="leave settings out with --resume (a run cannot be extended), or give another --out",
+        )
+
+
+def _check_data(experiment: Experiment, folder: Path) -> None:
+    """Other data would be split otherwise: what was learned from could be judged on."""
+    learned_from = _read_json(folder / "config.json").get("fingerprint", "")
+    if experiment.fingerprint() != learned_from:
+        raise InputError(
+            f"{folder}",
+            expected="the data that it learned from",
+            got="others, or more or fewer of them",
+            cure="restore them, say where they are (--data), or train another run",
         )
 
 
@@ -342,7 +383,6 @@ def _start_afresh(recipe: Recipe, folder: Path, force: bool) -> None:
         path.unlink()
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "config.json", {"version": __version__, **recipe.to_config()})
 
 
 def read_recipe(folder: Path) -> Recipe:

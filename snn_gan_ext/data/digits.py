@@ -1,13 +1,16 @@
 """The 8 x 8 handwritten digits that scikit-learn ships, split once and for all."""
 
-from typing import NamedTuple
+import hashlib
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from snn_gan_ext.coding.images import Labelled
 
-__all__ = ["DigitSplits", "load_digits", "split"]
+__all__ = ["DigitSplits", "Split", "load_digits", "split"]
+
+Split = Literal["validation", "test"]
 
 TEST_SIZE, VALIDATION_SIZE = 450, 247
 
@@ -18,6 +21,15 @@ class DigitSplits(NamedTuple):
     train: Labelled
     validation: Labelled
     test: Labelled
+
+    def fingerprint(self) -> str:
+        """Changes with the digits, their labels and the split."""
+        parts = [part.numpy().tobytes() for digits in self for part in digits]
+        return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+    def held_out(self, name: Split) -> Labelled:
+        """What to judge on."""
+        return self.test if name == "test" else self.validation
 
 
 def load_digits(split_seed: int = 0) -> DigitSplits:

@@ -115,6 +115,12 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
                 cure="remove that folder",
             ) from error
 
+    def fingerprint(self) -> str:
+        """Changes with the recordings' names, targets and spikes."""
+        digest = hashlib.sha256(json.dumps([self.names, self.targets.tolist()]).encode())
+        digest.update(self._map().data)
+        return digest.hexdigest()[:16]
+
     def _map(self) -> NDArray[np.uint8]:
         packed: NDArray[np.uint8] = np.load(self._folder / "spikes.npy", mmap_mode="r")
         return packed

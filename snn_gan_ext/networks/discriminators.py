@@ -159,6 +159,7 @@ class IntervalDiscriminator(nn.Module):
     """
 
     bumps: Tensor
+    scale: Tensor
 
     def __init__(
         self,
@@ -176,7 +177,8 @@ class IntervalDiscriminator(nn.Module):
         for name, size in {**sizes, "channels": channels}.items():
             check_setting(name, size, whole(1))
         check_setting("scale", scale, at_least(1e-6))
-        self.features, self.steps, self.scale = features, steps, scale
+        self.features, self.steps = features, steps
+        self.register_buffer("scale", torch.tensor(float(scale)))
         # A window of twice the trial, so that no interval is where the last cosine runs out.
         basis = raised_cosine_basis(bumps, 2 * (steps + 1))[:, : steps + 1]
         self.register_buffer("bumps", basis.T.contiguous(), persistent=False)

@@ -10,15 +10,16 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from snn_gan_ext.coding.events import Binning
+from snn_gan_ext.data.digits import Split
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.settings import SEED, check_setting, check_settings, one_of, whole
 from snn_gan_ext.training.loop import Algorithm, TrainingState
 
 __all__ = ["Experiment", "Recipe", "Results", "Split", "digit_labels"]
 
-Split = Literal["validation", "test"]
-
 LARGEST = 1e10
+ABOUT = ("recipe", "version", "fingerprint")
+"""What stands in ``config.json`` beside the settings."""
 DIGITS = 10
 
 
@@ -55,6 +56,13 @@ class Experiment(ABC):
     algorithm: Algorithm
     state: TrainingState
     generator: nn.Module
+
+    def fingerprint(self) -> str:
+        """Of the data, where a user brings them: other data have another one.
+
+        Empty for data that come with the package or from a seed.
+        """
+        return ""
 
     def prepare(self) -> None:  # noqa: B027
         """What is to be done before training and not before sampling: so that samples need no data."""
@@ -99,6 +107,8 @@ class Recipe(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    whereabouts: ClassVar[tuple[str, ...]] = ()
+    """Settings that say where the data are, and nothing of what is done with them."""
 
     seed: int = 0
     steps: int = 4000
@@ -140,6 +150,10 @@ class Recipe(ABC):
         """The recipe as plain values, for ``config.json``."""
         return {"recipe": self.name, **dataclasses.asdict(self)}
 
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint is bound to: all of it but where the data are."""
+        return {key: value for key, value in self.to_config().items() if key not in self.whereabouts}
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Recipe":
         """Back from `to_config`.
@@ -148,7 +162,7 @@ class Recipe(ABC):
             InputError: if a field is missing or unknown.
         """
         fields = {field.name for field in dataclasses.fields(cls)}
-        given = {key: value for key, value in config.items() if key not in ("recipe", "version")}
+        given = {key: value for key, value in config.items() if key not in ABOUT}
         if set(given) != fields:
             raise InputError(
                 "config.json",

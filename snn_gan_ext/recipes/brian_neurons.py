@@ -16,9 +16,10 @@ from snn_gan_ext.learning.adversarial import Objective
 from snn_gan_ext.metrics import spike_trains
 from snn_gan_ext.networks.discriminators import IntervalDiscriminator
 from snn_gan_ext.recipes.base import Results
-from snn_gan_ext.recipes.single_neuron import TITLES, SingleNeuron, SingleNeuronExperiment
+from snn_gan_ext.recipes.single_neuron import SALTS, TITLES, SingleNeuron, SingleNeuronExperiment
 from snn_gan_ext.recipes.train_judge import told_apart_by_convolutions
 from snn_gan_ext.settings import check_settings, whole
+from snn_gan_ext.training.spikegan import SpikeGANState
 
 __all__ = ["BrianAdex", "BrianModes", "BrianNeurons", "BrianNeuronsExperiment"]
 
@@ -97,12 +98,18 @@ class BrianNeuronsExperiment(SingleNeuronExperiment):
     recipe: BrianNeurons
 
     def _discriminator(self, weights: torch.Generator) -> nn.Module:
+        return IntervalDiscriminator(1, self.recipe.time_steps, generator=weights)
+
+    def prepare(self) -> None:
+        """Tells discriminators how many spikes a trial has."""
         spikes = max(1.0, float(self._data.sum(0).mean()))
-        return IntervalDiscriminator(1, self.recipe.time_steps, scale=spikes, generator=weights)
+        for state in self.state.states.values():
+            if isinstance(state, SpikeGANState):
+                state.discriminator.get_buffer("scale").fill_(spikes)
 
     def monitor(self) -> dict[str, float]:
         """Statistics of some trials beside those of validation."""
-        real = self._real(1000, salt=500)[..., 0]
+        real = self._real(1000, salt=SALTS["validation"])[..., 0]
         return {
             f"{name}_{key}": value
             for name in TITLES
@@ -112,7 +119,7 @@ class BrianNeuronsExperiment(SingleNeuronExperiment):
     def evaluate(self) -> Results:
         """Statistics, and how well trials are told from new simulations that nothing learned from."""
         recipe = self.recipe
-        salt = 1000 if recipe.evaluate_on == "test" else 500
+        salt = SALTS[recipe.evaluate_on]
         count = recipe.synthetic_count
         real = self._real(count, salt)[..., 0]
         poisson = torch.rand(real.shape, generator=torch.Generator().manual_seed(salt)) < real.mean()

@@ -171,10 +171,9 @@ class DigitSpikesExperiment(DigitsExperiment):
 
     def judge(self) -> SpikeJudge:
         """The judge of the recipe's split."""
-        test = self.recipe.evaluate_on == "test"
         return SpikeJudge(
             train=self.splits.train,
-            real=self.splits.test if test else self.splits.validation,
+            real=self.splits.held_out(self.recipe.evaluate_on),
             time_steps=self.recipe.time_steps,
             seed=self.recipe.seed,
             count=self.recipe.synthetic_count,

@@ -220,7 +220,7 @@ class DigitsExperiment(Experiment):
     def evaluate(self) -> Results:
         """All measures on the recipe's split, beside the floors and the real data."""
         recipe, train = self.recipe, self.splits.train
-        real = self.splits.test if recipe.evaluate_on == "test" else self.splits.validation
+        real = self.splits.held_out(recipe.evaluate_on)
         noisy = Labelled(self._noisy(real.images, salt=2), real.labels)
         coded = self._coded(*noisy, salt=4)
         balanced = self.labels(recipe.synthetic_count)

@@ -258,7 +258,7 @@ class DigitsMetaExperiment(Experiment):
     def evaluate(self) -> Results:
         """Curves over within-task steps from each kind of start, on held-out tasks."""
         test = self.recipe.evaluate_on == "test"
-        real = self.splits.test if test else self.splits.validation
+        real = self.splits.held_out(self.recipe.evaluate_on)
         tasks = self._tasks(HELD_OUT if test else self.recipe.validation_digits(), self.recipe.tasks)
         found = {arm: self._curves(arm, tasks, real, self.recipe.times()) for arm in ARMS}
         count = min(self.recipe.tasks, -(-len(self.stream) // 2))

@@ -80,6 +80,7 @@ class NMNISTSmall(Recipe):
     """
 
     name: ClassVar[str] = "nmnist-small"
+    whereabouts: ClassVar[tuple[str, ...]] = ("data", "download")
     summary: ClassVar[str] = "SpikeGAN on event-camera digits, 17 x 17 pixels"
 
     data: str = ""
@@ -226,6 +227,10 @@ class NMNISTExperiment(Experiment):
     def frames(self) -> EventFrames:
         """The real recordings."""
         return _frames(self.recipe.folder(), self.recipe.download, self.binning)
+
+    def fingerprint(self) -> str:
+        """Of all recordings."""
+        return self.frames.fingerprint()
 
     @cached_property
     def splits(self) -> dict[str, NDArray[np.int64]]:

@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +25,8 @@ from snn_gan_ext.training.together import Together, TogetherState
 
 __all__ = ["TITLES", "SingleNeuron", "SingleNeuronExperiment"]
 
+SALTS = {"validation": 500, "test": 1000}
+"""Of the trials that are held out."""
 TITLES = {"ml": "maximum likelihood", "spikegan": "SpikeGAN", "bayes": "Bayes-SpikeGAN"}
 
 
@@ -116,7 +119,6 @@ class SingleNeuronExperiment(Experiment):
 
     def __init__(self, recipe: SingleNeuron, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        self._data = self._real(recipe.trials, salt=0).to(device)
         weights = torch.Generator().manual_seed(recipe.seed)
         networks = {
             "ml": self._neurons(1, weights)[0].to(device),
@@ -125,6 +127,11 @@ class SingleNeuronExperiment(Experiment):
         }
         self.algorithm, self.state, self.generators = self._learners(networks, weights)
         self.generator = nn.ModuleDict(self.generators)
+
+    @cached_property
+    def _data(self) -> Tensor:
+        """Trials to learn from, ``[T, trials, 1]``."""
+        return self._real(self.recipe.trials, salt=0).to(self.device)
 
     @abstractmethod
     def _real(self, count: int, salt: int) -> Tensor:

@@ -159,6 +159,7 @@ class SpikingGANMNIST(SpikingGANRecipe):
     name: ClassVar[str] = "spiking-gan-mnist"
     summary: ClassVar[str] = "Spiking-GAN (one spike a neuron) on MNIST, 28 x 28 pixels"
     side: ClassVar[int] = 28
+    whereabouts: ClassVar[tuple[str, ...]] = ("data", "download")
 
     steps: int = 5000
     discriminator_init: float = 1.0
@@ -219,6 +220,10 @@ class SpikingGANExperiment(Experiment):
     def prepare(self) -> None:
         """Loads the digits, so that missing ones are missed before anything is written."""
         _ = self._train
+
+    def fingerprint(self) -> str:
+        """Of all digits."""
+        return self.splits.fingerprint()
 
     @cached_property
     def splits(self) -> DigitSplits:
@@ -305,8 +310,7 @@ class SpikingGANExperiment(Experiment):
 
     def evaluate(self) -> Results:
         """All measures on the recipe's split, beside floors and real images."""
-        test = self.recipe.evaluate_on == "test"
-        real = self.splits.test if test else self.splits.validation
+        real = self.splits.held_out(self.recipe.evaluate_on)
         samplers: dict[str, Sampler] = {
             "ann_gan": partial(self._draw, "ann"),
             "real": self._per_class(_some),

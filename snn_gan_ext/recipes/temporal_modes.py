@@ -14,7 +14,7 @@ from snn_gan_ext.data.patterns import BURST, TONIC, Pattern, Phase, firing_modes
 from snn_gan_ext.metrics import spike_trains
 from snn_gan_ext.networks.discriminators import TemporalDiscriminator
 from snn_gan_ext.recipes.base import Results
-from snn_gan_ext.recipes.single_neuron import TITLES, SingleNeuron, SingleNeuronExperiment
+from snn_gan_ext.recipes.single_neuron import SALTS, TITLES, SingleNeuron, SingleNeuronExperiment
 
 __all__ = ["TemporalModes", "TemporalModesExperiment"]
 
@@ -91,7 +91,7 @@ class TemporalModesExperiment(SingleNeuronExperiment):
 
     def evaluate(self) -> Results:
         """Shares of the modes and distances to trials that nothing learned from."""
-        salt = 1000 if self.recipe.evaluate_on == "test" else 500
+        salt = SALTS[self.recipe.evaluate_on]
         count = self.recipe.synthetic_count
         real = self._real(count, salt)[..., 0]
         drawn = {name: self._trains(name, count, salt + 1) for name in TITLES}

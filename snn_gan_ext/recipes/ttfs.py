@@ -124,6 +124,7 @@ class TTFSMNIST(TTFSRecipe):
     """
 
     name: ClassVar[str] = "ttfs-mnist"
+    whereabouts: ClassVar[tuple[str, ...]] = ("data", "download")
     summary: ClassVar[str] = "time-to-first-spike classifiers on MNIST, relative and aggressive"
 
     steps: int = 12_000
@@ -163,6 +164,10 @@ class TTFSExperiment(Experiment):
         }
         self.state = TogetherState(states, self._rng(2))
 
+    def fingerprint(self) -> str:
+        """Of all digits."""
+        return self.splits.fingerprint()
+
     def _network(self) -> TTFSClassifier:
         """A network; the same initial weights each time."""
         return TTFSClassifier(
@@ -201,8 +206,7 @@ class TTFSExperiment(Experiment):
 
     def evaluate(self) -> Results:
         """The measures of both on the recipe's split, and what aggressive targets save."""
-        test = self.recipe.evaluate_on == "test"
-        real = self.splits.test if test else self.splits.validation
+        real = self.splits.held_out(self.recipe.evaluate_on)
         found: dict[str, dict[str, float]] = {name: self._decisions(name, real) for name in TARGETS}
         saved = {
             f"{name}_saved": 1 - found["aggressive"][key] / found["relative"][key]

@@ -16,6 +16,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.recipes.base import Recipe, Split
 from snn_gan_ext.settings import check_setting, whole
 from snn_gan_ext.training.checkpoint import write_atomically
+from snn_gan_ext.training.loop import Interrupted
 
 __all__ = ["Settings", "finish", "markdown", "mean", "mean_and_range", "run_all"]
 
@@ -107,7 +108,10 @@ def _run(recipe: Recipe, folder: Path, progress: bool) -> dict[str, Any]:
     if (folder / "generator.safetensors").exists():
         return runs.evaluate(folder)
     resume = (folder / "checkpoint.pt").exists()
-    return runs.train(recipe, folder, resume=resume, force=begun and not resume, progress=progress)
+    try:
+        return runs.train(recipe, folder, resume=resume, force=begun and not resume, progress=progress)
+    except Interrupted as error:
+        raise Interrupted(error.signal_number, f"{folder}; the same command goes on") from None
 
 
 def finish(

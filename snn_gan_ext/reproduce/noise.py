@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from snn_gan_ext import plots, runs
 from snn_gan_ext.coding.images import Labelled, add_noise
-from snn_gan_ext.data.digits import load_digits
+from snn_gan_ext.data.digits import Split, load_digits
 from snn_gan_ext.metrics.distributions import pca_projection
 from snn_gan_ext.recipes.digits import CLASSES, SIDE, Digits, DigitsHybrid, DigitsTimeSurface
 from snn_gan_ext.recipes.digits_belief import DigitsBelief
@@ -80,7 +80,7 @@ def digits_noise(settings: Settings) -> dict[str, Any]:
             SOURCES[source]: settings.out / _folder(recipe)
             for source, recipe in _recipes(0, fraction, given).items()
         }
-        figures |= _figures(folders, fraction)
+        figures |= _figures(folders, fraction, settings.evaluate_on)
     return finish(settings, {"trts": trts, "per_seed": per_seed}, _table(per_seed), figures)
 
 
@@ -97,9 +97,9 @@ def _folder(recipe: Digits) -> str:
     return f"{recipe.name}-noise{recipe.noise_fraction}-seed{recipe.seed}"
 
 
-def _figures(folders: dict[str, Path], fraction: float) -> dict[str, Figure]:
+def _figures(folders: dict[str, Path], fraction: float, split: Split) -> dict[str, Figure]:
     """Sample grids and PCA panels, noisy real digits first."""
-    real = load_digits().test
+    real = load_digits().held_out(split)
     noisy = add_noise(real.images, fraction, torch.Generator().manual_seed(0))
     rows = {"noisy real": Labelled(noisy, real.labels)}
     for title, folder in folders.items():

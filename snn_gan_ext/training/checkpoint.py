@@ -44,7 +44,7 @@ def load_checkpoint(path: Path, config: Mapping[str, Any]) -> Checkpoint:
     """
     if not path.is_file():
         raise InputError(
-            f"{path}", expected="a checkpoint", got="no such file", cure="start afresh without --resume"
+            f"{path}", expected="a checkpoint", got="no such file", cure="start afresh with --force"
         )
     version, checkpoint = _read(path)
     if version != __version__:
@@ -89,7 +89,7 @@ def _read(path: Path) -> tuple[str, Checkpoint]:
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Writes a file in one step: it is there as a whole, or as it was before."""
     content = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -194,13 +194,14 @@ def fit(
                 if state.step % log_every == 0 or last:
                     log.write(state.step, metrics)
                     bar.set_postfix({k: f"{v:.3g}" for k, v in metrics.items()}, refresh=False)
-                if monitor is not None and (state.step % monitor_every == 0 or last):
+                monitored = monitor is not None and (state.step % monitor_every == 0 or last)
+                # Before the monitor, which a second signal may end.
+                if caught or monitored or state.step % checkpoint_every == 0 or last:
+                    save()
+                if monitor is not None and monitored:
                     log.write(state.step, monitor())
                 if caught:
-                    save()
                     raise Interrupted(caught[0], f"after step {state.step}; go on with --resume")
-                if state.step % checkpoint_every == 0 or last:
-                    save()
     finally:
         bar.close()
         log.close()
