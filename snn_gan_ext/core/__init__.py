@@ -1,1 +1,1 @@
-"""Pure tensor functions: filter bases and the GLM neuron. Imports nothing but torch."""
+"""Pure tensor functions: filter bases, the GLM neuron, neurons that spike once."""

@@ -18,9 +18,9 @@ which are the derivatives of one another: so they can be differentiated again, a
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, wraps
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -46,6 +46,24 @@ CHUNK = 2**24
 LONGEST = 2**24
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _without_autocast(function: Callable[P, R]) -> Callable[P, R]:
+    """Half precision cannot tell a crossing's step from the next."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        first = next(x for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
+        if not torch.amp.is_autocast_available(first.device.type):
+            return function(*args, **kwargs)
+        with torch.autocast(first.device.type, enabled=False):
+            return function(*args, **kwargs)
+
+    return run
+
+
 class StepSpikes(NamedTuple):
     """When neurons with step synapses fired.
 
@@ -58,6 +76,7 @@ class StepSpikes(NamedTuple):
     potentials: Tensor
 
 
+@_without_autocast
 def step_times(inputs: Tensor, weight: Tensor, threshold: float, steps: int) -> StepSpikes:
     r"""First step at which :math:`\sum_i w_{ij} [t_i \le t]` reaches the threshold.
 
@@ -87,6 +106,7 @@ def step_times(inputs: Tensor, weight: Tensor, threshold: float, steps: int) -> 
     return StepSpikes(times, potentials)
 
 
+@_without_autocast
 def ramp_times(
     inputs: Tensor,
     weight: Tensor,
@@ -130,6 +150,7 @@ def ramp_times(
 
 
 @torch.no_grad()
+@_without_autocast
 def ramp_ticks(
     inputs: Tensor, weight: Tensor, current: Tensor, threshold: float, horizon: float, ticks: int
 ) -> Tensor:
@@ -214,6 +235,7 @@ class _SpikesOf(torch.autograd.Function):
         return slope.squeeze(0), None
 
 
+@_without_autocast
 def masked_product(values: Tensor, weight: Tensor, before: Tensor, after: Tensor) -> Tensor:
     r""":math:`y_{bj} = \sum_i x_{bi} w_{ij} [t_{bi} \le t'_{bj}]`, differentiable in ``x`` and ``w``.
 
@@ -232,6 +254,7 @@ def masked_product(values: Tensor, weight: Tensor, before: Tensor, after: Tensor
     return product
 
 
+@_without_autocast
 def masked_outer(values: Tensor, errors: Tensor, before: Tensor, after: Tensor) -> Tensor:
     r""":math:`y_{ij} = \sum_b x_{bi} e_{bj} [t_{bi} \le t'_{bj}]`, differentiable in ``x`` and ``e``.
 

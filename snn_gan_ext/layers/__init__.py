@@ -1,1 +1,1 @@
-"""GLM layers with the face of an snnTorch layer."""
+"""Spiking layers with the face of an snnTorch layer."""

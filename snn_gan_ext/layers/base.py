@@ -6,7 +6,7 @@ A layer adds its synapses: how traces of the input become a drive, and the gradi
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ class GLMNeurons(nn.Module, ABC):
         *,
         basis: Tensor | None,
         feedback_basis: Tensor | None,
+        initial: tuple[float | None, float, float],
         spike_grad: Callable[[Tensor], Tensor] | None,
         init_hidden: bool,
         output: bool,
@@ -55,6 +56,7 @@ class GLMNeurons(nn.Module, ABC):
         self.bias = nn.Parameter(torch.empty(channels))
         self.spike_grad = spike_grad
         self.init_hidden, self.output = init_hidden, output
+        self._initial = initial
         self._state: GLMState | None = None
 
     @property
@@ -91,11 +93,15 @@ class GLMNeurons(nn.Module, ABC):
     def reset_parameters(
         self,
         weight_std: float | None = None,
-        bias_init: float = -1.0,
-        feedback_init: float = 0.0,
+        bias_init: float | None = None,
+        feedback_init: float | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draws fresh weights; see the class for the arguments."""
+        """Draws fresh weights; see the class for the arguments, by default those it was built with."""
+        built_with = self._initial
+        weight_std = built_with[0] if weight_std is None else weight_std
+        bias_init = built_with[1] if bias_init is None else bias_init
+        feedback_init = built_with[2] if feedback_init is None else feedback_init
         if weight_std is None:
             weight_std = float((self._fan_in * self.basis.square().sum()).rsqrt())
         if not (weight_std >= 0 and all(map(math.isfinite, (weight_std, bias_init, feedback_init)))):
@@ -457,6 +463,13 @@ class GLMNeurons(nn.Module, ABC):
                 got=f"{sorted(set(state.tolist()))}, or in another order",
                 cure="build the layer with the delay it was trained with",
             )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """The hidden state moves with the parameters."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._state is not None:
+            self._state = GLMState(*map(fn, self._state))
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         # A hidden state that hangs on a graph can be neither copied nor pickled.

@@ -52,6 +52,7 @@ class _Convolutional(GLMNeurons):
             out_channels,
             basis=basis,
             feedback_basis=feedback_basis,
+            initial=(weight_std, bias_init, feedback_init),
             spike_grad=spike_grad,
             init_hidden=init_hidden,
             output=output,
@@ -65,7 +66,7 @@ class _Convolutional(GLMNeurons):
         )
         shape = (len(self.basis), in_channels, out_channels, height, width)
         self.weight = nn.Parameter(torch.empty(shape))
-        self.reset_parameters(weight_std, bias_init, feedback_init, generator)
+        self.reset_parameters(generator=generator)
 
     @property
     def _fan_in(self) -> int:

@@ -108,6 +108,7 @@ class GLMLayer(GLMNeurons):
             out_features,
             basis=basis,
             feedback_basis=feedback_basis,
+            initial=(weight_std, bias_init, feedback_init),
             spike_grad=spike_grad,
             init_hidden=init_hidden,
             output=output,
@@ -116,17 +117,17 @@ class GLMLayer(GLMNeurons):
         self.delays = _check_delay(delay, in_features)
         self.register_buffer("mask", _check_mask(mask, in_features, out_features))
         self.weight = nn.Parameter(torch.empty(len(self.basis), in_features, out_features))
-        self.reset_parameters(weight_std, bias_init, feedback_init, generator)
+        self.reset_parameters(generator=generator)
 
     @torch.no_grad()
     def reset_parameters(
         self,
         weight_std: float | None = None,
-        bias_init: float = -1.0,
-        feedback_init: float = 0.0,
+        bias_init: float | None = None,
+        feedback_init: float | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draws fresh weights, masked ones aside; see the class for the arguments."""
+        """As `GLMNeurons.reset_parameters`, masked weights aside."""
         super().reset_parameters(weight_std, bias_init, feedback_init, generator)
         if self.mask is not None:
             self.weight.mul_(self.mask)

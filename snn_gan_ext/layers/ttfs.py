@@ -157,7 +157,9 @@ class TTFSRampLinear(_TTFSNeurons):
     .. math:: V_j(t) = b_j t + \sum_i w_{ij} (t - t_i)_+, \qquad t_j = \min \{ t : V_j(t) \ge \theta \}
 
     An input switches a constant current on. Crossings are exact, from event to event, and so are the
-    derivatives (see `snn_gan_ext.core.ttfs.ramp_times`), to any order.
+    derivatives, to any order, of neurons whose potential rises by 0.25 a unit of time or more. They are
+    bounded below that, and those of silent neurons are set so that these can learn: see
+    `snn_gan_ext.core.ttfs.ramp_times`.
 
     Args:
         in_features: number of inputs ``I``.

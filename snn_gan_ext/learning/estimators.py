@@ -160,15 +160,29 @@ def variance_minimising_gradient(per_sample: Tensor, rewards: Tensor) -> Tensor:
     Returns:
         Gradient of the mean reward ``[...]``.
 
+    Raises:
+        InputError: if there is not one reward for each gradient, or fewer than two.
+
     References:
         Weaver and Tao (2001); Jang et al., "An introduction to probabilistic SNNs" (2019), for GLM
         networks.
     """
+    _check_comparable(rewards)
+    if rewards.dim() != 1 or len(rewards) != len(per_sample):
+        raise InputError("rewards", expected=f"[B] = [{len(per_sample)}]", got=f"{list(rewards.shape)}")
     rewards = rewards.reshape(-1, *[1] * (per_sample.dim() - 1))
     squares = per_sample.square()
-    weight = squares.sum(0) - squares
-    baseline = ((squares * rewards).sum(0) - squares * rewards) / weight.clamp_min(1e-12)
+    weight = _sum_of_others(squares)
+    baseline = torch.where(weight > 0, _sum_of_others(squares * rewards) / weight, 0.0)
     return (per_sample * (rewards - baseline)).mean(0)
+
+
+def _sum_of_others(values: Tensor) -> Tensor:
+    """Of all trials but each one, from both sides: the total minus its own would cancel."""
+    nothing = torch.zeros_like(values[:1])
+    before = torch.cat([nothing, values[:-1].cumsum(0)])
+    behind = torch.cat([values[1:].flip(0).cumsum(0).flip(0), nothing])
+    return before + behind
 
 
 def _check_comparable(rewards: Tensor) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "isi_wasserstein",
     "mode_of",
     "runs_of",
+    "shuffled",
     "told_apart",
     "trial_features",
 ]
@@ -197,8 +198,8 @@ def told_apart(real: Tensor, synthetic: Tensor, seed: int) -> float:
 
     Args:
         real: ``[T, B]``, ``B >= 20``.
-        synthetic: ``[T, B']``, ``B' >= 20``; of the larger set, the first trains are taken.
-        seed: of the trees.
+        synthetic: ``[T, B']``, ``B' >= 20``; of the larger set, as many are taken, at random.
+        seed: of the trees, and of which trains they learn from.
 
     Raises:
         InputError: if there are fewer than 20 trains, or one of the two are no trains.
@@ -214,6 +215,7 @@ def told_apart(real: Tensor, synthetic: Tensor, seed: int) -> float:
             got=f"{list(real.shape)} and {list(synthetic.shape)}",
         )
     check_setting("seed", seed, SEED)
+    real, synthetic = shuffled(real, seed), shuffled(synthetic, seed + 1)
     heard = [trial_features(trains) for trains in (real, synthetic)]
     # The trees cannot bin what no train has.
     nobody_has = np.isnan(np.concatenate(heard)).all(0)
@@ -227,6 +229,12 @@ def told_apart(real: Tensor, synthetic: Tensor, seed: int) -> float:
     trees = HistGradientBoostingClassifier(learning_rate=0.05, random_state=seed)
     with threadpool_limits(1):
         return float(trees.fit(train, answers).score(test, answers))
+
+
+def shuffled(trains: Tensor, seed: int) -> Tensor:
+    """Trains ``[T, B]`` in a random order: halves of what is sorted would differ in their law."""
+    order = torch.randperm(trains.shape[-1], generator=torch.Generator().manual_seed(seed))
+    return trains[:, order.to(trains.device)]
 
 
 def trial_features(spikes: Tensor) -> np.ndarray:

@@ -22,7 +22,8 @@ __all__ = [
 class MLPDiscriminator(nn.Module):
     """The feed-forward discriminator of the SpikeGAN paper, section VII-A, on decoded trials.
 
-    It hears the decoded trial and the label (one-hot), and answers with a logit.
+    It hears the decoded trial and the label (one-hot), and answers with a logit. Its hidden layers
+    have leaky ReLU, where the paper has ReLU.
 
     Args:
         features: size ``N`` of a decoded trial.
@@ -80,7 +81,9 @@ class TemporalDiscriminator(nn.Module):
     """Convolutions over time, flattened into a linear unit (SpikeGAN paper, sections VII-A and VIII-B).
 
     It hears spikes themselves, with the label as further channels that are on at every step, so that
-    it can tell trials apart by when spikes come. Leaky ReLU follows each convolution.
+    it can tell trials apart by when spikes come. Leaky ReLU follows each convolution. Strides that
+    leave a remainder leave the last steps unheard: kernel k and stride s hear all of T steps where
+    T - k is a multiple of s.
 
     Args:
         features: number of read-out neurons ``N``.
@@ -113,13 +116,19 @@ class TemporalDiscriminator(nn.Module):
                 got=f"features {features}, classes {classes}, steps {steps}, layers {layers}, "
                 f"label_scale {label_scale}",
             )
-        self.classes, self.label_scale = classes, label_scale
+        self.classes, self.steps, self.label_scale = classes, steps, label_scale
         convolutions, size = _convolutions(features + classes, steps, layers)
         self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(math.prod(size), 1))
         _reset_parameters(self, generator)
 
     def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``[B]`` for spikes ``[T, B, N]`` and labels ``[B]``."""
+        """Logits ``[B]`` for spikes ``[T, B, N]`` and labels ``[B]``.
+
+        Raises:
+            InputError: if a trial is not ``steps`` long, or a label has no meaning.
+        """
+        if len(spikes) != self.steps:
+            raise InputError("spikes", expected=f"trials of {self.steps} steps", got=f"{len(spikes)}")
         if self.classes:
             label = self.label_scale * one_hot(labels, self.classes).to(spikes)
             spikes = torch.cat([spikes, label.expand(len(spikes), -1, -1)], -1)

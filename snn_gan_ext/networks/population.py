@@ -199,10 +199,12 @@ class Discriminators(nn.Module):
     own share.
 
     Args:
-        discriminators: the members, which differ in their parameters alone.
+        discriminators: the members, which differ in their parameters alone. They have ``classes``, and
+            code that ``torch.vmap`` can run, which `TTFSLinear` and `IntervalDiscriminator` do not.
 
     Raises:
-        InputError: if there is none, or they differ in something else than their parameters' values.
+        InputError: if there is none, they have no ``classes``, or differ in something else than their
+            parameters' values.
     """
 
     def __init__(self, discriminators: Sequence[nn.Module]) -> None:
@@ -210,7 +212,13 @@ class Discriminators(nn.Module):
         self.size = len(discriminators)
         self.members = _stacked(discriminators)
         self._code = (copy.deepcopy(discriminators[0]),)
-        classes: Any = discriminators[0].classes
+        classes: Any = getattr(discriminators[0], "classes", None)
+        if classes is None:
+            raise InputError(
+                "discriminators",
+                expected="such as judge trials with labels, as MLPDiscriminator",
+                got=type(discriminators[0]).__name__,
+            )
         self.classes = int(classes)
 
     def forward(self, decoded: Tensor, labels: Tensor) -> Tensor:

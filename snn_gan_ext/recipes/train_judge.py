@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.metrics.spike_trains import check_trains
+from snn_gan_ext.metrics.spike_trains import check_trains, shuffled
 from snn_gan_ext.settings import SEED, check_setting, whole
 
 __all__ = ["told_apart_by_convolutions"]
@@ -23,8 +23,8 @@ def told_apart_by_convolutions(
 
     Args:
         real: ``[T, B]``, ``T >= 60``, ``B >= 20``.
-        synthetic: ``[T, B']``, ``B' >= 20``; of the larger set, the first trains are taken.
-        seed: of the network and its batches.
+        synthetic: ``[T, B']``, ``B' >= 20``; of the larger set, as many are taken, at random.
+        seed: of the network, its batches, and of which trains it learns from.
         updates: training steps, of 64 trains each.
 
     Raises:
@@ -45,6 +45,7 @@ def told_apart_by_convolutions(
             expected="at least 20 of each, of one length of 60 steps or more",
             got=f"{list(real.shape)} and {list(synthetic.shape)}",
         )
+    real, synthetic = shuffled(real, seed), shuffled(synthetic, seed + 1)
     train, test = (
         torch.cat([real[:, part], synthetic[:, part]], 1).T.unsqueeze(1).float()
         for part in (slice(half), slice(half, 2 * half))

@@ -1,5 +1,7 @@
 """GANs whose generator has a gradient: Spiking-GAN, and ordinary networks beside it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,13 +134,12 @@ class ImageGAN:
     def _update_generator(
         self, state: SpikeGANState, labels: Tensor, images: Tensor, activity: Tensor
     ) -> dict[str, Tensor]:
-        state.discriminator.requires_grad_(False)  # its weights' gradients would be half of the work
-        logits = state.discriminator(images, labels)
-        reward = adversarial.generator_reward(logits, "non_saturating").mean()
-        excess = (activity - self.activity).clamp(min=0).mean()
-        state.generator_optimizer.zero_grad()
-        torch.autograd.backward(self.sparsity * excess - reward)
-        state.discriminator.requires_grad_(True)
+        with _frozen(state.discriminator):  # its weights' gradients would be half of the work
+            logits = state.discriminator(images, labels)
+            reward = adversarial.generator_reward(logits, "non_saturating").mean()
+            excess = (activity - self.activity).clamp(min=0).mean()
+            state.generator_optimizer.zero_grad()
+            torch.autograd.backward(self.sparsity * excess - reward)
         state.generator_optimizer.step()
         return {"reward": reward.detach(), "activity": activity.detach().mean()}
 
@@ -150,6 +151,18 @@ class ImageGAN:
             (state.discriminator_optimizer, self.discriminator_lr),
         ):
             optimizer.param_groups[0]["lr"] = rate * factor
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def _check(batch: Labelled, images: Tensor) -> None:

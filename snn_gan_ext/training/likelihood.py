@@ -165,7 +165,8 @@ class MaximumLikelihood:
         log_p = glm.step_log_likelihood(visible.spikes, visible.potentials)
         gradients = network.gradients(sample, self.errors(sample, log_p, network.hidden_delay))
         for name, parameter in state.network.named_parameters():
-            parameter.grad = -gradients[name] / log_p.shape[1]
+            if parameter.requires_grad:
+                parameter.grad = -gradients[name] / log_p.shape[1]
         state.optimizer.step()
         return log_p
 

@@ -201,3 +201,27 @@ def test_a_fresh_forward_each_batch_builds_no_growing_graph():
         net(torch.rand(5, 2, 3)).sum().backward()  # a graph kept from the last batch would raise here
         optimizer.step()
         assert not torch.equal(net.body[0].weight, before)
+
+
+@each_layer
+def test_fresh_parameters_follow_the_law_that_the_layer_was_built_with(make, inputs, outputs):
+    layer = make(bias_init=-4.0, weight_std=1e-3, feedback_init=2.0)
+    before = layer.weight.clone()
+    layer.reset_parameters()
+    assert not torch.equal(layer.weight, before)
+    assert layer.weight.std() < 2e-3
+    assert (layer.bias == -4).all()
+    assert (layer.feedback == 2).all()
+    layer.reset_parameters(bias_init=1.0)
+    assert (layer.bias == 1).all()
+
+
+@each_layer
+def test_a_hidden_state_moves_with_the_layer(make, inputs, outputs):
+    layer = make(init_hidden=True)
+    x, uniforms = torch.rand(3, *inputs), torch.rand(3, *outputs)
+    layer(x, uniforms=uniforms)
+    twin = copy.deepcopy(layer)
+    layer.double().float()
+    assert torch.equal(layer(x, uniforms=uniforms), twin(x, uniforms=uniforms))
+    assert layer.double()(x.double(), uniforms=uniforms.double()).dtype == torch.float64

@@ -132,3 +132,22 @@ def test_weights_that_are_no_numbers_are_refused(layer):
 def test_bad_input_is_refused(layer, call, words):
     with pytest.raises(InputError, match=words):
         call(layer)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_autocast_moves_no_spike(grad, rng, monkeypatch):
+    steps, ramp = (
+        TTFSLinear(300, 50, generator=rng),
+        TTFSRampLinear(300, 50, horizon=4.0, generator=rng),
+    )
+    times = torch.randint(0, 65, (20, 300), generator=rng).float()
+    monkeypatch.setattr(ttfs, "arrays_of", lambda *tensors: None)  # as on a GPU
+
+    def fired():
+        return steps.fire(times, 64).times, ramp(times / 16), ramp(times / 16, ticks=256)
+
+    expected = fired()
+    with torch.set_grad_enabled(grad), torch.autocast("cpu", torch.bfloat16):
+        found = fired()
+    for a, b in zip(expected, found, strict=True):
+        assert torch.equal(a, b)

@@ -163,3 +163,14 @@ def test_straight_through_is_exact_for_a_linear_reward_in_one_step_and_biased_ot
 
     tiny.reward = s[0, :, 0] ** 3  # the same function of 0 and 1, with another slope at each
     assert (mean(3 * s**2) - tiny.exact_gradient()["layers.readout.bias"]).abs() > 1e-2
+
+
+def test_variance_minimising_baseline_holds_where_one_trial_is_all_of_a_synapse():
+    rng = torch.Generator().manual_seed(0)
+    scores = 1e-6 * torch.randn(50, 200, generator=rng, dtype=torch.float64)
+    scores[torch.randint(50, (200,), generator=rng), torch.arange(200)] = 3.0
+    rewards = torch.randn(50, generator=rng, dtype=torch.float64)
+    exact = estimators.variance_minimising_gradient(scores, rewards)
+    found = estimators.variance_minimising_gradient(scores.float(), rewards.float())
+    assert (found - exact).abs().max() < 1e-6
+    assert not estimators.variance_minimising_gradient(torch.zeros(4, 2), rewards[:4].float()).any()

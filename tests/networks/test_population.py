@@ -3,8 +3,9 @@ import torch
 
 from snn_gan_ext import InputError
 from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
+from snn_gan_ext.networks.discriminators import IntervalDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator, StepResponseGenerator
-from snn_gan_ext.networks.population import Population
+from snn_gan_ext.networks.population import Discriminators, Population
 
 
 def conditional(seed):
@@ -118,3 +119,9 @@ def test_a_member_is_a_generator_of_its_own(rng):
     assert all(torch.equal(x, expected[name]) for name, x in member.state_dict().items())
     with pytest.raises(InputError, match="member"):
         population.member(3)
+
+
+def test_discriminators_that_hear_no_labels_cannot_be_a_set():
+    pair = [IntervalDiscriminator(1, 20), IntervalDiscriminator(1, 20)]
+    with pytest.raises(InputError, match="labels"):
+        Discriminators(pair)
