@@ -269,8 +269,10 @@ def _draw_statistics(
     edges = (1e3 * dt * bins).tolist()
     axes[0].hist(1e3 * dt * intervals.numpy(), edges, histtype="step", **options)
     lags = min(len(trains), 51)
-    together = spike_trains.autocorrelation(trains, lags).mean(0)
-    axes[1].plot(1e3 * dt * np.arange(1, lags), together[1:], **options)
+    lag = np.arange(1, lags)
+    # Of the steps that have one so much later: else it would fall with the lag by itself.
+    together = spike_trains.autocorrelation(trains, lags).mean(0).numpy()[1:]
+    axes[1].plot(1e3 * dt * lag, together * len(trains) / (len(trains) - lag), **options)
     axes[0].set(title="inter-spike intervals", xlabel="ms", ylabel="count")
     axes[1].set(title="autocorrelogram", xlabel="lag, ms", ylabel="coincidences a step")
     for axis in axes:

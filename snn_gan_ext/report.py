@@ -1,9 +1,9 @@
 """The run report: one self-contained HTML page."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment
 
@@ -39,10 +39,10 @@ PAGE = """<!doctype html>
 </table>
 {% for table in tables -%}
 <table>
-<tr><th></th>{% for key in table[0][1] %}<th>{{ key.replace("_", " ") }}</th>{% endfor %}</tr>
-{% for name, values in table -%}
+<tr><th></th>{% for key in table.columns %}<th>{{ key.replace("_", " ") }}</th>{% endfor %}</tr>
+{% for name, values in table.rows.items() -%}
 <tr><td>{{ name.replace("_", " ") }}</td>
-{%- for value in values.values() %}<td>{{ value }}</td>{% endfor %}</tr>
+{%- for key in table.columns %}<td>{{ values.get(key, "-") }}</td>{% endfor %}</tr>
 {% endfor -%}
 </table>
 {% endfor -%}
@@ -73,20 +73,36 @@ def render(recipe: Recipe, metrics: Mapping[str, Any], pictures: Sequence[Path])
     encoded = [(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in pictures]
     template = Environment(autoescape=True).from_string(PAGE)
     tables = _tables(metrics)
-    shown = {name for table in tables for name, _ in table}
+    shown = {name for table in tables for name in table.rows}
     lines = [
         line for name, value in metrics.items() if name not in shown for line in _lines(name, value)
     ]
     return template.render(recipe=recipe, metrics=lines, tables=tables, pictures=encoded) + "\n"
 
 
-def _tables(metrics: Mapping[str, Any]) -> list[list[tuple[str, Mapping[str, Any]]]]:
-    """Metrics that are objects with the same keys, as those of several generators, together."""
-    tables: dict[tuple[str, ...], list[tuple[str, Mapping[str, Any]]]] = {}
+class _Table(NamedTuple):
+    columns: list[str]
+    rows: dict[str, Mapping[str, Any]]
+
+
+def _tables(metrics: Mapping[str, Any]) -> list[_Table]:
+    """Metrics that are objects and share most keys, as those of several generators do, together."""
+    tables: list[_Table] = []
     for name, value in metrics.items():
-        if isinstance(value, Mapping) and not any(isinstance(x, Mapping) for x in value.values()):
-            tables.setdefault(tuple(value), []).append((name, value))
-    return [table for table in tables.values() if len(table) > 1]
+        if not isinstance(value, Mapping) or any(isinstance(x, Mapping) for x in value.values()):
+            continue
+        alike = (table for table in tables if _mostly_the_same(table.columns, value))
+        table = next(alike, None)
+        if table is None:
+            tables.append(table := _Table([], {}))
+        table.columns.extend(key for key in value if key not in table.columns)
+        table.rows[name] = value
+    return [table for table in tables if len(table.rows) > 1]
+
+
+def _mostly_the_same(first: Iterable[str], second: Iterable[str]) -> bool:
+    a, b = set(first), set(second)
+    return 2 * len(a & b) > len(a | b)
 
 
 def _lines(name: str, value: Any) -> list[tuple[str, Any]]:

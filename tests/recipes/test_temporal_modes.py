@@ -33,7 +33,7 @@ def test_each_generator_is_measured(run):
     assert abs(metrics["real"]["mmd"]) < 0.1 < metrics["ml"]["mmd"]
     pictures = {"raster", "rasters_over_training", "learning_curves"}
     assert {path.stem for path in run.glob("*.png")} == pictures
-    assert "bayes: valid" in (run / "report.html").read_text()
+    assert "<th>silent particles</th>" in (run / "report.html").read_text()
 
 
 def test_samples_name_their_particle(run, tmp_path):
