@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snn_gan_ext.coding.images import Labelled
+from snn_gan_ext.data import DATA_VARIABLE
 from snn_gan_ext.data.digits import DigitSplits, split
 from snn_gan_ext.errors import InputError
 
 __all__ = ["find_mnist", "load_mnist"]
 
-DATA_VARIABLE = "SNN_GAN_EXT_DATA"
 SIDE, CLASSES = 28, 10
 TEST_SHARE, VALIDATION_SHARE = 3 / 16, 1 / 8
 NAMES = (("images", "labels"), ("x_train", "y_train"), ("x_test", "y_test"))

@@ -8,12 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.errors import InputError
 from snn_gan_ext.learning.svgd import Kernel
 from snn_gan_ext.networks.population import Population
 from snn_gan_ext.recipes.digits import Digits, DigitsExperiment
 from snn_gan_ext.settings import check_settings, whole
-from snn_gan_ext.training.bayes import BayesSpikeGAN
+from snn_gan_ext.training.bayes import BayesSpikeGAN, check_shares
 from snn_gan_ext.training.spikegan import Estimator, SpikeGAN
 
 __all__ = ["DigitsBayes"]
@@ -42,12 +41,7 @@ class DigitsBayes(Digits):
     def check(self) -> None:
         super().check()
         check_settings(self, particles=whole(1))
-        if self.batch % self.particles or self.batch < 2 * self.particles:
-            raise InputError(
-                "batch",
-                expected=f"a multiple of the {self.particles} particles, two trials each or more",
-                got=f"{self.batch}",
-            )
+        check_shares(self.batch, self.particles)
 
     def _build(self, device: torch.device) -> "DigitsBayesExperiment":
         return DigitsBayesExperiment(self, device)

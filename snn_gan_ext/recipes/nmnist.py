@@ -18,6 +18,7 @@ from snn_gan_ext import plots
 from snn_gan_ext.coding.events import Binning, Sensor, pooled_counts
 from snn_gan_ext.coding.images import Labelled, time_surface_decode
 from snn_gan_ext.core.bases import raised_cosine_basis
+from snn_gan_ext.data import DATA_VARIABLE
 from snn_gan_ext.data.event_frames import EventFrames
 from snn_gan_ext.data.recordings import open_recordings
 from snn_gan_ext.errors import InputError
@@ -41,7 +42,6 @@ __all__ = [
 CLASSES = 10
 SENSOR = Sensor(34, 34, 2)
 STRIDE = 4
-DATA_VARIABLE = "SNN_GAN_EXT_DATA"
 
 Sampler = Callable[[Tensor, torch.Generator], Tensor]
 """Draws spikes ``[T, B, C, H, W]`` for labels ``[B]``."""

@@ -18,7 +18,7 @@ from snn_gan_ext.networks.generators import StepResponseGenerator
 from snn_gan_ext.networks.population import Population
 from snn_gan_ext.recipes.base import Experiment, Recipe
 from snn_gan_ext.settings import at_least, between, check_settings, whole
-from snn_gan_ext.training.bayes import BayesSpikeGAN
+from snn_gan_ext.training.bayes import BayesSpikeGAN, check_shares
 from snn_gan_ext.training.likelihood import MaximumLikelihood
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN
 from snn_gan_ext.training.together import Together, TogetherState
@@ -100,12 +100,7 @@ class SingleNeuron(Recipe):
             synthetic_count=whole(100),
         )
         check_settings(self, basis_functions=whole(1, self.window))
-        if self.batch % self.particles or self.batch < 2 * self.particles:
-            raise InputError(
-                "batch",
-                expected=f"a multiple of the {self.particles} particles, two trials each or more",
-                got=f"{self.batch}",
-            )
+        check_shares(self.batch, self.particles)
 
     def filter_basis(self) -> Tensor:
         """Temporal basis ``[K, L]`` of the neuron's filters."""

@@ -14,7 +14,21 @@ from snn_gan_ext.learning.svgd import Kernel
 from snn_gan_ext.settings import Rule, between, check_settings, one_of
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN, SpikeGANState
 
-__all__ = ["BayesSpikeGAN"]
+__all__ = ["BayesSpikeGAN", "check_shares"]
+
+
+def check_shares(batch: int, particles: int) -> None:
+    """Makes sure that each particle has two trials or more, and all as many.
+
+    Raises:
+        InputError: if not.
+    """
+    if batch < 2 * particles or batch % particles:
+        raise InputError(
+            "batch",
+            expected=f"a multiple of the {particles} particles, two trials each or more",
+            got=f"{batch}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +108,7 @@ class BayesSpikeGAN(SpikeGAN):
             InputError: if the batch has fewer than two trials a particle, or no equal share for each.
         """
         size: Any = state.generator.size
-        if len(batch.labels) < 2 * size or len(batch.labels) % size:
-            raise InputError(
-                "batch",
-                expected=f"a multiple of the {size} particles, two trials each or more",
-                got=f"{len(batch.labels)}",
-            )
+        check_shares(len(batch.labels), size)
         metrics = super().update(state, batch)
         points = _flat({name: p.detach() for name, p in state.generator.named_parameters()})
         spread = (points - points.mean(0)).square().sum(1).mean().sqrt()
