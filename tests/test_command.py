@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from snn_gan_ext import InputError, cli, runs
 from snn_gan_ext.metrics import transfer
 from snn_gan_ext.recipes import RECIPES
+from snn_gan_ext.recipes.base import Results
+from snn_gan_ext.recipes.digits import DigitsExperiment
 from snn_gan_ext.reproduce import REPRODUCTIONS
 
 KEYS = {
@@ -94,11 +96,27 @@ def test_sample_writes_spikes_of_the_label_and_the_seed(run, tmp_path):
     assert not np.array_equal(a["spikes"], c["spikes"])
 
 
-def test_resuming_a_finished_run_keeps_its_weights(run):
-    before = load_file(run / "generator.safetensors")
-    _, experiment = runs.load_run(run)
-    for name, tensor in experiment.generator.state_dict().items():
-        assert torch.equal(tensor, before[name])
+def test_an_interrupted_run_resumes_to_the_same_end(run, tmp_path, monkeypatch, capsys):
+    taken, next_batch = [], DigitsExperiment.next_batch
+
+    def interrupted_at_15(self, rng):
+        taken.append(self.state.step)
+        if self.state.step == 15:
+            signal.raise_signal(signal.SIGINT)
+        return next_batch(self, rng)
+
+    monkeypatch.setattr(DigitsExperiment, "next_batch", interrupted_at_15)
+    monkeypatch.setattr(DigitsExperiment, "evaluate", lambda self: Results({}, {}))
+    out = ("--out", tmp_path)
+    assert command("train", "digits", "--steps", 40, "--seed", 3, *out) == 128 + signal.SIGINT
+    assert "after step 16; go on with --resume" in capsys.readouterr().err
+    taken.clear()
+    assert command("train", "digits", "--resume", *out) == 0
+    assert taken == list(range(16, 40))
+    resumed, whole = (load_file(folder / "generator.safetensors") for folder in (tmp_path, run))
+    assert resumed.keys() == whole.keys()
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    assert (tmp_path / "metrics.jsonl").read_text() == (run / "metrics.jsonl").read_text()
 
 
 @pytest.mark.parametrize("experiment", REPRODUCTIONS)

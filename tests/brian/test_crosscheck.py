@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError, cli
-from snn_gan_ext.brian import crosscheck
+from snn_gan_ext.brian import crosscheck, network
 from snn_gan_ext.core.bases import raised_cosine_basis
 from snn_gan_ext.networks.generators import ConvolutionalGenerator, StepResponseGenerator
+from snn_gan_ext.recipes.base import Results
+from snn_gan_ext.recipes.digits import DigitsExperiment
 
 brian2 = pytest.importorskip("brian2", reason="brian2 is not installed")
 
@@ -140,6 +142,26 @@ def test_a_check_that_fails_is_exit_code_1(run, monkeypatch):
     monkeypatch.setattr(crosscheck, "mismatches", lambda ours, brian: {"readout": 3})
     assert cli.main(["crosscheck", str(run), "--trials", "20"]) == 1
     assert not json.loads((run / "crosscheck.json").read_text())["passed"]
+
+
+def test_synapses_that_two_of_ten_classes_alone_have_are_missed(tmp_path, monkeypatch):
+    monkeypatch.setattr(DigitsExperiment, "evaluate", lambda self: Results({}, {}))
+    quick = ["--steps", "2", "--hidden", "8", "--out", str(tmp_path)]
+    assert cli.main(["train", "digits", *quick]) == 0
+    monkeypatch.setattr(crosscheck, "compare", lambda *_, **__: [])  # the replay alone decides
+    check = ["crosscheck", str(tmp_path), "--trials", "20"]
+    assert cli.main(check) == 0
+
+    stages = network._stages
+
+    def without_8_and_9(glm, exogenous):
+        found = stages(glm, exogenous)
+        for stage in found.values():
+            stage.synaptic["label"][:, 8:10] = 0
+        return found
+
+    monkeypatch.setattr(network, "_stages", without_8_and_9)
+    assert cli.main(check) == 1
 
 
 def test_bad_input_is_one_line(run, tmp_path, capsys):

@@ -63,8 +63,8 @@ def digits_generator(steps=20, hidden_delay=1, generator=None):
 @pytest.mark.parametrize("hidden_delay", [0, 1, 3])
 def test_a_generator_fires_the_same_spikes(rng, hidden_delay):
     generator = digits_generator(hidden_delay=hidden_delay, generator=rng)
-    labels = torch.arange(8)
-    noise = generator.noise(8, rng)
+    labels = torch.arange(10)
+    noise = generator.noise(10, rng)
     expected = generator.sample(labels, noise)
     found = replay(generator, labels, noise)
     for name, run in expected.runs.items():

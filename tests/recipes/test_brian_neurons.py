@@ -28,14 +28,16 @@ def test_each_generator_is_held_against_new_simulations(name, tmp_path):
     assert {path.stem for path in folder.glob("*.png")} == pictures
 
 
+def trials_of(spikes):
+    return {trial.numpy().tobytes() for trial in spikes.unbind(1)}
+
+
 def test_trials_are_of_all_kinds_and_no_trial_is_in_two_splits():
-    experiment = RECIPES["brian-modes"](trials=60).build(torch.device("cpu"))
-    train, test = experiment._real(60, 0), experiment._real(60, 1000)
-    assert train.shape == (200, 60, 1)
-    assert not torch.equal(train, test)
-    kinds = experiment.recipe.neurons
-    parts = [RECIPES["brian-adex"](trials=20).build(torch.device("cpu"))._real(20, 0)]
-    # AdEx trials of the same seed are among them.
-    among = (parts[0].unsqueeze(2) == train.unsqueeze(1)).all(0)[..., 0].any(1)
-    assert len(kinds) == 3
-    assert among.all()
+    modes, adex = (RECIPES[f"brian-{name}"]().build(torch.device("cpu")) for name in ("modes", "adex"))
+    train, validation, test = (trials_of(adex._real(20, salt)) for salt in (0, 500, 1000))
+    assert len(train | validation | test) == 60
+    # The kinds take turns: a third of the trials are AdEx neurons of the same seed.
+    assert len(modes.recipe.neurons) == 3
+    among = trials_of(modes._real(60, 0))
+    assert len(among) == 60
+    assert train < among

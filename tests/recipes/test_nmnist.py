@@ -1,6 +1,7 @@
 """The N-MNIST recipes end to end on a few recordings, made up so that no data are needed."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -133,6 +134,17 @@ def test_few_recordings_and_what_a_classifier_makes_of_them(data, tmp_path):
     assert len(experiment.splits["train"]) == 30
     everything = np.concatenate(list(experiment.splits.values()))
     assert len(set(everything.tolist())) == len(everything)
+
+
+def test_recordings_are_known_by_their_content(data, tmp_path):
+    def fingerprint(folder):
+        return NMNISTSmall(data=str(folder)).build(torch.device("cpu")).fingerprint()
+
+    same, other = (shutil.copytree(data, tmp_path / name) for name in ("same", "other"))
+    one, another = sorted(other.rglob("*.bin"))[:2]
+    shutil.copy(another, one)
+    assert fingerprint(same) == fingerprint(data)
+    assert fingerprint(other) != fingerprint(data)
 
 
 def test_the_convolutional_generator_takes_the_dense_ones_place(data, tmp_path):

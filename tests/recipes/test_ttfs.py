@@ -1,18 +1,28 @@
 """The first-spike recipes end to end: short runs, resumption, samples, bad input."""
 
 import json
+import shutil
+import signal
 
 import numpy as np
 import pytest
 import torch
 
 from snn_gan_ext import InputError, cli
-from snn_gan_ext.recipes.spiking_gan import SpikingGANDigits, SpikingGANMNIST
+from snn_gan_ext.recipes.base import Results
+from snn_gan_ext.recipes.spiking_gan import SpikingGANDigits, SpikingGANExperiment, SpikingGANMNIST
 from snn_gan_ext.recipes.ttfs import TTFSMNIST, TTFSDigits
 
 CLASSIFIERS = {"strict_accuracy", "tie_accuracy", "latency", "spikes_to_decision", "spikes_full"}
 MEASURES = {"frechet", "inception_score", "classes_covered", "tstr", "trts"}
 FLOORS = {"pixel_marginals", "pca_gaussian", "real", "ann_gan"}
+
+GAN = ("--steps", 40, "--monitor-every", 20, "--checkpoint-every", 15, "--synthetic-count", 300)
+
+STAND_INS = {
+    "monitor": lambda self: {},
+    "evaluate": lambda self: Results({"mean": float(self.splits.test.images.mean())}, {}),
+}
 
 
 def run(recipe, out, *arguments):
@@ -36,8 +46,7 @@ def mnist(tmp_path_factory):
 @pytest.fixture(scope="module")
 def gan(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "gan"
-    settings = ("--steps", 40, "--monitor-every", 20, "--checkpoint-every", 15)
-    assert run("spiking-gan-digits", folder, *settings, "--synthetic-count", 300) == 0
+    assert run("spiking-gan-digits", folder, *GAN) == 0
     return folder
 
 
@@ -85,16 +94,28 @@ def test_samples_spike_once_and_are_the_images(gan, tmp_path):
     assert np.abs(decoded - drawn["images"]).max() <= 1 / 32 + 1e-6
 
 
-def test_the_same_seed_gives_the_same_weights(gan, tmp_path):
-    settings = ("--steps", 40, "--monitor-every", 20, "--checkpoint-every", 15)
-    assert run("spiking-gan-digits", tmp_path / "run", *settings, "--synthetic-count", 300) == 0
-    first, second = (
-        torch.load(folder / "checkpoint.pt", weights_only=True)["state"]["states"]
-        for folder in (gan, tmp_path / "run")
+def test_an_interrupted_run_resumes_to_the_same_weights(gan, tmp_path, monkeypatch):
+    looks = []
+
+    def monitor(self):
+        looks.append(self.state.step)
+        if looks == [20]:
+            signal.raise_signal(signal.SIGINT)
+        return {}
+
+    monkeypatch.setattr(SpikingGANExperiment, "monitor", monitor)
+    monkeypatch.setattr(SpikingGANExperiment, "evaluate", STAND_INS["evaluate"])
+    folder = tmp_path / "run"
+    assert run("spiking-gan-digits", folder, *GAN) == 128 + signal.SIGINT
+    assert run("spiking-gan-digits", folder, "--resume") == 0
+    assert looks == [20, 40]
+    resumed, whole = (
+        torch.load(path / "checkpoint.pt", weights_only=True)["state"]["states"]
+        for path in (folder, gan)
     )
     for name in ("spiking", "ann"):
         for part in ("generator", "discriminator", "averaged"):
-            a, b = first[name][part], second[name][part]
+            a, b = resumed[name][part], whole[name][part]
             assert all(torch.equal(a[key], b[key]) for key in a)
 
 
@@ -108,6 +129,52 @@ def test_samples_need_no_data(mnist, tmp_path, monkeypatch):
     out = tmp_path / "samples.npz"
     assert cli.main(["sample", str(folder), "--n", "4", "--out", str(out)]) == 0
     assert (np.load(out)["labels"] == -1).all()  # they were drawn without one
+
+
+@pytest.fixture(params=["ttfs-mnist", "spiking-gan-mnist-small"])
+def moved(request, mnist, tmp_path, monkeypatch):
+    """A run whose data are in a new place."""
+    folder, old, new = (tmp_path / name for name in ("run", "old.npz", "new.npz"))
+    shutil.copy(mnist, old)
+    for look in ("monitor", "evaluate"):
+        monkeypatch.setattr(SpikingGANExperiment, look, STAND_INS[look])
+    assert run(request.param, folder, "--steps", 2, "--hidden", 20, "--data", old) == 0
+    old.rename(new)
+    return request.param, folder, old, new
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_run_knows_its_data_in_another_place(moved, capsys):
+    recipe, folder, old, new = moved
+    before = metrics_of(folder)
+    assert cli.main(["evaluate", str(folder)]) == 2
+    assert str(old) in capsys.readouterr().err
+    assert cli.main(["evaluate", str(folder), "--data", str(new)]) == 0
+    assert metrics_of(folder) == before
+    assert run(recipe, folder, "--resume", "--data", new) == 0
+    assert metrics_of(folder) == before
+
+
+def test_other_data_in_the_same_place_are_refused(moved, capsys):
+    recipe, folder, old, new = moved
+    with np.load(new) as found:
+        images, labels = found["images"], found["labels"]
+    images[[0, 1]] = images[[1, 0]]
+    np.savez(old, images=images, labels=labels)
+    for arguments in (["evaluate", folder], ["train", recipe, "--resume", "--out", folder]):
+        capsys.readouterr()
+        assert cli.main([*map(str, arguments)]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert "expected the data that it learned from" in error
+
+
+def test_a_recipe_that_needs_no_data_refuses_them(gan, mnist, capsys):
+    assert cli.main(["evaluate", str(gan), "--data", str(mnist)]) == 2
+    assert "--data: expected none for recipe 'spiking-gan-digits'" in capsys.readouterr().err
 
 
 def test_a_classifier_draws_nothing(tmp_path, capsys):

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,6 +50,26 @@ def test_a_signal_leaves_a_checkpoint_that_resumes_to_the_same_end(tmp_path, num
     assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == list(range(1, 31))
 
 
+@pytest.fixture
+def _terminal():
+    """Ctrl-C raises KeyboardInterrupt; jobs in a shell's background are told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_terminal")
+def test_a_second_signal_ends_the_monitor_and_loses_no_step(tmp_path):
+    def monitor():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, monitor=monitor, monitor_every=10)
+    assert checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", CONFIG).state["step"] == 10
+
+
 def test_a_log_is_cut_back_to_the_checkpoint_it_goes_on_from(tmp_path):
     def crash():
         raise RuntimeError("power cut")
@@ -90,6 +111,20 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         checkpoint.write_atomically(path, b"half")
     assert checkpoint.load_checkpoint(path, CONFIG).state == {"step": 1}
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
+
+
+def test_what_a_killed_write_leaves_behind_the_next_one_takes_away(tmp_path, monkeypatch):
+    def killed(file):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.write_atomically(tmp_path / "checkpoint.pt", b"half")
+    assert os.listdir(tmp_path) == [".checkpoint.pt.tmp"]
+    checkpoint.write_atomically(tmp_path / "checkpoint.pt", b"whole")
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
 
 
