@@ -61,11 +61,34 @@ def test_shifts_are_whole_pixels_and_all_of_them_come(rng):
     assert counts.sum() == 400
 
 
-def test_turning_makes_no_new_grey_levels(rng):
+@pytest.mark.parametrize("change", [{"degrees": 30}, {"scale": 0.2}, {"shift": 2}], ids=str)
+def test_each_change_alone_changes_images_and_makes_no_new_grey_levels(change, rng):
     images = (torch.rand(10, 100, generator=rng) > 0.5).float()
-    moved = random_affine(images, degrees=30, scale=0.2, shift=2, generator=rng)
+    still = {"degrees": 0, "scale": 0, "shift": 0}
+    moved = random_affine(images, **(still | change), generator=rng)
     assert ((moved == 0) | (moved == 1)).all()
     assert (moved != images).any()
+
+
+def test_turning_keeps_the_distance_from_the_centre_and_goes_both_ways(rng):
+    dot = torch.zeros(200, 21, 21)
+    dot[:, 10, 18] = 1
+    turned_dots = random_affine(dot.flatten(1), degrees=90, scale=0, shift=0, generator=rng)
+    row, column = (turned_dots.view(-1, 21, 21).nonzero()[:, 1:] - 10).float().unbind(1)
+    assert (torch.hypot(row, column) - 8).abs().max() < 1
+    assert row.min() <= -7
+    assert row.max() >= 7
+    assert column.min() >= -1
+
+
+def test_scaling_makes_images_larger_and_smaller_about_their_centre(rng):
+    square = torch.zeros(200, 20, 20)
+    square[:, 6:14, 6:14] = 1
+    scaled = random_affine(square.flatten(1), degrees=0, scale=0.5, shift=0, generator=rng)
+    assert torch.equal(scaled, scaled.flip(1))
+    sides = scaled.sum(1).sqrt()
+    assert 8 / 1.5 - 1 < sides.min() < 7
+    assert 11 < sides.max() <= 8 / 0.5
 
 
 def test_turned_images(rng):

@@ -19,6 +19,12 @@ def test_rewards_by_hand():
     torch.testing.assert_close(jeffreys, torch.tensor([1.0, 3.0 + math.log(3.0)]))
 
 
+def test_the_ratio_in_jeffreys_reward_is_cut_off_at_a_logit_of_3():
+    logits = torch.tensor([2.9, 3.1, 9.0])
+    expected = torch.tensor([math.exp(2.9) + 2.9, math.exp(3) + 3.1, math.exp(3) + 9.0])
+    torch.testing.assert_close(adversarial.generator_reward(logits, "jeffreys"), expected)
+
+
 def test_the_third_reward_has_the_slope_of_jeffreys_divergence():
     """Exact expectations over three outcomes, under the best discriminator."""
     real = torch.tensor([0.5, 0.3, 0.2])

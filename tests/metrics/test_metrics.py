@@ -50,6 +50,16 @@ def test_two_sample_test_knows_one_law_from_two(rng):
     assert other > 0.8
 
 
+def test_two_sample_test_sees_labels(rng):
+    """Images of one law, each with the label of the other class."""
+
+    def pair():
+        images, labels = blobs(rng)
+        return Labelled(images, labels), Labelled(images, 1 - labels)
+
+    assert distributions.classifier_two_sample_test(pair(), pair(), seed=0) > 0.9
+
+
 def test_pca_projects_onto_the_real_datas_axes(rng):
     real = torch.randn(500, 4, generator=rng) * torch.tensor([5.0, 1.0, 0.1, 0.1])
     on_real, on_other = distributions.pca_projection(real, real * 2)
@@ -78,6 +88,17 @@ def test_floors_have_the_right_means(rng):
     mixture = floors.kmeans_mixture(train, many, clusters=4, seed=1)
     assert len(mixture.unique(dim=0)) == 4
     torch.testing.assert_close(mixture.mean(0), means[1], atol=0.02, rtol=0)
+
+
+def test_clusters_are_drawn_as_often_as_they_come():
+    """A tenth is bright. 2,000 draws: beyond 5 standard errors once in 2 million runs."""
+    images = torch.full((100, 3), 0.2)
+    images[::10] = 0.8
+    labels = torch.zeros(100, dtype=torch.long)
+    many = torch.zeros(2000, dtype=torch.long)
+    mixture = floors.kmeans_mixture(Labelled(images, labels), many, clusters=2)
+    bright = (mixture[:, 0] > 0.5).float().mean().item()
+    assert bright == pytest.approx(0.1, abs=5 * (0.1 * 0.9 / 2000) ** 0.5)
 
 
 def test_missing_classes_are_named(rng):

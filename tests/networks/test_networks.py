@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from snn_gan_ext import GLMConv2d, GLMLayer, InputError
+from snn_gan_ext import GLMConv2d, GLMConvTranspose2d, GLMLayer, InputError
 from snn_gan_ext.core.bases import exponential_basis, identity_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import (
     IntervalDiscriminator,
@@ -76,6 +76,36 @@ def test_the_label_acts_at_once_and_hidden_spikes_a_step_later():
     assert not torch.equal(first[0][1], first[1][1])
 
 
+def test_latent_scale_is_a_factor_on_the_bits_weights_alone():
+    plain, scaled = (
+        generator(latent_bits=2, latent_scale=scales).network.layers
+        for scales in ((1.0, 1.0), (5.0, 7.0))
+    )
+    for name, factor in (("hidden", 5), ("readout", 7)):
+        expected = plain[name].weight.clone()
+        expected[:, 3:5] *= factor
+        torch.testing.assert_close(scaled[name].weight, expected)
+
+
+def test_hidden_neurons_begin_with_their_feedback_and_read_out_neurons_with_none():
+    layers = generator(hidden_feedback=2.5).network.layers
+    assert (layers["hidden"].feedback == 2.5).all()
+    assert (layers["readout"].feedback == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [(GLMLayer, (25, 400)), (GLMConv2d, (1, 400, 5)), (GLMConvTranspose2d, (1, 400, 5))],
+)
+def test_initial_weights_shrink_with_the_inputs_and_the_basis(kind, sizes, rng):
+    """One over the root of 25 inputs times 16, the sum of the basis' squares: 1 / 20.
+
+    Of 40,000 weights: beyond 5 standard errors once in 2 million runs.
+    """
+    layer = kind(*sizes, basis=2 * identity_basis(4), generator=rng)
+    assert layer.weight.std().item() == pytest.approx(1 / 20, rel=5 / 80_000**0.5)
+
+
 def test_wiring_of_any_depth_runs_and_loops_are_refused():
     def layer(inputs, outputs):
         return GLMLayer(inputs, outputs, basis=exponential_basis(3, 1.0))
@@ -108,6 +138,28 @@ def test_discriminator_hears_the_label_and_is_seeded():
     assert logits.shape == (4,)
     assert torch.equal(logits, same(x, torch.tensor([0, 1, 2, 0])))
     assert not torch.equal(logits, d(x, torch.tensor([1, 1, 2, 0])))
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"), [(MLPDiscriminator, ()), (TemporalDiscriminator, (16,))], ids=["mlp", "temporal"]
+)
+def test_label_scale_is_a_factor_on_the_weights_of_labels(kind, steps, rng):
+    plain, scaled = (
+        kind(5, 3, *steps, label_scale=scale, generator=torch.Generator().manual_seed(1))
+        for scale in (1.0, 4.0)
+    )
+    with torch.no_grad():
+        plain.layers[0].weight[:, 5:] *= 4
+    x, labels = torch.rand(*steps, 4, 5, generator=rng), torch.tensor([0, 1, 2, 0])
+    torch.testing.assert_close(scaled(x, labels), plain(x, labels))
+
+
+def test_a_projection_adds_what_the_label_makes_of_the_last_hidden_layer(rng):
+    d = MLPDiscriminator(5, 3, hidden=(8,), projection=True, generator=rng)
+    x, labels = torch.rand(4, 5, generator=rng), torch.tensor([0, 1, 2, 0])
+    heard = d.layers[:2](torch.cat([x, one_hot(labels, 3)], 1))
+    product = (heard * d.projection.weight.T[labels]).sum(1)
+    torch.testing.assert_close(d(x, labels), d.layers[2](heard)[:, 0] + product)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ import torch
 
 from snn_gan_ext import InputError
 from snn_gan_ext.coding.images import rate_decode, rate_encode
-from snn_gan_ext.core.bases import exponential_basis
+from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
-from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.networks.generators import ConditionalGenerator, StepResponseGenerator
 from snn_gan_ext.networks.population import Population
 from snn_gan_ext.training.bayes import BayesSpikeGAN
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN
 from snn_gan_ext.training.together import Together, TogetherState
+from tests.core import reference
 
 PATTERNS = torch.tensor([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
 
@@ -57,6 +58,50 @@ def test_one_particle_is_spikegan():
     bayes, plain = start(1), start(1, algorithm=SpikeGAN)
     ours, theirs = run(*bayes, 5), run(*plain, 5)
     torch.testing.assert_close(flat(ours), flat(theirs), atol=1e-6, rtol=1e-4)
+
+
+def posterior_slope(neuron, spikes, rewards, prior_std):
+    """By autograd: REINFORCE, each trial against the mean of the others, and a Gaussian prior."""
+    inputs = torch.ones(*spikes.shape[:2], 1)
+    log_p = reference.layer_log_likelihood(neuron.network.layers["readout"], inputs, spikes)
+    expected_reward = ((rewards - rewards.mean()) * log_p).sum() / (len(rewards) - 1)
+    parameters = list(neuron.parameters())
+    log_prior = -sum(p.square().sum() for p in parameters) / (2 * prior_std**2)
+    slopes = torch.autograd.grad(expected_reward + log_prior, parameters)
+    return torch.cat([slope.flatten() for slope in slopes])
+
+
+def test_the_gradient_before_adam_is_eq_12(rng):
+    """Adam hides a gradient's scale. Three particles of four trials each, a kernel of bandwidth 1."""
+    neurons = [
+        StepResponseGenerator(1, 8, basis=raised_cosine_basis(2, 4), weight_std=0.3, generator=rng)
+        for _ in range(3)
+    ]
+    method = BayesSpikeGAN(
+        decode=lambda spikes: spikes[..., 0].T,
+        steps=1,
+        prior_std=2.0,
+        normalise_rewards=False,
+        discriminator_lr=0.0,
+    )
+    discriminator = MLPDiscriminator(8, 1, generator=rng)
+    state = method.init(Population(neurons), discriminator, torch.Generator().manual_seed(3))
+    points, labels = flat(state), torch.zeros(12, dtype=torch.long)
+    noise = state.generator.noise(12, torch.Generator().manual_seed(3))
+    spikes = state.generator.sample(labels, noise).spikes
+    rewards = torch.sigmoid(discriminator(method.decode(spikes), labels)).log().detach()
+    shares = zip(neurons, spikes.chunk(3, 1), rewards.chunk(3), strict=True)
+    slopes = [posterior_slope(*share, prior_std=2.0) for share in shares]
+
+    method.update(state, Batch(torch.zeros(8, 12, 1), labels))
+    found = -torch.cat([p.grad.flatten(1) for p in state.generator.parameters()], 1)
+    for point, direction in zip(points, found, strict=True):
+        kappas = [torch.exp(-(point - other).square().sum()) for other in points]
+        expected = sum(
+            kappa * (slope + 2 * (point - other))
+            for kappa, slope, other in zip(kappas, slopes, points, strict=True)
+        )
+        torch.testing.assert_close(direction, expected / sum(kappas), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kernel", "factor"), [("none", 1), ("printed", 3), ("median", 3)])

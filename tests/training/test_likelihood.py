@@ -181,6 +181,19 @@ def test_windows_of_a_trial_add_up_to_the_whole():
         assert metrics == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("copies", [1, 2])
+def test_the_gradient_before_adam_is_that_of_the_mean_log_likelihood(rng, copies):
+    net = ConditionalGenerator(2, 4, 6, hidden=0, basis=bases.identity_basis(2), generator=rng)
+    batch = toy_batch(rng, 10)
+    inputs = torch.nn.functional.one_hot(batch.labels).float().expand(6, -1, -1)
+    log_p = reference.layer_log_likelihood(net.network.layers["readout"], inputs, batch.spikes)
+    expected = torch.autograd.grad(-log_p.mean(), list(net.parameters()))
+    algorithm = MaximumLikelihood(steps=1, copies=copies)
+    algorithm.update(algorithm.init(net, rng), batch)
+    for parameter, slope in zip(net.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, slope)
+
+
 def test_a_classifier_learns_online(rng):
     net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), generator=rng)
     before = net.network.layers["hidden"].weight.clone()

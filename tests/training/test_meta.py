@@ -86,6 +86,20 @@ def test_nothing_is_learned_before_a_task_has_ended(rng):
     assert train(algorithm, state, 1, rng)["moved"] > 0
 
 
+@pytest.mark.parametrize("meta_update", ["reptile", "maml"])
+def test_the_rate_falls_linearly_to_its_last_value(meta_update, rng):
+    tasks = [TaskBatch(task, trials(task, rng)) for task in range(2)]
+
+    def moved(step):
+        algorithm, state = build(meta_update=meta_update, inner_steps=1, rate=0.7, final_rate=0.1)
+        algorithm._store(state, tasks[0])
+        state.step = step
+        return algorithm.update(state, tasks[1])["moved"]
+
+    ratios = [moved(step) / moved(0) for step in (20, 40, 60)]
+    assert ratios == pytest.approx([4 / 7, 1 / 7, 1 / 7], rel=1e-3)
+
+
 def test_buffers_are_bounded_and_keep_each_task_with_the_same_probability():
     """Labels are the tasks' numbers here. Each of 20 tasks is kept 5 times in 20; 400 streams."""
     algorithm, state = build(task_capacity=15, meta_capacity=5)

@@ -86,6 +86,15 @@ def test_learning_rates_fall_linearly_to_their_last_fraction():
     assert rates == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
 
 
+def test_label_smoothing_lowers_the_target_of_real_trials():
+    """The loss at a target t is softplus(l) - t l at a real logit l, and the same at generated ones."""
+    cpu = torch.device("cpu")
+    hard, soft = (train(cpu, steps=1, real_target=target)[1] for target in (1.0, 0.6))
+    gained = soft["discriminator_loss"] - hard["discriminator_loss"]
+    assert gained == pytest.approx(0.4 * hard["real_logit"], rel=1e-3)
+    assert abs(hard["real_logit"]) > 1e-2
+
+
 def test_the_averaged_generator_is_the_mean_of_weights_and_goes_on_where_it_was():
     def start():
         rng = torch.Generator().manual_seed(0)
