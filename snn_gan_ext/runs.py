@@ -62,7 +62,7 @@ OWN_FILES = (
 
 def train(
     recipe: Recipe,
-    folder: Path,
+    folder: Path | str,
     *,
     resume: bool = False,
     force: bool = False,
@@ -90,6 +90,7 @@ def train(
         Interrupted: after Ctrl-C or SIGTERM; the checkpoint or the generator is written.
         NonFiniteError: at the first training number that is infinite or NaN.
     """
+    folder = Path(folder)
     if resume and force:
         raise InputError("--resume and --force", expected="one of them", got="both")
     experiment = recipe.build(_device(device))
@@ -128,7 +129,7 @@ def _save_generator(recipe: Recipe, experiment: Experiment, folder: Path, second
 
 
 def evaluate(
-    folder: Path, device: str = "cpu", data: str = "", progress: bool = True
+    folder: Path | str, device: str = "cpu", data: str = "", progress: bool = True
 ) -> dict[str, Any]:
     """Judges a trained run again, from its weights, and writes its metrics, pictures and report.
 
@@ -144,6 +145,7 @@ def evaluate(
     Raises:
         InputError: if the folder holds no finished run, or the data are others than it learned from.
     """
+    folder = Path(folder)
     recipe, experiment = load_run(folder, device, data)
     _check_data(experiment, folder)
     with safe_open(folder / "generator.safetensors", "pt") as file:
@@ -153,7 +155,7 @@ def evaluate(
 
 
 def sample(
-    folder: Path,
+    folder: Path | str,
     out: Path,
     count: int,
     label: int | None = None,
@@ -188,6 +190,7 @@ def sample(
     Raises:
         InputError: if the folder holds no finished run, or an argument makes no sense.
     """
+    folder = Path(folder)
     check_setting("--n", count, whole(1))
     check_setting("--seed", seed, SEED)
     _check_out(out, file_format)
@@ -235,7 +238,7 @@ def _recordings(spikes: np.ndarray, binning: Binning | None) -> list[Events]:
     return [to_events(trial, binning.step_us, binning.start_us) for trial in spikes.swapaxes(0, 1)]
 
 
-def load_run(folder: Path, device: str = "cpu", data: str = "") -> tuple[Recipe, Experiment]:
+def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> tuple[Recipe, Experiment]:
     """A finished run's recipe, and its experiment with the trained generator.
 
     Args:
@@ -246,6 +249,7 @@ def load_run(folder: Path, device: str = "cpu", data: str = "") -> tuple[Recipe,
     Raises:
         InputError: if the folder holds no finished run.
     """
+    folder = Path(folder)
     recipe = read_recipe(folder)
     if data:
         if "data" not in recipe.whereabouts:

@@ -55,7 +55,7 @@ def require_brian2() -> Any:
             "brian2",
             expected="the package brian2",
             got="an environment without it",
-            cure='pip install "snn_gan_ext[brian2]"',
+            cure='install the extra brian2: pip install ".[brian2]"',
         ) from None
     # Brian2 calls its parser library by names that this has since changed, at every equation.
     changed = getattr(pyparsing, "PyparsingDeprecationWarning", None)

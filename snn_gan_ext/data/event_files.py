@@ -97,7 +97,7 @@ def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Pa
             "hdf5",
             expected="the package h5py",
             got="an environment without it",
-            cure='pip install "snn_gan_ext[tonic]", or take the format npz',
+            cure='install the extra tonic: pip install ".[tonic]", or take the format npz',
         ) from None
     events, offsets = end_to_end(recordings)
     part = path.with_name(path.name + ".part")

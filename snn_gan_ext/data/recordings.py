@@ -185,7 +185,7 @@ def _require_tonic() -> Any:
             "tonic",
             expected="the package tonic",
             got="an environment without it",
-            cure='pip install "snn_gan_ext[tonic]"',
+            cure='install the extra tonic: pip install ".[tonic]"',
         ) from None
     return tonic
 

@@ -106,7 +106,10 @@ class SpikeGANState(NetworksState):
         }
 
 
-def _check_batch(batch: Batch, sample: Sample) -> None:
+def _checked(batch: Batch, sample: Sample) -> Batch:
+    """The batch in the generator's precision."""
+    if not isinstance(batch.spikes, Tensor):
+        raise InputError("batch", expected="spikes in a tensor", got=type(batch.spikes).__name__)
     if len(batch.labels) < 2:
         raise InputError(
             "batch", expected="at least two trials, to be compared", got=f"{len(batch.labels)}"
@@ -116,10 +119,11 @@ def _check_batch(batch: Batch, sample: Sample) -> None:
             "batch",
             expected=f"spikes [T, B, N] = {list(sample.spikes.shape)}, as the generator's",
             got=f"{list(batch.spikes.shape)}",
-            cure="encode images with rate_encode, over as many steps as the generator has",
+            cure="time comes first; build the generator for as many steps and neurons as trials have",
         )
     if not bool(((batch.spikes >= 0) & (batch.spikes <= 1)).all()):
         raise InputError("batch", expected="spikes of 0 and 1", got="other values, or NaN")
+    return batch._replace(spikes=batch.spikes.to(sample.spikes.dtype))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +249,7 @@ class SpikeGAN:
         """
         generator: Any = state.generator
         sample = generator.sample(batch.labels, generator.noise(len(batch.labels), state.rng))
-        _check_batch(batch, sample)
+        batch = _checked(batch, sample)
         self._set_learning_rates(state)
         metrics = self._update_discriminator(state, batch, sample)
         metrics |= self._update_generator(state, batch.labels, sample)

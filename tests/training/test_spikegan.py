@@ -136,3 +136,20 @@ def test_the_average_forgets_at_its_decay():
 def test_settings_that_cannot_go_together_are_named():
     with pytest.raises(InputError, match="hybrid"):
         SpikeGAN(decode=rate_decode, steps=1, estimator="hybrid", baseline="variance_minimising")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.float64])
+def test_spikes_of_any_type_teach_the_same(dtype):
+    def learned(spikes):
+        rng = torch.Generator().manual_seed(0)
+        generator = ConditionalGenerator(
+            2, 4, 5, hidden=3, basis=exponential_basis(6, 2.0), generator=rng
+        )
+        algorithm = SpikeGAN(decode=rate_decode, steps=1)
+        state = algorithm.init(generator, MLPDiscriminator(4, 2, generator=rng), rng)
+        return algorithm.update(state, Batch(spikes, torch.arange(6) % 2))
+
+    spikes = (torch.rand(5, 6, 4, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    assert learned(spikes.to(dtype)) == learned(spikes)
+    with pytest.raises(InputError, match="tensor"):
+        learned(spikes.numpy())
