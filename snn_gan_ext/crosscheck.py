@@ -1,6 +1,7 @@
 """A trained run in Brian2: replayed spike for spike, and compared by statistics."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,29 +71,33 @@ def crosscheck_run(
         "networks": {},
     }
     free_runs: dict[str, tuple[Tensor, Tensor]] = {}
-    for name, generator in tqdm(
-        networks.items(), "crosscheck", unit="network", disable=None, leave=False
-    ):
+    bar = tqdm(networks.items(), "crosscheck", unit="network", disable=None, leave=False)
+    for name, generator in bar:
         rng = torch.Generator().manual_seed(seed)
         with use_target(target):
             ours, brian = crosscheck.replay(generator, experiment.labels(replayed, None), rng, dt)
         with use_target(target):
             free = crosscheck.free_run(generator, experiment.labels(trials, None), rng, seed, dt)
-        free_runs[name] = free
         table = crosscheck.compare(*free, dt, false_alarm, comparisons=len(networks))
-        wrong = crosscheck.mismatches(ours, brian)
-        found["networks"][name] = {
-            "replayed_spikes": int(sum(spikes.sum() for spikes in ours.values())),
-            "mismatches": wrong,
-            "statistics": [line.as_json() for line in table],
-            "passed": not any(wrong.values()) and all(line.passed for line in table),
-        }
+        found["networks"][name] = _verdict(ours, crosscheck.mismatches(ours, brian), table)
+        free_runs[name] = free
     for name, free in free_runs.items():
         _draw(folder, name, free, dt)
     found["passed"] = all(network["passed"] for network in found["networks"].values())
     write_atomically(folder / "crosscheck.json", json.dumps(found, indent=2) + "\n")
     runs.write_report(folder, recipe, metrics)
     return found
+
+
+def _verdict(
+    ours: Mapping[str, Tensor], wrong: dict[str, int], table: list[crosscheck.Comparison]
+) -> dict[str, Any]:
+    return {
+        "replayed_spikes": int(sum(spikes.sum() for spikes in ours.values())),
+        "mismatches": wrong,
+        "statistics": [line.as_json() for line in table],
+        "passed": not any(wrong.values()) and all(line.passed for line in table),
+    }
 
 
 def _draw(folder: Path, name: str, free: tuple[Tensor, Tensor], dt: float) -> None:

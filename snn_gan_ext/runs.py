@@ -96,12 +96,13 @@ def train(
     experiment = recipe.build(_device(device))
     if resume:
         _check_same(recipe, read_recipe(folder), folder)
-        _check_data(experiment, folder)
+        fingerprint = _check_data(experiment, folder)
     else:
         experiment.prepare()
         _rehearse(recipe, device, tensorboard)
-        _start_afresh(recipe, folder, force)
-    about = {"version": __version__, "fingerprint": experiment.fingerprint()}
+        fingerprint = experiment.fingerprint()
+        _start_afresh(folder, force)
+    about = {"version": __version__, "fingerprint": fingerprint}
     _write_json(folder / "config.json", {**about, **recipe.to_config()})
     seconds = fit(
         experiment.algorithm,
@@ -254,7 +255,8 @@ def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> tuple[R
     if data:
         if "data" not in recipe.whereabouts:
             raise InputError("--data", expected=f"none for recipe {recipe.name!r}", got=data)
-        recipe = replace(recipe, data=data)  # type: ignore[call-arg]
+        # What was fetched is there by now.
+        recipe = replace(recipe, data=data, download=False)  # type: ignore[call-arg]
     path = folder / "generator.safetensors"
     if not path.is_file():
         raise InputError(
@@ -350,16 +352,17 @@ def _check_same(asked: Recipe, stored: Recipe, folder: Path) -> None:
         )
 
 
-def _check_data(experiment: Experiment, folder: Path) -> None:
-    """Other data would be split otherwise: what was learned from could be judged on."""
-    learned_from = _read_json(folder / "config.json").get("fingerprint", "")
-    if experiment.fingerprint() != learned_from:
+def _check_data(experiment: Experiment, folder: Path) -> str:
+    """Their fingerprint. Others would be split otherwise: what was learned from could be judged on."""
+    found = experiment.fingerprint()
+    if found != _read_json(folder / "config.json").get("fingerprint", ""):
         raise InputError(
             f"{folder}",
             expected="the data that it learned from",
             got="others, or more or fewer of them",
             cure="restore them, say where they are (--data), or train another run",
         )
+    return found
 
 
 def _rehearse(recipe: Recipe, device: str, tensorboard: bool) -> None:
@@ -372,7 +375,7 @@ def _rehearse(recipe: Recipe, device: str, tensorboard: bool) -> None:
     check_finite(metrics, step=1)
 
 
-def _start_afresh(recipe: Recipe, folder: Path, force: bool) -> None:
+def _start_afresh(folder: Path, force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}", expected="a folder", got="a file", cure="give another --out")
     present = [folder / name for name in OWN_FILES if (folder / name).exists()]

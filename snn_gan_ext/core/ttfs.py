@@ -55,8 +55,9 @@ def _without_autocast(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        first = next(x for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
-        if not torch.amp.is_autocast_available(first.device.type):
+        tensors = (x for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
+        first = next(tensors, None)
+        if first is None or not torch.amp.is_autocast_available(first.device.type):
             return function(*args, **kwargs)
         with torch.autocast(first.device.type, enabled=False):
             return function(*args, **kwargs)

@@ -24,8 +24,11 @@ class DigitSplits(NamedTuple):
 
     def fingerprint(self) -> str:
         """Changes with the digits, their labels and the split."""
-        parts = [part.numpy().tobytes() for digits in self for part in digits]
-        return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+        digest = hashlib.sha256()
+        for digits in self:
+            for part in digits:
+                digest.update(part.numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def held_out(self, name: Split) -> Labelled:
         """What to judge on."""

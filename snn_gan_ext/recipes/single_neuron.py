@@ -23,7 +23,7 @@ from snn_gan_ext.training.likelihood import MaximumLikelihood
 from snn_gan_ext.training.spikegan import Batch, SpikeGAN
 from snn_gan_ext.training.together import Together, TogetherState
 
-__all__ = ["TITLES", "SingleNeuron", "SingleNeuronExperiment"]
+__all__ = ["SALTS", "TITLES", "SingleNeuron", "SingleNeuronExperiment"]
 
 SALTS = {"validation": 500, "test": 1000}
 """Of the trials that are held out."""

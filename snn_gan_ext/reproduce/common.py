@@ -106,7 +106,7 @@ def _run(recipe: Recipe, folder: Path, progress: bool) -> dict[str, Any]:
     if begun and done.exists():
         return runs.read_metrics_json(folder)
     if (folder / "generator.safetensors").exists():
-        return runs.evaluate(folder)
+        return runs.evaluate(folder, progress=progress)
     resume = (folder / "checkpoint.pt").exists()
     try:
         return runs.train(recipe, folder, resume=resume, force=begun and not resume, progress=progress)

@@ -155,6 +155,7 @@ class ImageGAN:
 
 @contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
+    """Without gradients for its parameters; those that a user has frozen stay so."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

@@ -194,12 +194,12 @@ def fit(
                 if state.step % log_every == 0 or last:
                     log.write(state.step, metrics)
                     bar.set_postfix({k: f"{v:.3g}" for k, v in metrics.items()}, refresh=False)
-                monitored = monitor is not None and (state.step % monitor_every == 0 or last)
+                look = monitor if state.step % monitor_every == 0 or last else None
                 # Before the monitor, which a second signal may end.
-                if caught or monitored or state.step % checkpoint_every == 0 or last:
+                if caught or look is not None or state.step % checkpoint_every == 0 or last:
                     save()
-                if monitor is not None and monitored:
-                    log.write(state.step, monitor())
+                if look is not None:
+                    log.write(state.step, look())
                 if caught:
                     raise Interrupted(caught[0], f"after step {state.step}; go on with --resume")
     finally:

@@ -132,8 +132,8 @@ class SpikeGAN:
 
     The discriminator descends eq. 6 plus an R1 penalty; the generator then ascends its expected
     reward :math:`r_b`, which the updated discriminator gives each trial (eq. 7-8). (Algorithm 1 takes
-    rewards from before the update. What bias says below is for a discriminator that has not just
-    learned from these very trials; with 10 to 100 trials a batch no difference could be measured.)
+    rewards from before the update. "Bias" below takes the discriminator as given, as if it had not just
+    learned from these very trials.)
 
     ==================== ============================================================= =============
     estimator            error at each neuron                                          bias
