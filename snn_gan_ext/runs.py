@@ -125,7 +125,7 @@ def train(
 
 def _save_generator(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float) -> None:
     weights = {name: tensor.contiguous() for name, tensor in experiment.generator.state_dict().items()}
-    about = {"config": json.dumps(recipe.identity()), "train_seconds": f"{seconds:.1f}"}
+    about = {"config": json.dumps(recipe.identity()), "train_seconds": f"{seconds:.3f}"}
     write_atomically(folder / "generator.safetensors", save(weights, about))
 
 
@@ -292,7 +292,7 @@ def _judge(
     about = {
         "evaluated_on": recipe.evaluate_on,
         "steps": recipe.steps,
-        "train_seconds": round(seconds, 1),
+        "train_seconds": round(seconds, 3),
         "seed": recipe.seed,
         "version": __version__,
     }
