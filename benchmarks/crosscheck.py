@@ -11,9 +11,9 @@ import argparse
 import torch
 from tqdm import tqdm
 
-from snn_gan_ext.brian import crosscheck
+from snn_gan_ext.brian import equivalence
 from snn_gan_ext.brian.network import use_target
-from snn_gan_ext.core.bases import raised_cosine_basis
+from snn_gan_ext.functional.bases import raised_cosine_basis
 from snn_gan_ext.networks.generators import StepResponseGenerator
 
 FACTORS = (1.0, 1.1, 1.2, 0.8)
@@ -31,9 +31,9 @@ def neuron(factor: float = 1.0) -> StepResponseGenerator:
 def passes(factor: float, seed: int, trials: int, false_alarm: float) -> bool:
     labels = torch.zeros(trials, dtype=torch.long)
     rng = torch.Generator().manual_seed(seed)
-    ours, _ = crosscheck.free_run(neuron(), labels, rng, seed)
-    _, brian = crosscheck.free_run(neuron(factor), labels, rng, seed)
-    return all(line.passed for line in crosscheck.compare(ours, brian, false_alarm=false_alarm))
+    ours, _ = equivalence.free_run(neuron(), labels, rng, seed)
+    _, brian = equivalence.free_run(neuron(factor), labels, rng, seed)
+    return all(line.passed for line in equivalence.compare(ours, brian, false_alarm=false_alarm))
 
 
 def main() -> None:

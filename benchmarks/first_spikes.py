@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext import TTFSLinear
-from snn_gan_ext.core import ttfs
+from snn_gan_ext.functional import ttfs
 
 SIZES = ((64, 16, 784, 400), (64, 64, 784, 400), (64, 256, 784, 400), (64, 64, 400, 10))
 

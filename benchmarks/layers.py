@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext import GLMLayer
-from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
+from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
 
 SIZES = {  # batch, steps, inputs, hidden, outputs
     "B100 T5 10-128-64": (100, 5, 10, 128, 64),

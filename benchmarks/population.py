@@ -11,9 +11,9 @@ import argparse
 import torch
 
 from benchmarks.layers import Step, paired
-from snn_gan_ext.core.bases import exponential_basis, raised_cosine_basis
+from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.networks.generators import ConditionalGenerator, StepResponseGenerator
-from snn_gan_ext.networks.population import Population
+from snn_gan_ext.networks.ensembles import Population
 
 TRIALS = 32
 PARTICLES = (1, 2, 5, 10)

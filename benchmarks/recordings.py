@@ -20,8 +20,8 @@ import tonic
 import torch
 
 from snn_gan_ext.coding.events import Binning
-from snn_gan_ext.data.event_frames import EventFrames
-from snn_gan_ext.data.recordings import open_recordings
+from snn_gan_ext.datasets.event_frames import EventFrames
+from snn_gan_ext.datasets.recordings import open_recordings
 
 STEPS, STEP_US = 30, 10_000
 

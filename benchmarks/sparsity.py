@@ -13,8 +13,8 @@ from unittest import mock
 import torch
 
 from benchmarks.layers import SIZES, Step, basis, paired
-from snn_gan_ext.core import glm
-from snn_gan_ext.kernels import glm as kernels
+from snn_gan_ext.functional import glm
+from snn_gan_ext.functional._kernels import glm as kernels
 
 DENSITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext import runs
+from snn_gan_ext.experiments import runs
 from snn_gan_ext.networks.ttfs import TTFSGenerator
 
 SAMPLES = 1000

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from benchmarks.layers import Step, paired
-from snn_gan_ext.networks.population import Discriminators, Population
-from snn_gan_ext.recipes.digits_meta import PIXELS, DigitsMeta
-from snn_gan_ext.training.spikegan import Batch
+from snn_gan_ext.networks.ensembles import Discriminators, Population
+from snn_gan_ext.experiments.recipes.digits_meta import PIXELS, DigitsMeta
+from snn_gan_ext.algorithms.spikegan import Batch
 
 TRIALS = (10, 50)
 TASKS = (5, 10)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext import GLMLayer
 from snn_gan_ext.coding.images import Labelled
-from snn_gan_ext.data.digits import load_digits
+from snn_gan_ext.datasets.digits import load_digits
 
 STEPS, HIDDEN, CLASSES, BATCH = 20, 128, 10, 100
 

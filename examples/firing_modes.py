@@ -7,14 +7,14 @@ import sys
 
 import torch
 
-from snn_gan_ext.core.bases import raised_cosine_basis
-from snn_gan_ext.data.patterns import BURST, TONIC, firing_modes
+from snn_gan_ext.functional.bases import raised_cosine_basis
+from snn_gan_ext.datasets.patterns import BURST, TONIC, firing_modes
 from snn_gan_ext.metrics.spike_trains import mode_of
 from snn_gan_ext.networks.discriminators import TemporalDiscriminator
 from snn_gan_ext.networks.generators import StepResponseGenerator
-from snn_gan_ext.networks.population import Population
-from snn_gan_ext.training.bayes import BayesSpikeGAN
-from snn_gan_ext.training.spikegan import Batch
+from snn_gan_ext.networks.ensembles import Population
+from snn_gan_ext.algorithms.bayes import BayesSpikeGAN
+from snn_gan_ext.algorithms.spikegan import Batch
 
 STEPS, PARTICLES, TRIALS = 50, 3, 96  # time steps of a trial, generators, trials a training step
 

@@ -3,7 +3,7 @@
 import torch
 
 from snn_gan_ext import GLMLayer
-from snn_gan_ext.core import bases
+from snn_gan_ext.functional import bases
 from snn_gan_ext.networks.glm import GLMNetwork
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.core import bases, glm
+from snn_gan_ext.functional import bases, glm
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.checks import check_basis, check_finite, check_tensor, look
 from snn_gan_ext.layers.state import GLMFilters, GLMSample, GLMState

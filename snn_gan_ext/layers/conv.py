@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
-from snn_gan_ext.core import glm
+from snn_gan_ext.functional import glm
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.layers.checks import check_positive

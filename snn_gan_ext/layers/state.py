@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from snn_gan_ext.core import glm
+from snn_gan_ext.functional import glm
 from snn_gan_ext.layers.checks import check_positive
 
 __all__ = ["GLMFilters", "GLMSample", "GLMState", "behind_silence"]

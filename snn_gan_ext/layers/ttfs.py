@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.core import ttfs
+from snn_gan_ext.functional import ttfs
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.checks import check_finite, check_positive, check_tensor
 
@@ -64,7 +64,7 @@ class TTFSLinear(_TTFSNeurons):
     It holds its own synapses, so it stands for an ``nn.Linear`` and the spiking neuron after it. It
     takes whole sequences of spikes ``[T, B, I]``, of which only each input's first one counts, and
     returns ``[T, B, O]``; or firing times, by `fire`, which is quicker. Both learn by backpropagation
-    through firing times with S4NN's slopes (see `snn_gan_ext.core.ttfs.step_times`), and between two
+    through firing times with S4NN's slopes (see `snn_gan_ext.functional.ttfs.step_times`), and between two
     such layers spikes carry the same gradient as times do.
 
     Args:
@@ -159,7 +159,7 @@ class TTFSRampLinear(_TTFSNeurons):
     An input switches a constant current on. Crossings are exact, from event to event, and so are the
     derivatives, to any order, of neurons whose potential rises by 0.25 a unit of time or more. They are
     bounded below that, and those of silent neurons are set so that these can learn: see
-    `snn_gan_ext.core.ttfs.ramp_times`.
+    `snn_gan_ext.functional.ttfs.ramp_times`.
 
     Args:
         in_features: number of inputs ``I``.

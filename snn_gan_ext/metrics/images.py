@@ -25,7 +25,7 @@ def frechet_distance(classifier: MLPClassifier, real: Tensor, synthetic: Tensor)
     It depends on the classifier: compare figures of one judge alone.
 
     Args:
-        classifier: fitted on real images, as `snn_gan_ext.metrics.transfer.fit_classifier` does.
+        classifier: fitted on real images, as `snn_gan_ext.metrics.classifiers.fit_classifier` does.
         real: ``[B, N]``, more images than the layer has units for covariances of full rank.
         synthetic: ``[B', N]``.
 

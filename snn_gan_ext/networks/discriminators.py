@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.core.bases import raised_cosine_basis
+from snn_gan_ext.functional.bases import raised_cosine_basis
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.networks.labels import one_hot
 from snn_gan_ext.settings import at_least, check_setting, whole

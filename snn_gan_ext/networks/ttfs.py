@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.core.ttfs import StepSpikes, spikes_of
+from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.checks import check_positive
 from snn_gan_ext.layers.ttfs import TTFSLinear, TTFSRampLinear
-from snn_gan_ext.networks.image_gan import Drawn
+from snn_gan_ext.networks.images import Drawn
 from snn_gan_ext.networks.labels import one_hot
 
 __all__ = ["OnOffDiscriminator", "TTFSClassifier", "TTFSGenerator"]

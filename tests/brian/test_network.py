@@ -7,7 +7,7 @@ import torch
 
 from snn_gan_ext import GLMConv2d, GLMLayer, InputError
 from snn_gan_ext.brian.network import BrianNetwork, require_brian2, use_target
-from snn_gan_ext.core.bases import exponential_basis, identity_basis, raised_cosine_basis
+from snn_gan_ext.functional.bases import exponential_basis, identity_basis, raised_cosine_basis
 from snn_gan_ext.networks.generators import (
     ConditionalGenerator,
     ConvolutionalGenerator,

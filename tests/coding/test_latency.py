@@ -7,7 +7,7 @@ from snntorch import spikegen
 from snn_gan_ext import InputError
 from snn_gan_ext.coding.augment import random_affine, turned
 from snn_gan_ext.coding.latency import latency_decode, latency_encode
-from snn_gan_ext.core.ttfs import spikes_of
+from snn_gan_ext.functional.ttfs import spikes_of
 
 STEPS = 20
 

@@ -3,8 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from snn_gan_ext import GLMConv2d, GLMConvTranspose2d, InputError
-from snn_gan_ext.core import bases, glm
-from tests.core import reference
+from snn_gan_ext.functional import bases, glm
+from tests.functional import reference
 
 LAYERS = [
     (GLMConv2d, {}),

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from snn_gan_ext import GLMLayer, InputError
-from snn_gan_ext.core import bases
-from tests.core import reference
+from snn_gan_ext.functional import bases
+from tests.functional import reference
 
 BASES = {
     "exponential": lambda: bases.exponential_basis(6, 2.0),

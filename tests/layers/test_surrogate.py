@@ -8,7 +8,7 @@ from snntorch import spikegen, surrogate, utils
 from torch import nn
 
 from snn_gan_ext import GLMConv2d, GLMLayer
-from snn_gan_ext.core import bases
+from snn_gan_ext.functional import bases
 
 
 @pytest.mark.parametrize("spike_grad", [None, surrogate.atan(), surrogate.fast_sigmoid()])

@@ -7,7 +7,7 @@ from snntorch import functional, spikegen, utils
 from torch import nn
 
 from snn_gan_ext import InputError, TTFSLinear, TTFSRampLinear
-from snn_gan_ext.core import ttfs
+from snn_gan_ext.functional import ttfs
 
 STEPS = 10
 

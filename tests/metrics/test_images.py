@@ -6,8 +6,8 @@ import torch
 
 from snn_gan_ext import InputError
 from snn_gan_ext.coding.images import Labelled
-from snn_gan_ext.data.digits import load_digits
-from snn_gan_ext.metrics import floors, images, transfer
+from snn_gan_ext.datasets.digits import load_digits
+from snn_gan_ext.metrics import references, images, classifiers
 
 
 class Linear:
@@ -31,7 +31,7 @@ def train():
 
 @pytest.fixture(scope="module")
 def judge(train):
-    return transfer.fit_classifier(train, 0)
+    return classifiers.fit_classifier(train, 0)
 
 
 def test_frechet_distance_by_hand():
@@ -62,9 +62,9 @@ def test_real_digits_score_best_and_marginals_worst(train, judge):
     real = load_digits().validation.images
     drawn = {
         "real": train.images[:500],
-        "per class": floors.per_class(floors.pca_gaussian, train, torch.arange(500) % 10),
-        "gaussian": floors.pca_gaussian(train.images, 500),
-        "marginals": floors.pixel_marginals(train.images, 500),
+        "per class": references.per_class(references.pca_gaussian, train, torch.arange(500) % 10),
+        "gaussian": references.pca_gaussian(train.images, 500),
+        "marginals": references.pixel_marginals(train.images, 500),
     }
     distances = [images.frechet_distance(judge, real, x) for x in drawn.values()]
     assert distances == sorted(distances)
@@ -75,20 +75,20 @@ def test_real_digits_score_best_and_marginals_worst(train, judge):
 
 
 def test_floors_have_the_real_statistics(train):
-    marginals = floors.pixel_marginals(train.images, 4000)
+    marginals = references.pixel_marginals(train.images, 4000)
     assert (marginals.mean(0) - train.images.mean(0)).abs().max() < 0.05
     assert np.isin(marginals.numpy(), train.images.numpy()).all()
     correlations = [
         np.corrcoef(x[:, train.images.var(0) > 0.02].T.numpy())
-        for x in (train.images, floors.pca_gaussian(train.images, 4000), marginals)
+        for x in (train.images, references.pca_gaussian(train.images, 4000), marginals)
     ]
     off = ~np.eye(len(correlations[0]), dtype=bool)
     gaussian, independent = (np.abs(correlations[0] - c)[off].mean() for c in correlations[1:])
     assert gaussian < 0.05 < 0.1 < independent
     labels = torch.tensor([3, 3, 5, 3])
-    of_class = floors.per_class(floors.pixel_marginals, train, labels, seed=4)
+    of_class = references.per_class(references.pixel_marginals, train, labels, seed=4)
     threes = train.images[train.labels == 3]
-    assert torch.equal(of_class[[0, 1, 3]], floors.pixel_marginals(threes, 3, seed=7))
+    assert torch.equal(of_class[[0, 1, 3]], references.pixel_marginals(threes, 3, seed=7))
 
 
 def test_bad_input_is_refused(train, judge):
@@ -97,4 +97,4 @@ def test_bad_input_is_refused(train, judge):
     with pytest.raises(InputError, match=r"values in \[0, 1\]"):
         images.frechet_distance(judge, train.images, train.images * 2)
     with pytest.raises(InputError, match="classes that"):
-        floors.per_class(floors.pca_gaussian, Labelled(*train), torch.tensor([11]))
+        references.per_class(references.pca_gaussian, Labelled(*train), torch.tensor([11]))

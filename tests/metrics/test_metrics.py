@@ -3,7 +3,7 @@ import torch
 
 from snn_gan_ext import InputError
 from snn_gan_ext.coding.images import Labelled
-from snn_gan_ext.metrics import distributions, floors, transfer
+from snn_gan_ext.metrics import distributions, references, classifiers
 
 
 def blobs(rng, count=400, spread=0.1, shift=0.0, classes=2, pixels=6):
@@ -70,22 +70,22 @@ def test_pca_projects_onto_the_real_datas_axes(rng):
 
 def test_transfer_accuracies(rng):
     train, test = blobs(rng, spread=0.2), blobs(rng, spread=0.2)
-    assert transfer.tstr(train, test, seed=0, repeats=2) > 0.95
+    assert classifiers.tstr(train, test, seed=0, repeats=2) > 0.95
     swapped = Labelled(train.images, 1 - train.labels)
-    assert transfer.tstr(swapped, test, seed=0, repeats=1) < 0.05
-    judge = transfer.fit_classifier(train, seed=0)
-    assert transfer.accuracy(judge, test) > 0.95
-    assert transfer.accuracy(judge, Labelled(test.images, 1 - test.labels)) < 0.05
+    assert classifiers.tstr(swapped, test, seed=0, repeats=1) < 0.05
+    judge = classifiers.fit_classifier(train, seed=0)
+    assert classifiers.accuracy(judge, test) > 0.95
+    assert classifiers.accuracy(judge, Labelled(test.images, 1 - test.labels)) < 0.05
 
 
 def test_floors_have_the_right_means(rng):
     train = blobs(rng, count=600)
     labels = torch.tensor([0, 1, 1, 0])
-    means = floors.class_means(train, labels)
+    means = references.class_means(train, labels)
     torch.testing.assert_close(means[0], train.images[train.labels == 0].mean(0))
     assert torch.equal(means[0], means[3])
     many = torch.ones(2000, dtype=torch.long)
-    mixture = floors.kmeans_mixture(train, many, clusters=4, seed=1)
+    mixture = references.kmeans_mixture(train, many, clusters=4, seed=1)
     assert len(mixture.unique(dim=0)) == 4
     torch.testing.assert_close(mixture.mean(0), means[1], atol=0.02, rtol=0)
 
@@ -96,7 +96,7 @@ def test_clusters_are_drawn_as_often_as_they_come():
     images[::10] = 0.8
     labels = torch.zeros(100, dtype=torch.long)
     many = torch.zeros(2000, dtype=torch.long)
-    mixture = floors.kmeans_mixture(Labelled(images, labels), many, clusters=2)
+    mixture = references.kmeans_mixture(Labelled(images, labels), many, clusters=2)
     bright = (mixture[:, 0] > 0.5).float().mean().item()
     assert bright == pytest.approx(0.1, abs=5 * (0.1 * 0.9 / 2000) ** 0.5)
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snn_gan_ext import InputError
-from snn_gan_ext.data.patterns import BURST, TONIC, firing_modes
+from snn_gan_ext.datasets.patterns import BURST, TONIC, firing_modes
 from snn_gan_ext.metrics import spike_trains
 
 MODES = [(5, 15), (2, 10)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from snn_gan_ext import GLMConv2d, GLMConvTranspose2d, GLMLayer, InputError
-from snn_gan_ext.core.bases import exponential_basis, identity_basis, raised_cosine_basis
+from snn_gan_ext.functional.bases import exponential_basis, identity_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import (
     IntervalDiscriminator,
     MLPDiscriminator,

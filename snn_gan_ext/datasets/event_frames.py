@@ -1,0 +1,279 @@
+"""Recordings as spikes: binned once, and cached on disk."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import warnings
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from snn_gan_ext.coding.events import Binning, bin_events
+from snn_gan_ext.datasets.recordings import UNOPENED, Problem, Recordings
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import check_setting, one_of, whole
+
+__all__ = ["Damaged", "EventFrames", "time_first"]
+
+Damaged = Literal["refuse", "skip"]
+
+FORMAT = 1
+"""Counts up when what a cache holds changes its meaning."""
+
+
+class EventFrames(Dataset[tuple[Tensor, int]]):
+    """Spikes of all recordings of a data set, binned once and then read from disk.
+
+    On the first pass all recordings are read, checked and binned, by several processes if wanted, and
+    written to disk a bit a spike; memory does not grow with their number.
+
+    Args:
+        recordings: what to bin.
+        binning: how; for the sensor of the recordings.
+        damaged: what to do about recordings that cannot be used: ``refuse`` them all, or ``skip`` these
+            with a warning.
+        cache: a folder in which later sets of the same recordings and binning find the spikes. Without
+            one they are kept in a temporary folder.
+        workers: processes for the first pass.
+        progress: show a progress bar, on a terminal.
+
+    Attributes:
+        binning: as above.
+        targets: labels ``[n]``.
+        names: of the recordings.
+        problems: recordings that were skipped, and files that are none.
+
+    Raises:
+        InputError: if recordings cannot be used and are to be refused, none is left, the sensors
+            differ, a cache is asked for and the recordings have no key, or what is in it is damaged.
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        binning: Binning,
+        *,
+        damaged: Damaged = "refuse",
+        cache: Path | None = None,
+        workers: int = 0,
+        progress: bool = True,
+    ) -> None:
+        check_setting("damaged", damaged, one_of(Damaged))
+        check_setting("workers", workers, whole(0))
+        if tuple(binning.sensor) != tuple(recordings.sensor):
+            raise InputError(
+                "binning",
+                expected=f"the recordings' sensor {tuple(recordings.sensor)}",
+                got=f"{tuple(binning.sensor)}",
+            )
+        if cache is not None and recordings.key is None:
+            raise InputError(
+                "cache",
+                expected="recordings with a key, to know them again by",
+                got="none",
+                cure="Recordings(dataset, key='name and version of the data')",
+            )
+        self.binning = binning
+        kept = (
+            None if cache is None else Path(cache).expanduser() / _key_of(recordings, binning, damaged)
+        )
+        if kept is not None and kept.exists():
+            self._folder = kept
+        else:
+            self._folder = self._fill(recordings, kept, damaged, workers, progress)
+        self._open()
+        if self.problems:
+            listed = _named(self.problems)
+            warnings.warn(f"recordings: {len(self)} are used, {listed}", stacklevel=2)
+
+    def _open(self) -> None:
+        """Reads what the first pass left, and makes sure that it is whole."""
+        try:
+            about = json.loads((self._folder / "about.json").read_text())
+            self.targets: NDArray[np.int64] = np.array(about["targets"], dtype=np.int64)
+            self.names: list[str] = list(about["names"])
+            self.problems = [Problem(*problem) for problem in about["problems"]]
+            self._packed: NDArray[np.uint8] | None = self._map()
+            expected = (len(self.targets), -(-int(np.prod(self.binning.shape)) // 8))
+            if self._packed.shape != expected or len(self.names) != len(self.targets):
+                raise ValueError(f"spikes {self._packed.shape} for {len(self.targets)} targets")
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise InputError(
+                "cache",
+                expected=f"what an earlier pass left in {self._folder}",
+                got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                cure="remove that folder",
+            ) from error
+
+    def fingerprint(self) -> str:
+        """Changes with the recordings' names, targets and spikes."""
+        digest = hashlib.sha256(json.dumps([self.names, self.targets.tolist()]).encode())
+        digest.update(self._map().data)
+        return digest.hexdigest()[:16]
+
+    def _map(self) -> NDArray[np.uint8]:
+        packed: NDArray[np.uint8] = np.load(self._folder / "spikes.npy", mmap_mode="r")
+        return packed
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Spikes ``[T, C, H, W]`` and the target of a recording."""
+        return self.spikes([index])[:, 0], int(self.targets[index])
+
+    def spikes(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """Spikes ``[T, B, C, H, W]`` of some recordings, floats.
+
+        Raises:
+            InputError: if the indices are no whole numbers ``[B]``.
+            IndexError: if there is no such recording.
+        """
+        if self._packed is None:
+            self._packed = self._map()
+        picks = np.asarray(indices)
+        if picks.ndim != 1 or (len(picks) and picks.dtype.kind not in "iu"):
+            raise InputError("indices", expected="whole numbers [B]", got=f"{indices!r}"[:60])
+        shape = self.binning.shape
+        rows = self._packed[picks.astype(np.int64)]
+        bits = np.unpackbits(rows, axis=1, count=int(np.prod(shape)))
+        return torch.from_numpy(bits.reshape(-1, *shape)).transpose(0, 1).float()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker process opens the file for itself.
+        return {**self.__dict__, "_packed": None}
+
+    def _fill(
+        self,
+        recordings: Recordings,
+        kept: Path | None,
+        damaged: Damaged,
+        workers: int,
+        progress: bool,
+    ) -> Path:
+        """The first pass; the folder that it returns is there as a whole."""
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix="filling-", dir=kept and kept.parent))
+        # Removed with this object, unless it has become the cache's.
+        remove = weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
+        try:
+            problems = _first_pass(recordings, self.binning, place, workers, progress)
+            _refuse(problems, recordings, damaged, place)
+        except BaseException:
+            remove()
+            raise
+        # What could not be opened this time may be there the next.
+        if kept is None or any(reason.startswith(UNOPENED) for _, reason in problems):
+            return place
+        try:
+            place.rename(kept)
+        except OSError:
+            if not kept.is_dir():  # else another process was first
+                raise
+            return kept
+        remove.detach()
+        return kept
+
+
+def _first_pass(
+    recordings: Recordings, binning: Binning, place: Path, workers: int, progress: bool
+) -> list[Problem]:
+    """Writes ``spikes.npy``, a bit a spike, and ``about.json``."""
+    names, targets, problems, silent = [], [], list(recordings.ignored), 0
+    bytes_each = -(-int(np.prod(binning.shape)) // 8)
+    bits = place / "bits"
+    with bits.open("wb") as file:
+        for read in _passed(recordings, binning, workers, progress):
+            if isinstance(read, Problem):
+                problems.append(read)
+                continue
+            silent += not read.bits.any()
+            file.write(read.bits.tobytes())
+            names.append(read.name)
+            targets.append(read.target)
+    if silent:
+        warnings.warn(
+            f"recordings: {silent} of {len(names)} have no event within the binning's steps and pixels",
+            stacklevel=5,
+        )
+    if names:
+        np.save(place / "spikes.npy", np.memmap(bits, np.uint8, "r", shape=(len(names), bytes_each)))
+    bits.unlink()
+    about = {"names": names, "targets": targets, "problems": problems}
+    (place / "about.json").write_text(json.dumps(about))
+    return problems
+
+
+def _refuse(problems: Sequence[Problem], recordings: Recordings, damaged: Damaged, place: Path) -> None:
+    usable = (place / "spikes.npy").exists()
+    unusable = [problem for problem in problems if problem not in recordings.ignored]
+    if not usable or (unusable and damaged == "refuse"):
+        raise InputError(
+            "recordings",
+            expected="sound ones",
+            got=_named(problems) if problems else "none",
+            cure="mend or remove them, or skip them: damaged='skip'",
+        )
+
+
+def _named(problems: Sequence[Problem]) -> str:
+    named = "; ".join(f"{name}: {reason}" for name, reason in problems[:5])
+    more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+    return f"{len(problems)} that cannot be used ({named}{more})".replace("\n", " ")
+
+
+def time_first(batch: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    """A `DataLoader`'s ``collate_fn``: spikes ``[T, B, C, H, W]`` and targets ``[B]``."""
+    spikes, targets = zip(*batch, strict=True)
+    return torch.stack(spikes, 1), torch.tensor(targets)
+
+
+class _Binned(NamedTuple):
+    name: str
+    target: int
+    bits: NDArray[np.uint8]
+
+
+class _FirstPass(Dataset[_Binned | Problem]):
+    def __init__(self, recordings: Recordings, binning: Binning) -> None:
+        self.recordings, self.binning = recordings, binning
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def __getitem__(self, index: int) -> _Binned | Problem:
+        read = self.recordings.read(index)
+        if isinstance(read, Problem):
+            return read
+        events, target = read
+        bits = np.packbits(bin_events(events, self.binning, check=False).reshape(-1))
+        return _Binned(self.recordings.name(index), target, bits)
+
+
+def _passed(
+    recordings: Recordings, binning: Binning, workers: int, progress: bool
+) -> Iterator[_Binned | Problem]:
+    loader = DataLoader(
+        _FirstPass(recordings, binning), batch_size=None, num_workers=workers, collate_fn=_as_it_is
+    )
+    return iter(tqdm(loader, desc="recordings", disable=None if progress else True, leave=False))
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _key_of(recordings: Recordings, binning: Binning, damaged: Damaged) -> str:
+    parts = {"format": FORMAT, "data": recordings.key, "damaged": damaged, **asdict(binning)}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]

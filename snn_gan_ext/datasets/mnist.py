@@ -1,0 +1,129 @@
+"""MNIST digits, from a file or through scikit-learn, split once and for all."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from snn_gan_ext.coding.images import Labelled
+from snn_gan_ext.datasets import DATA_VARIABLE
+from snn_gan_ext.datasets.digits import DigitSplits, split
+from snn_gan_ext.errors import InputError
+
+__all__ = ["find_mnist", "load_mnist"]
+
+SIDE, CLASSES = 28, 10
+TEST_SHARE, VALIDATION_SHARE = 3 / 16, 1 / 8
+NAMES = (("images", "labels"), ("x_train", "y_train"), ("x_test", "y_test"))
+
+
+def find_mnist(data: str, download: bool) -> Path | None:
+    """The file to read; None where MNIST is to be fetched.
+
+    Args:
+        data: a file's name; if it is empty, ``mnist/mnist8k.npz`` in the folder that the environment
+            variable SNN_GAN_EXT_DATA names.
+        download: fetch it instead.
+
+    Raises:
+        InputError: if neither says where the digits are, both do, or there is no such file.
+    """
+    if data and download:
+        raise InputError("--data and --download", expected="one of them", got="both")
+    if download:
+        return None
+    path = Path(data) if data else Path(os.environ.get(DATA_VARIABLE, "")) / "mnist" / "mnist8k.npz"
+    if not path.is_file():
+        raise InputError(
+            f"MNIST ({path})" if data or DATA_VARIABLE in os.environ else "MNIST",
+            expected="a .npz file with images [n, 28, 28] and labels [n] (Keras's mnist.npz will do)",
+            got="none",
+            cure="--data FILE, or --download to have scikit-learn fetch it from OpenML (15 MB)",
+        )
+    return path
+
+
+def load_mnist(path: Path | None, side: int = SIDE, split_seed: int = 0) -> DigitSplits:
+    """Digits with values in [0, 1], 11 : 2 : 3 into training, validation and test, stratified by class.
+
+    All digits are mixed before they are split, MNIST's own test digits among them.
+
+    Args:
+        path: a file as `find_mnist` names it, or None to fetch MNIST (70,000 digits) from OpenML.
+        side: 28, or 14 for the means of squares of four pixels.
+        split_seed: which split; results are comparable only on the same one.
+
+    Returns:
+        Images ``[n, side ** 2]`` and labels.
+
+    Raises:
+        InputError: if the file is damaged or holds something else, or the side is another one.
+    """
+    if side not in (SIDE, SIDE // 2):
+        raise InputError("side", expected=f"{SIDE} or {SIDE // 2}", got=f"{side}")
+    images, labels = _fetched() if path is None else _read(path)
+    pixels = torch.from_numpy(images.astype(np.float32) / 255)
+    if side < SIDE:
+        pixels = F.avg_pool2d(pixels.unsqueeze(1), SIDE // side).squeeze(1)
+    return split(_labelled(pixels, labels), TEST_SHARE, VALIDATION_SHARE, split_seed)
+
+
+def _labelled(images: Tensor, labels: NDArray[np.integer]) -> Labelled:
+    return Labelled(images.flatten(1), torch.from_numpy(labels.astype(np.int64)))
+
+
+def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+            parts = [(found[x], found[y]) for x, y in NAMES if x in found and y in found]
+            if "images" in found:
+                parts = parts[:1]
+            for images, labels in parts:
+                _check_arrays(path, images, labels)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the zip and the array formats may trip over
+        got = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"{path}", expected="a readable .npz file", got=got) from None
+    if not parts:
+        raise InputError(
+            f"{path}", expected=" or ".join(f"{x} and {y}" for x, y in NAMES), got="neither"
+        )
+    images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    counts = {int(label): int((labels == label).sum()) for label in np.unique(labels)}
+    if set(counts) != set(range(CLASSES)) or min(counts.values()) < 20:
+        raise InputError(f"{path}", expected="20 or more of each of the ten digits", got=f"{counts}")
+    if images.max() <= 1 or (images == images[0]).all():
+        got = f"{images.min()} .. {images.max()}" if images.max() <= 1 else "copies of one"
+        raise InputError(f"{path}", expected="images that differ, grey levels 0 .. 255", got=got)
+    return images, labels
+
+
+def _check_arrays(path: Path, images: NDArray[np.number], labels: NDArray[np.integer]) -> None:
+    shapes = labels.ndim == 1 and images.shape == (len(labels), SIDE, SIDE)
+    if not shapes or images.dtype != np.uint8 or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"{path}",
+            expected="images uint8 [n, 28, 28] and whole labels [n]",
+            got=f"{images.dtype} {list(images.shape)} and {labels.dtype} {list(labels.shape)}",
+        )
+
+
+def _fetched() -> tuple[NDArray[np.number], NDArray[np.integer]]:
+    from sklearn.datasets import fetch_openml
+
+    try:
+        # Without pandas, which scikit-learn's quicker parser needs.
+        found = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
+    except OSError as error:
+        raise InputError(
+            "MNIST",
+            expected="an answer from OpenML",
+            got=f"{type(error).__name__}: {error}".splitlines()[0],
+            cure="try again, or name a file with --data",
+        ) from None
+    return found.data.reshape(-1, SIDE, SIDE), found.target.astype(np.int64)

@@ -1,0 +1,201 @@
+r"""Estimators of the gradient of an expected reward through stochastic spikes.
+
+Every estimator here is an *error* :math:`e_{i,t}` at each neuron and step. The layers contract it with
+their pre-synaptic traces, so a learning rule is always
+
+.. math:: \Delta w_{j,i} \propto \sum_t a_{j,t}\, e_{i,t},
+
+trace times post-synaptic error times global signal: eq. 8 of the SpikeGAN paper.
+
+Shapes: rewards ``[B]``, errors ``[T, B, N]``, per-sample gradients ``[B, ...]``.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from snn_gan_ext.errors import InputError
+
+__all__ = [
+    "Baseline",
+    "advantage",
+    "normalised",
+    "score_function_error",
+    "straight_through_error",
+    "variance_minimising_gradient",
+]
+
+Baseline = Literal["none", "batch_mean", "class_mean", "leave_one_out", "variance_minimising"]
+
+
+def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor) -> Tensor:
+    r"""Rewards minus a baseline, :math:`A_b = r_b - c_b`.
+
+    ==================== ================================================ ======================
+    baseline             :math:`c_b`                                      unbiased
+    ==================== ================================================ ======================
+    ``none``             0                                                yes
+    ``batch_mean``       mean reward of the *other* trials of the batch   yes
+    ``class_mean``       mean reward of the trial's group, itself         no: shrinks a group's
+                         included                                         part by 1 - 1/n
+    ``leave_one_out``    mean reward of the *other* trials of the group   yes
+    ==================== ================================================ ======================
+
+    Without a baseline the mean reward drowns the differences that matter: it is unbiased and does not
+    learn in practice. ``batch_mean`` equals ``(r - mean) * B / (B - 1)``. A trial alone in its group
+    has no others to be compared with; ``leave_one_out`` then takes the other trials of the batch.
+    ``variance_minimising`` differs by parameter: see `variance_minimising_gradient`.
+
+    Args:
+        rewards: ``[B]`` with ``B >= 2``, except for ``none``.
+        baseline: one of the names above.
+        groups: whole numbers ``[B]``; trials of one number were drawn under the same condition.
+
+    Returns:
+        ``[B]``.
+
+    Raises:
+        InputError: if ``rewards`` and ``groups`` differ in shape, there is one trial alone, or the
+            name is unknown.
+
+    References:
+        SpikeGAN paper, eq. 7-8; Kool et al., "Buy 4 REINFORCE samples, get a baseline for free!".
+
+    >>> advantage(torch.tensor([1.0, 0.0, 4.0, 2.0]), "leave_one_out", torch.tensor([0, 0, 1, 1]))
+    tensor([ 1., -1.,  2., -2.])
+    """
+    if rewards.dim() != 1 or rewards.shape != groups.shape:
+        raise InputError(
+            "rewards and groups",
+            expected="two tensors of one shape [B]",
+            got=f"{list(rewards.shape)} and {list(groups.shape)}",
+        )
+    if baseline == "none":
+        return rewards
+    _check_comparable(rewards)
+    others_of_batch = rewards - _mean_of_others(rewards, torch.zeros_like(groups))
+    if baseline == "batch_mean":
+        return others_of_batch
+    group_mean, group_size = _group_mean(rewards, groups)
+    if baseline == "class_mean":
+        return rewards - group_mean
+    if baseline == "leave_one_out":
+        others_of_group = rewards - _mean_of_others(rewards, groups)
+        return torch.where(group_size > 1, others_of_group, others_of_batch)
+    raise InputError(
+        "baseline", expected="none, batch_mean, class_mean or leave_one_out", got=f"{baseline}"
+    )
+
+
+def normalised(advantages: Tensor, floor: float = 1e-8) -> Tensor:
+    """Advantages over the batch's standard deviation of them.
+
+    Keeps the size of a step steady while the discriminator's certainty grows. It rescales every trial
+    of a batch alike; as the scale contains each trial's own reward, the estimate is biased in length.
+
+    Args:
+        advantages: ``[B]``, ``B >= 2``.
+        floor: added to the standard deviation.
+    """
+    _check_comparable(advantages)
+    return advantages / (advantages.std() + floor)
+
+
+def score_function_error(score: Tensor, advantages: Tensor) -> Tensor:
+    r"""REINFORCE: :math:`e_{i,t} = A_b\,(s_{i,t} - \sigma(u_{i,t}))`.
+
+    Unbiased for hidden and read-out neurons if the advantage is. Local: each neuron needs its own
+    traces and spike and one number that is the same for the whole network.
+
+    Args:
+        score: ``[T, B, *out]`` from `snn_gan_ext.functional.glm.score`.
+        advantages: ``[B]``.
+
+    References:
+        SpikeGAN paper, eq. 7-8; Williams (1992).
+    """
+    if advantages.dim() != 1 or score.shape[1:2] != advantages.shape:
+        raise InputError(
+            "advantages",
+            expected=f"[B] for a score [T, B, *out] = {list(score.shape)}",
+            got=f"{list(advantages.shape)}",
+        )
+    return score * advantages.reshape(-1, *[1] * (score.dim() - 2))
+
+
+def straight_through_error(reward_gradient: Tensor, potentials: Tensor) -> Tensor:
+    r"""Straight-through: :math:`e_{i,t} = \frac{\partial r}{\partial s_{i,t}} p_{i,t} (1 - p_{i,t})`.
+
+    Treats a spike as if it were its probability. Biased: it takes the discriminator as linear between
+    0 and 1, and leaves out that a spike changes the neuron's later potentials through its feedback.
+    Its variance is far below REINFORCE's. Local in the network's own sense (no path through other
+    neurons), but the signal is one number a read-out neuron and step instead of one for all: the
+    discriminator has to send its gradient back to its inputs.
+
+    Args:
+        reward_gradient: derivative of each trial's reward with respect to its spikes ``[T, B, N]``.
+        potentials: ``[T, B, N]``.
+
+    References:
+        Bengio, Leonard and Courville (2013), arXiv:1308.3432.
+    """
+    probability = torch.sigmoid(potentials)
+    return reward_gradient * probability * (1 - probability)
+
+
+def variance_minimising_gradient(per_sample: Tensor, rewards: Tensor) -> Tensor:
+    r"""REINFORCE with the baseline that minimises each parameter's variance.
+
+    .. math:: \hat g_\theta = \frac1B \sum_b g_{\theta,b}\,(r_b - c_{\theta,b}), \qquad
+        c_{\theta,b} = \frac{\sum_{b' \ne b} g_{\theta,b'}^2 r_{b'}}{\sum_{b' \ne b} g_{\theta,b'}^2},
+
+    the estimate of :math:`E[g^2 r] / E[g^2]` from the other trials, which keeps it unbiased. Local:
+    the baseline is kept at each synapse.
+
+    Args:
+        per_sample: gradients of the log-likelihood ``[B, ...]``.
+        rewards: ``[B]``.
+
+    Returns:
+        Gradient of the mean reward ``[...]``.
+
+    Raises:
+        InputError: if there is not one reward for each gradient, or fewer than two.
+
+    References:
+        Weaver and Tao (2001); Jang et al., "An introduction to probabilistic SNNs" (2019), for GLM
+        networks.
+    """
+    _check_comparable(rewards)
+    if rewards.dim() != 1 or len(rewards) != len(per_sample):
+        raise InputError("rewards", expected=f"[B] = [{len(per_sample)}]", got=f"{list(rewards.shape)}")
+    rewards = rewards.reshape(-1, *[1] * (per_sample.dim() - 1))
+    squares = per_sample.square()
+    weight = _sum_of_others(squares)
+    baseline = torch.where(weight > 0, _sum_of_others(squares * rewards) / weight, 0.0)
+    return (per_sample * (rewards - baseline)).mean(0)
+
+
+def _sum_of_others(values: Tensor) -> Tensor:
+    """Of all trials but each one, from both sides: the total minus its own would cancel."""
+    nothing = torch.zeros_like(values[:1])
+    before = torch.cat([nothing, values[:-1].cumsum(0)])
+    behind = torch.cat([values[1:].flip(0).cumsum(0).flip(0), nothing])
+    return before + behind
+
+
+def _check_comparable(rewards: Tensor) -> None:
+    if len(rewards) < 2:
+        raise InputError("rewards", expected="at least two trials", got=f"{len(rewards)}")
+
+
+def _group_mean(values: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    same = (groups.unsqueeze(0) == groups.unsqueeze(1)).to(values.dtype)
+    size = same.sum(1)
+    return same @ values / size, size
+
+
+def _mean_of_others(values: Tensor, groups: Tensor) -> Tensor:
+    mean, size = _group_mean(values, groups)
+    return (mean * size - values) / (size - 1).clamp_min(1)

@@ -1,0 +1,106 @@
+r"""Learning signals for the hidden neurons of a network that is trained by maximum likelihood.
+
+With the visible spikes :math:`\upsilon` given and hidden spikes :math:`h` drawn from the network,
+what is maximised is :math:`\mathcal L = E_h \sum_t \ell_t`, a lower bound of :math:`\log p(\upsilon)`,
+
+.. math:: \ell_t = \sum_{i \in V} \log p(\upsilon_{i,t} \mid u_{i,t}) \qquad \text{(eq. 17)}.
+
+Visible neurons need their score alone; hidden ones REINFORCE, their score at a step times a signal for
+that step (eq. 16). Signals are ``[T, B]``.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from snn_gan_ext.functional import glm
+from snn_gan_ext.errors import InputError
+
+__all__ = ["Signal", "advantage_over_others", "learning_signal", "sparsity_cost"]
+
+Signal = Literal["reward_to_go", "per_step", "none"]
+
+
+def learning_signal(log_likelihood: Tensor, signal: Signal, delay: int) -> Tensor:
+    r"""What a hidden spike at each step is credited with.
+
+    =================== ====================================================== ====================
+    signal              credit of a spike at :math:`t`                         unbiased
+    =================== ====================================================== ====================
+    ``reward_to_go``    :math:`\sum_{t' \ge t + d} \ell_{t'}`                  yes
+    ``per_step``        :math:`\ell_t`, as eq. 16 is printed                   no: with a delay the
+                                                                               spike cannot have
+                                                                               had a part in it
+    ``none``            0: hidden neurons stay as they are                     no
+    =================== ====================================================== ====================
+
+    Args:
+        log_likelihood: :math:`\ell_t` of each step and trial ``[T, B]``.
+        signal: one of the names above.
+        delay: steps until a hidden spike reaches a visible neuron.
+
+    Returns:
+        ``[T, B]``.
+
+    Raises:
+        InputError: if the name is unknown.
+
+    References:
+        SpikeGAN paper, appendix A, eq. 16-17.
+    """
+    if signal == "per_step":
+        return log_likelihood
+    if signal == "none":
+        return torch.zeros_like(log_likelihood)
+    if signal != "reward_to_go":
+        raise InputError("signal", expected="reward_to_go, per_step or none", got=f"{signal!r}")
+    to_go = log_likelihood.flip(0).cumsum(0).flip(0)
+    return torch.cat([to_go[delay:], torch.zeros_like(to_go[:delay])])
+
+
+def advantage_over_others(signal: Tensor, copies: int) -> Tensor:
+    """A signal minus the mean of the same step's signal in other trials, which keeps it unbiased.
+
+    Args:
+        signal: ``[T, copies * B]``; trials ``b``, ``B + b``, ... are copies of one datum.
+        copies: hidden draws for each datum. With 1, the others are all other trials of the batch.
+
+    Raises:
+        InputError: if there is nothing to compare with, or the batch is no multiple of ``copies``.
+    """
+    steps, trials = signal.shape
+    if copies < 1 or trials % copies or trials < 2:
+        raise InputError(
+            "copies",
+            expected="a divisor of a batch of at least two trials",
+            got=f"{copies} of {trials}",
+        )
+    group = signal.reshape(steps, copies, -1) if copies > 1 else signal.reshape(steps, trials, 1)
+    others = (group.sum(1, keepdim=True) - group) / (group.shape[1] - 1)
+    return (group - others).reshape(steps, trials)
+
+
+def sparsity_cost(spikes: Tensor, potentials: Tensor, rate: float) -> Tensor:
+    r"""How much likelier hidden spikes are than those of neurons that fire at a wanted rate.
+
+    .. math:: \sum_{i \in H} \log p(h_{i,t} \mid u_{i,t}) - \log \mathrm{Bernoulli}(h_{i,t}; r)
+
+    Its mean is a Kullback-Leibler divergence; subtracted from the learning signal it pulls hidden
+    neurons towards the rate.
+
+    Args:
+        spikes: hidden spikes ``[T, B, N]``.
+        potentials: ``[T, B, N]``.
+        rate: wanted probability of a spike a step.
+
+    Returns:
+        ``[T, B]``.
+
+    References:
+        Jang et al., "An introduction to probabilistic SNNs" (2019), the paper's [4].
+    """
+    if not 0 < rate < 1:
+        raise InputError("rate", expected="above 0 and below 1", got=f"{rate}")
+    wanted = torch.logit(potentials.new_tensor(rate)).expand_as(potentials)
+    return glm.step_log_likelihood(spikes, potentials) - glm.step_log_likelihood(spikes, wanted)

@@ -1,0 +1,105 @@
+r"""Stein variational gradient descent: particles that climb a posterior and repel each other.
+
+Particles are parameter vectors ``[J, P]``. Those of `snn_gan_ext.networks.ensembles` are one tensor
+for each parameter, with the particles in front.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_gan_ext.errors import InputError
+
+__all__ = ["Kernel", "KernelMatrix", "gaussian_kernel", "svgd_direction"]
+
+Kernel = Literal["printed", "median", "none"]
+
+
+class KernelMatrix(NamedTuple):
+    r"""A Gaussian kernel between particles.
+
+    Attributes:
+        values: :math:`\kappa(\phi_j, \phi_{j'})`, ``[J, J]``.
+        squared_bandwidth: :math:`h^2`; infinite distances apart for no kernel at all.
+    """
+
+    values: Tensor
+    squared_bandwidth: Tensor
+
+
+def gaussian_kernel(points: Tensor, kernel: Kernel) -> KernelMatrix:
+    r"""The kernel :math:`\kappa(\phi, \phi') = \exp(-\lVert\phi - \phi'\rVert^2 / h^2)`.
+
+    ==================== ==========================================================================
+    kernel               :math:`h^2`
+    ==================== ==========================================================================
+    ``printed``          1, as in the SpikeGAN paper
+    ``median``           the median squared distance of two particles over :math:`\log(J + 1)`, so
+                         that a particle's neighbours weigh about as much as itself
+    ``none``             0: each particle for itself
+    ==================== ==========================================================================
+
+    Args:
+        points: ``[J, P]``.
+        kernel: one of the names above.
+
+    Raises:
+        InputError: if the name is unknown, or the points are no matrix.
+
+    References:
+        SpikeGAN paper, below eq. 12; Liu and Wang (2016), "Stein variational gradient descent".
+    """
+    if points.dim() != 2:
+        raise InputError("particles", expected="[J, P]", got=f"{list(points.shape)}")
+    particles = len(points)
+    if kernel == "none" or (kernel == "median" and particles < 2):
+        return KernelMatrix(torch.eye(particles).to(points), points.new_tensor(torch.inf))
+    squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
+    if kernel == "printed":
+        bandwidth = points.new_ones(())
+    elif kernel == "median":
+        apart = squared[torch.triu_indices(particles, particles, 1).unbind()]
+        bandwidth = apart.median() / math.log(particles + 1)
+        bandwidth = bandwidth.clamp_min(torch.finfo(points.dtype).tiny)
+    else:
+        raise InputError("kernel", expected="printed, median or none", got=f"{kernel!r}")
+    return KernelMatrix(torch.exp(-squared / bandwidth), bandwidth)
+
+
+def svgd_direction(points: Tensor, gradients: Tensor, kernel: Kernel) -> Tensor:
+    r"""Where each particle goes: uphill with its neighbours, and away from them.
+
+    .. math:: \frac{\sum_{j'} \kappa(\phi_j, \phi_{j'})\, g_{j'}
+        + \nabla_{\phi_{j'}} \kappa(\phi_j, \phi_{j'})}{\sum_{j'} \kappa(\phi_j, \phi_{j'})}, \qquad
+        \nabla_{\phi_{j'}} \kappa(\phi_j, \phi_{j'}) =
+        \frac{2}{h^2} (\phi_j - \phi_{j'})\, \kappa(\phi_j, \phi_{j'}).
+
+    The sum is eq. 12; its kernel's gradient is with respect to the *other* particle, which is what
+    makes it a repulsion. Dividing by the row sum keeps the step of a lonely particle as long as that of
+    one in a crowd; where the sum is zero, so is this.
+
+    Args:
+        points: ``[J, P]``.
+        gradients: :math:`g_j`, of each particle's log-posterior, ``[J, P]``.
+        kernel: see `gaussian_kernel`.
+
+    Returns:
+        ``[J, P]``; a step along it with a positive rate is an ascent.
+
+    Raises:
+        InputError: if the shapes differ or the kernel is unknown.
+
+    References:
+        SpikeGAN paper, eq. 12.
+    """
+    if points.shape != gradients.shape:
+        raise InputError("gradients", expected=f"{list(points.shape)}", got=f"{list(gradients.shape)}")
+    values, bandwidth = gaussian_kernel(points, kernel)
+    # sum_j' 2 / h^2 (phi_j - phi_j') kappa, without a tensor [J, J, P]; around the mean, as large
+    # numbers in common would swallow small differences.
+    total = values.sum(1, keepdim=True)
+    around = points - points.mean(0)
+    repulsion = 2 / bandwidth * (around * total - values @ around)
+    return (values @ gradients + repulsion) / total

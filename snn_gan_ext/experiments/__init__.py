@@ -1,0 +1,1 @@
+"""Experiments: what they are, how they run, and what they leave behind."""

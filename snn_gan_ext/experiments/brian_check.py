@@ -1,0 +1,107 @@
+"""A trained run in Brian2: replayed spike for spike, and compared by statistics."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from snn_gan_ext import plots
+from snn_gan_ext.experiments import runs
+from snn_gan_ext.brian import equivalence
+from snn_gan_ext.brian.network import Target, use_target
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import SEED, check_setting, whole
+from snn_gan_ext.experiments.checkpoint import write_atomically
+
+__all__ = ["crosscheck_run"]
+
+
+def crosscheck_run(
+    folder: Path,
+    *,
+    target: Target = "numpy",
+    trials: int = 200,
+    replayed: int = 20,
+    false_alarm: float = 0.01,
+    dt: float = 1e-3,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Replays a run's generators in Brian2 and compares free runs.
+
+    Args:
+        folder: a finished run.
+        target: what Brian2 generates code for.
+        trials: of each free run, ours and Brian2's.
+        replayed: trials that are replayed on the same noise; enough that each class is among them.
+        false_alarm: probability that a right network fails the comparison; shared among generators.
+        dt: length of a time step in seconds.
+        seed: of all noise.
+
+    Returns:
+        The contents of ``crosscheck.json``; ``passed`` says whether all checks did.
+
+    Raises:
+        InputError: if the folder holds no finished run, Brian2 is missing or cannot express it.
+    """
+    check_setting("--trials", trials, whole(20))
+    check_setting("--seed", seed, SEED)
+    if replayed < 1 or not 0 < false_alarm < 1:
+        raise InputError(
+            "replayed and false_alarm",
+            expected="at least one trial, and a rate between 0 and 1",
+            got=f"{replayed} and {false_alarm}",
+        )
+    recipe, experiment = runs.load_run(folder)
+    metrics = runs.read_metrics_json(folder)
+    networks = experiment.networks()
+    if not networks:
+        raise InputError(
+            f"{folder}", expected="a run with a network of GLM layers", got=f"recipe {recipe.name!r}"
+        )
+    found: dict[str, Any] = {
+        "target": target,
+        "trials": trials,
+        "replayed_trials": replayed,
+        "false_alarm": false_alarm,
+        "dt": dt,
+        "seed": seed,
+        "networks": {},
+    }
+    free_runs: dict[str, tuple[Tensor, Tensor]] = {}
+    bar = tqdm(networks.items(), "crosscheck", unit="network", disable=None, leave=False)
+    for name, generator in bar:
+        rng = torch.Generator().manual_seed(seed)
+        with use_target(target):
+            ours, brian = equivalence.replay(generator, experiment.labels(replayed, None), rng, dt)
+        with use_target(target):
+            free = equivalence.free_run(generator, experiment.labels(trials, None), rng, seed, dt)
+        table = equivalence.compare(*free, dt, false_alarm, comparisons=len(networks))
+        found["networks"][name] = _verdict(ours, equivalence.mismatches(ours, brian), table)
+        free_runs[name] = free
+    for name, free in free_runs.items():
+        _draw(folder, name, free, dt)
+    found["passed"] = all(network["passed"] for network in found["networks"].values())
+    write_atomically(folder / "crosscheck.json", json.dumps(found, indent=2) + "\n")
+    runs.write_report(folder, recipe, metrics)
+    return found
+
+
+def _verdict(
+    ours: Mapping[str, Tensor], wrong: dict[str, int], table: list[equivalence.Comparison]
+) -> dict[str, Any]:
+    return {
+        "replayed_spikes": int(sum(spikes.sum() for spikes in ours.values())),
+        "mismatches": wrong,
+        "statistics": [line.as_json() for line in table],
+        "passed": not any(wrong.values()) and all(line.passed for line in table),
+    }
+
+
+def _draw(folder: Path, name: str, free: tuple[Tensor, Tensor], dt: float) -> None:
+    figure = plots.spike_comparison({"snn_gan_ext": free[0], "Brian2": free[1]}, dt)
+    figure.suptitle(name)
+    figure.savefig(folder / f"crosscheck_{name.replace(' ', '_')}.png", dpi=110)

@@ -1,0 +1,33 @@
+"""The papers' tables and figures, each from one command: train, judge, compare with the paper.
+
+A folder holds a run folder for each recipe and seed, ``metrics.json``, ``table.md`` and pictures. What
+is finished there is kept: the same command goes on where it was stopped.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from snn_gan_ext.experiments.papers.augment import nmnist_augment
+from snn_gan_ext.experiments.papers.common import Settings
+from snn_gan_ext.experiments.papers.curves import digits_curves
+from snn_gan_ext.experiments.papers.meta import digits_meta
+from snn_gan_ext.experiments.papers.noise import digits_noise
+from snn_gan_ext.experiments.papers.table_1 import digits_spikes
+
+__all__ = [
+    "REPRODUCTIONS",
+    "Settings",
+    "digits_curves",
+    "digits_meta",
+    "digits_noise",
+    "digits_spikes",
+    "nmnist_augment",
+]
+
+REPRODUCTIONS: dict[str, Callable[[Settings], dict[str, Any]]] = {
+    "digits-curves": digits_curves,
+    "digits-meta": digits_meta,
+    "digits-noise": digits_noise,
+    "digits-spikes": digits_spikes,
+    "nmnist-augment": nmnist_augment,
+}

@@ -1,0 +1,104 @@
+"""Fig. 8 of the SpikeGAN paper: within-task training from starts that learned from other tasks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from snn_gan_ext import plots
+from snn_gan_ext.experiments.recipes.digits_meta import ARMS, DigitsMeta
+from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, run_all
+from snn_gan_ext.experiments.loop import read_metrics
+
+__all__ = ["digits_meta"]
+
+TITLES = {
+    "random": "random starts",
+    "meta": "learned starts",
+    "meta_generator": "learned generator, random discriminator",
+}
+MEASURES = ("trts", "tstr", "energy")
+WITHIN = (5, 10, 20)
+"""Within-task steps of Fig. 8's lines."""
+
+
+def digits_meta(settings: Settings) -> dict[str, Any]:
+    """Fig. 8: scores on held-out tasks against within-task steps, and against meta-updates.
+
+    Args:
+        settings: of the reproduction.
+
+    Returns:
+        The contents of ``metrics.json``: ``steps`` (within-task); for ``random``, ``meta`` and
+        ``meta_generator`` lists of means and standard deviations over tasks and seeds (``trts_mean``,
+        ``trts_std``, ``tstr_mean``, ...); ``tasks``, ``seeds``, ``meta_updates``; and ``first_tasks``
+        and ``last_tasks`` of the stream.
+
+    Raises:
+        InputError: if ``judge_steps`` is given, or ``out`` holds other runs.
+        Interrupted: after Ctrl-C or SIGTERM; the same command goes on.
+
+    References:
+        SpikeGAN paper, section VIII-D and Fig. 8.
+    """
+    given = settings.of_recipes()
+    recipes = {
+        f"digits-meta-seed{seed}": DigitsMeta(seed=seed, **given) for seed in range(settings.seeds)
+    }
+    found = list(run_all(recipes, settings).values())
+    steps = found[0]["steps"]
+    arms: dict[str, dict[str, list[float]]] = {
+        arm: _over_seeds([run[arm] for run in found]) for arm in ARMS
+    }
+    again = {name: _over_seeds([run[name] for run in found]) for name in ("first_tasks", "last_tasks")}
+    figures = {
+        key: plots.lines(
+            {TITLES[arm]: list(zip(steps, arms[arm][f"{key}_mean"], strict=True)) for arm in ARMS},
+            x_label="within-task step",
+            y_label=key.upper(),
+        )
+        for key in MEASURES
+    }
+    figures["meta_updates"] = plots.lines(
+        {f"{i} within-task steps": _against_updates(settings, i) for i in WITHIN},
+        x_label="meta-update",
+        y_label="TRTS on validation tasks",
+    )
+    metrics = {
+        "steps": steps,
+        **arms,
+        **again,
+        "tasks": found[0]["tasks"],
+        "meta_updates": found[0]["meta_updates"],
+    }
+    return finish(settings, metrics, _table(steps, arms), figures)
+
+
+def _over_seeds(runs: list[Mapping[str, list[float]]]) -> dict[str, list[float]]:
+    """Means over seeds; the spread is that over tasks and seeds."""
+    merged = {}
+    for key in MEASURES:
+        means = np.array([run[f"{key}_mean"] for run in runs])
+        within = np.square([run[f"{key}_std"] for run in runs]).mean(0)
+        merged[f"{key}_mean"] = means.mean(0).round(4).tolist()
+        merged[f"{key}_std"] = np.sqrt(within + means.var(0)).round(4).tolist()
+    return merged
+
+
+def _against_updates(settings: Settings, within: int) -> list[tuple[int, float]]:
+    """TRTS on validation tasks after some within-task steps, by meta-updates; mean over seeds."""
+    looks: dict[int, list[float]] = {}
+    for seed in range(settings.seeds):
+        for line in read_metrics(settings.out / f"digits-meta-seed{seed}" / "metrics.jsonl"):
+            if f"trts_{within}" in line:
+                looks.setdefault(int(line["step"]), []).append(line[f"trts_{within}"])
+    return [(step, mean(values)) for step, values in sorted(looks.items())]
+
+
+def _table(steps: list[int], arms: Mapping[str, Mapping[str, list[float]]]) -> str:
+    rows = [
+        [f"{key.upper()}, {TITLES[arm]}", *(f"{x:.3f}" for x in arms[arm][f"{key}_mean"])]
+        for key in MEASURES
+        for arm in ARMS
+    ]
+    return markdown(["within-task step", *map(str, steps)], rows)

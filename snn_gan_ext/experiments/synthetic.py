@@ -1,0 +1,104 @@
+"""Recordings drawn from a trained run, as a data set in Tonic's manner."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from snn_gan_ext.experiments import runs
+from snn_gan_ext.coding.events import EVENT, to_events
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.settings import SEED, check_setting, whole
+
+__all__ = ["SyntheticEvents"]
+
+DRAWN_AT_ONCE = 200
+
+
+class SyntheticEvents(Dataset[tuple[Any, Any]]):
+    """Synthetic recordings that can be used wherever those of a Tonic data set are.
+
+    All are drawn at the start and kept as spikes, a bit each; events are made when asked for. It needs
+    neither Tonic nor the recordings that the run learned from.
+
+    Args:
+        run: folder of a finished run of a recipe with events.
+        n: number of recordings.
+        label: one class for all of them; the classes in turn by default.
+        seed: of the draws.
+        transform: of the events, such as ``tonic.transforms.ToFrame``.
+        target_transform: of the target.
+        transforms: of both.
+
+    Attributes:
+        sensor_size: (width, height, polarities).
+        dtype: of the events: x, y, t (microseconds) and p.
+        ordering: the names of its fields.
+        targets: labels ``[n]``.
+
+    Raises:
+        InputError: if the folder holds no finished run, its data are no events, or a number has no
+            meaning.
+    """
+
+    dtype = EVENT
+    ordering = EVENT.names
+
+    def __init__(
+        self,
+        run: Path | str,
+        n: int,
+        *,
+        label: int | None = None,
+        seed: int = 0,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        transforms: Callable[[Any, Any], tuple[Any, Any]] | None = None,
+    ) -> None:
+        check_setting("n", n, whole(1))
+        check_setting("seed", seed, SEED)
+        recipe, experiment = runs.load_run(Path(run))
+        if experiment.binning is None:
+            raise InputError(
+                "run", expected="a recipe with events, such as nmnist", got=f"{recipe.name!r}"
+            )
+        self.binning = experiment.binning
+        self.sensor_size = tuple(self.binning.sensor_size)
+        self.transform, self.target_transform = transform, target_transform
+        self.transforms = transforms
+        rng = torch.Generator().manual_seed(seed)
+        labels = experiment.labels(n, label)
+        self.targets = labels.tolist()
+        self._packed = np.concatenate(
+            [
+                _packed(experiment.sample(labels[start : start + DRAWN_AT_ONCE], rng)["spikes"])
+                for start in range(0, n, DRAWN_AT_ONCE)
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """Events of dtype `dtype` and the label; or what the transforms make of them."""
+        bits = np.unpackbits(self._packed[index], count=int(np.prod(self.binning.shape)))
+        spikes = bits.reshape(self.binning.shape).astype(np.bool_)
+        events: Any = to_events(spikes, self.binning.step_us, self.binning.start_us)
+        target: Any = self.targets[index]
+        if self.transform is not None:
+            events = self.transform(events)
+        if self.target_transform is not None:
+            target = self.target_transform(target)
+        if self.transforms is not None:
+            events, target = self.transforms(events, target)
+        return events, target
+
+
+def _packed(spikes: Tensor) -> NDArray[np.uint8]:
+    """Spikes ``[T, n, C, H, W]``, a row a trial and a bit a spike."""
+    return np.packbits(spikes.transpose(0, 1).flatten(1).bool().numpy(), axis=1)

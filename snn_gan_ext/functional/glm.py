@@ -1,0 +1,406 @@
+r"""The generalized linear model (GLM) of a spiking neuron, as pure functions of tensors.
+
+At each step a neuron's potential is a sum of filtered spikes and it fires by a biased coin:
+
+.. math::
+
+    u_{i,t} &= \sum_j (\alpha_{j,i} * s_j)_{t-d} + (\beta_i * s_i)_{t-1} + \gamma_i
+    & \text{(eq. 2)} \\
+    s_{i,t} &\sim \mathrm{Bernoulli}(\sigma(u_{i,t})) & \text{(eq. 3)}
+
+with filters :math:`\alpha_{j,i} = A^\top w_{j,i}` over a basis ``A`` and delay ``d`` (1 in the paper).
+Equation numbers are those of the SpikeGAN paper.
+
+Layout: spikes ``[..., T, B, N]`` (time, batch, neuron), bases ``[K, L]`` (function, lag), weights
+``[..., K, I, O]``, feedback weights ``[..., K, O]``, biases ``[..., O]``. Leading axes ``...`` are
+populations of networks (particles, tasks) that run side by side. Time is in steps.
+
+A sequence starts after silence. To go on after a past that matters, put the past in front: inputs
+``[..., H + T, B, I]`` with ``H`` steps of history, of whose drive the last ``T`` steps count.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from snn_gan_ext.functional._dispatch import arrays_of
+from snn_gan_ext.errors import InputError
+
+__all__ = [
+    "causal_filter",
+    "feedback_drive",
+    "feedback_gradient",
+    "feedback_kernel",
+    "log_likelihood",
+    "sample",
+    "sample_differentiable",
+    "score",
+    "step_log_likelihood",
+    "synaptic_drive",
+    "synaptic_gradient",
+]
+
+
+# From so many lags on, one matrix product is quicker than a pass over memory for each lag.
+LONG_WINDOW = 16
+
+
+def _goes_along(error: Tensor, signal: Tensor) -> bool:
+    """Whether an error ``[T, B, O]`` is one for the last T steps of a signal ``[H + T, B, N]``."""
+    one_network = error.dim() == signal.dim() == 3
+    return one_network and error.shape[0] <= signal.shape[0] and error.shape[1] == signal.shape[1]
+
+
+@cache
+def _kernels() -> ModuleType:
+    """Imported when first needed, as loading numba takes a good part of a second."""
+    from snn_gan_ext.functional._kernels import glm
+
+    return glm
+
+
+def _sparse_arrays(inputs: Tensor, *others: Tensor) -> list[Any] | None:
+    """The same, if the inputs are those of one network and so sparse that skipping zeros pays."""
+    if inputs.dim() != 3 or (arrays := arrays_of(inputs, *others)) is None:
+        return None
+    return arrays if _kernels().is_sparse(arrays[0], torch.get_num_threads()) else None
+
+
+def causal_filter(signal: Tensor, taps: Tensor, delay: int, steps: int | None = None) -> Tensor:
+    r"""Filters a signal over past steps: :math:`a_t = \sum_{\tau=0}^{L-1} A_\tau\, s_{t-d-\tau}`.
+
+    Args:
+        signal: ``[..., T, B, N]``, zero before its first step.
+        taps: the filter ``[L]``.
+        delay: ``d`` in steps.
+        steps: how many of the last steps are wanted; all by default.
+
+    Returns:
+        ``[..., T, B, N]``, or of so many steps.
+    """
+    total = signal.shape[-3]
+    past = 0 if steps is None else total - steps
+    if past >= delay + len(taps) - 1 > 0:
+        windows = (signal.narrow(-3, past - delay - lag, total - past) for lag in range(len(taps)))
+        return sum(map(torch.mul, taps, windows), signal.new_zeros(()))
+    return _filter_all(signal, taps, delay).narrow(-3, past, total - past)
+
+
+def _filter_all(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
+    steps = signal.shape[-3]
+    if len(taps) >= LONG_WINDOW and steps <= LONG_WINDOW * len(taps):
+        return (_toeplitz(taps, delay, steps) @ signal.flatten(-2)).reshape(signal.shape)
+    filtered = _shifted(signal * taps[0], delay)
+    for lag, tap in enumerate(taps[1 : max(steps - delay, 1)], start=delay + 1):
+        filtered.narrow(-3, lag, steps - lag).add_(signal.narrow(-3, 0, steps - lag) * tap)
+    return filtered
+
+
+def _toeplitz(taps: Tensor, delay: int, steps: int) -> Tensor:
+    """The filter as a matrix over time ``[T, T]``, ``taps[t - s - delay]`` at ``t, s``."""
+    width = 2 * steps - 1
+    by_lag = F.pad(taps, (steps - 1 + delay, steps))[:width]
+    return by_lag.unfold(0, steps, 1).flip(1)
+
+
+def _shifted(signal: Tensor, delay: int) -> Tensor:
+    """The signal some steps later, behind zeros."""
+    kept = max(signal.shape[-3] - delay, 0)
+    silence = torch.zeros_like(signal.narrow(-3, 0, signal.shape[-3] - kept))
+    return torch.cat([silence, signal.narrow(-3, 0, kept)], -3) if delay else signal
+
+
+def _behind_silence(signal: Tensor, steps: int) -> Tensor:
+    """Zeros in front of a signal until it has so many steps."""
+    missing = steps - signal.shape[-3]
+    if missing < 0:
+        raise InputError("error", expected=f"{steps} steps at most", got=f"{signal.shape[-3]}")
+    return F.pad(signal, (0, 0, 0, 0, missing, 0)) if missing else signal
+
+
+def _filter_back(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
+    """The adjoint of `causal_filter`: the same filter, run backwards in time."""
+    return causal_filter(signal.flip(-3), taps, delay).flip(-3)
+
+
+def _traces(inputs: Tensor, basis: Tensor, delay: int, steps: int | None = None) -> Tensor:
+    """Traces over all basis functions ``[..., T, B, K * I]``, the pre-synaptic term of eq. 5."""
+    return torch.cat([causal_filter(inputs, taps, delay, steps) for taps in basis], -1)
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """Joins time and batch: ``[..., T, B, N]`` to ``[..., T * B, N]``."""
+    return tensor.flatten(-3, -2)
+
+
+def synaptic_drive(
+    inputs: Tensor, weight: Tensor, basis: Tensor, delay: int, steps: int | None = None
+) -> Tensor:
+    r"""What the synapses add to the potential: :math:`\sum_{j,k} w_{k,j,i} (A_k * s_j)_{t-d}` (eq. 2).
+
+    All steps and trials are one matrix product. As filtering and weighing commute, the filter runs
+    on the side that has fewer neurons.
+
+    Args:
+        inputs: pre-synaptic spikes ``[..., T, B, I]``.
+        weight: ``[..., K, I, O]``.
+        basis: ``[K, L]``.
+        delay: ``d`` in steps.
+        steps: how many of the last steps are wanted; all by default.
+
+    Returns:
+        Drive ``[..., T, B, O]``, or of so many steps.
+    """
+    steps = inputs.shape[-3] if steps is None else steps
+    past = inputs.shape[-3] - steps
+    mostly_past = past > steps  # then weighing all of it would be waste
+    fits = weight.shape[:-1] == (len(basis), inputs.shape[-1]) and delay >= 0
+    if fits and not mostly_past and (arrays := _sparse_arrays(inputs, weight, basis)):
+        return torch.from_numpy(_kernels().synaptic_drive(*arrays, delay)[past:])
+    batch, in_features = inputs.shape[-2:]
+    out_features = weight.shape[-1]
+    if in_features <= out_features or mostly_past:
+        drive = _rows(_traces(inputs, basis, delay, steps)) @ weight.flatten(-3, -2)
+        return drive.reshape(*drive.shape[:-2], steps, batch, out_features)
+    side_by_side = weight.transpose(-3, -2).flatten(-2)
+    weighed = _rows(inputs) @ side_by_side
+    weighed = weighed.reshape(*weighed.shape[:-2], past + steps, batch, len(basis), out_features)
+    drive = causal_filter(weighed[..., 0, :], basis[0], delay, steps)
+    for function in range(1, len(basis)):
+        drive = drive + causal_filter(weighed[..., function, :], basis[function], delay, steps)
+    return drive
+
+
+def synaptic_gradient(
+    inputs: Tensor, error: Tensor, basis: Tensor, delay: int, *, per_sample: bool = False
+) -> Tensor:
+    r"""Gradient of synaptic weights, :math:`\sum_t (A_k * s_j)_{t-d}\, e_{i,t}` (eq. 5).
+
+    With ``error`` the `score` this is the gradient of the log-likelihood; with the score times a reward
+    it is the three-factor rule (eq. 8). It needs no graph through time: one matrix product of traces
+    and errors, or of spikes and errors filtered back in time, whichever side has fewer neurons.
+
+    Args:
+        inputs: pre-synaptic spikes ``[..., H + T, B, I]``, with a past of ``H >= 0`` steps in front.
+        error: post-synaptic ``[..., T, B, O]``.
+        basis: ``[K, L]``.
+        delay: ``d`` in steps.
+        per_sample: keep the batch axis instead of summing over it.
+
+    Returns:
+        ``[..., K, I, O]``, or ``[..., B, K, I, O]`` per sample.
+    """
+    in_features, out_features, functions = inputs.shape[-1], error.shape[-1], len(basis)
+    summed = _goes_along(error, inputs) and not per_sample
+    if summed and delay >= 0 and (arrays := _sparse_arrays(inputs, error, basis)):
+        return torch.from_numpy(_kernels().synaptic_gradient(*arrays, delay))
+    error = _behind_silence(error, inputs.shape[-3])
+    if per_sample:
+        traces = torch.stack([causal_filter(inputs, taps, delay) for taps in basis], -2)
+        return torch.einsum("...tbki,...tbo->...bkio", traces, error)
+    if in_features <= out_features:
+        gradient = _rows(_traces(inputs, basis, delay)).transpose(-2, -1) @ _rows(error)
+        return gradient.reshape(*gradient.shape[:-2], functions, in_features, out_features)
+    back = torch.cat([_filter_back(error, taps, delay) for taps in basis], -1)
+    gradient = _rows(inputs).transpose(-2, -1) @ _rows(back)
+    gradient = gradient.reshape(*gradient.shape[:-1], functions, out_features)
+    # Fused optimisers read memory in order, whatever the strides of a gradient say.
+    return gradient.transpose(-3, -2).contiguous()
+
+
+def sample(
+    drive: Tensor,
+    bias: Tensor,
+    feedback: Tensor,
+    basis: Tensor,
+    uniforms: Tensor,
+    *,
+    overwrite: bool = False,
+) -> tuple[Tensor, Tensor]:
+    r"""Runs the neurons: potentials by eq. 2 and spikes by eq. 3.
+
+    With a uniform ``U`` a neuron fires where :math:`\sigma(u) > U`, computed as
+    :math:`u > \mathrm{logit}(U)`.
+
+    Only a neuron's feedback on itself is recurrent, so this is the only loop over time. Each spike adds
+    its own future effect to the potentials to come.
+
+    Args:
+        drive: synaptic drive ``[..., T, B, O]``, with the feedback of earlier spikes in it.
+        bias: ``[..., O]``.
+        feedback: weights ``[..., K, O]``.
+        basis: feedback basis ``[K, L]``.
+        uniforms: noise in [0, 1), ``[..., T, B, O]``, of the dtype the comparison shall have.
+        overwrite: the memory of ``drive`` and ``uniforms`` may be used for what is returned.
+
+    Returns:
+        Spikes and potentials, each ``[..., T, B, O]``; spikes are exactly 0 or 1.
+    """
+    kernel = feedback_kernel(feedback, basis)
+    thresholds = uniforms.logit_() if overwrite else torch.logit(uniforms)
+    fits = drive.dim() == 3 and drive.shape == uniforms.shape and bias.shape == drive.shape[-1:]
+    one_network = fits and kernel.shape[1:] == bias.shape
+    if one_network and (arrays := arrays_of(drive, bias, kernel, thresholds)):
+        spikes, potentials = map(torch.from_numpy, _kernels().sample(*arrays, overwrite))
+        return spikes, potentials
+    # A sum, not a copy: under vmap the noise alone may be many, and then all else has to be.
+    potentials = drive + bias[..., None, None, :] + torch.zeros_like(uniforms, dtype=drive.dtype)
+    spikes = torch.empty_like(potentials)
+    steps, length = drive.shape[-3], basis.shape[-1]
+    kernel = kernel.unsqueeze(-2)
+    for step in range(steps):
+        fires = potentials.select(-3, step) > thresholds.select(-3, step)
+        spike = spikes.select(-3, step).copy_(fires)
+        ahead = min(length, steps - step - 1)
+        if ahead:
+            effect = kernel.narrow(-3, 0, ahead) * spike.unsqueeze(-3)
+            potentials.narrow(-3, step + 1, ahead).add_(effect)
+    return spikes, potentials
+
+
+def sample_differentiable(
+    drive: Tensor,
+    bias: Tensor,
+    feedback: Tensor,
+    basis: Tensor,
+    uniforms: Tensor,
+    spike_grad: Callable[[Tensor], Tensor] | None,
+) -> tuple[Tensor, Tensor]:
+    r"""The same spikes as `sample`, with a graph through time for autograd.
+
+    A spike's derivative by its potential is 0 almost everywhere; it is replaced by the slope of
+    ``spike_grad`` at :math:`u - \mathrm{logit}(U)`, or by that of the firing probability,
+    :math:`\sigma(u)(1 - \sigma(u))`. The gradient is biased, as with every surrogate.
+
+    Args:
+        drive: as for `sample`.
+        bias: as for `sample`.
+        feedback: as for `sample`.
+        basis: as for `sample`.
+        uniforms: as for `sample`.
+        spike_grad: one of `snntorch.surrogate`, or None for the firing probability's slope.
+
+    Returns:
+        Spikes and potentials, each ``[..., T, B, O]``.
+    """
+    length, thresholds = basis.shape[-1], torch.logit(uniforms)
+    kernel = feedback_kernel(feedback, basis).unsqueeze(-2)
+    drive = drive + bias[..., None, None, :]
+    spikes: list[Tensor] = []
+    potentials = []
+    for step in range(drive.shape[-3]):
+        potential, threshold = drive.select(-3, step), thresholds.select(-3, step)
+        if spikes:
+            recent = torch.stack(spikes[: -length - 1 : -1], -3)
+            potential = potential + (kernel.narrow(-3, 0, recent.shape[-3]) * recent).sum(-3)
+        smooth = torch.sigmoid(potential) if spike_grad is None else spike_grad(potential - threshold)
+        hard = (potential > threshold).to(drive.dtype)
+        spikes.append(hard + (smooth - smooth.detach()))
+        potentials.append(potential)
+    return torch.stack(spikes, -3), torch.stack(potentials, -3)
+
+
+def feedback_kernel(feedback: Tensor, basis: Tensor) -> Tensor:
+    r"""The feedback filters over lags, :math:`\beta_{i,\tau} = \sum_k B_{k,\tau} w_{k,i}` (eq. 2).
+
+    Args:
+        feedback: weights ``[..., K, O]``.
+        basis: ``[K, L]``.
+
+    Returns:
+        ``[..., L, O]``.
+    """
+    return basis.transpose(0, 1) @ feedback
+
+
+def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, steps: int) -> Tensor:
+    """What spikes before the first step still add to the first steps' potentials.
+
+    Args:
+        history: a neuron's own past spikes, oldest first ``[..., H, B, O]``.
+        feedback: weights ``[..., K, O]``.
+        basis: ``[K, L]``.
+        steps: number of steps ``T`` to come.
+
+    Returns:
+        ``[..., T, B, O]``.
+    """
+    kernel = feedback_kernel(feedback, basis).flip(-2).unsqueeze(-2)
+    length, remembered = basis.shape[-1], history.shape[-3]
+    drives = []
+    for step in range(min(steps, length)):
+        heard = min(length - step, remembered)
+        recent = history.narrow(-3, remembered - heard, heard)
+        drives.append((kernel.narrow(-3, length - step - heard, heard) * recent).sum(-3))
+    drive = torch.stack(drives, -3)
+    return F.pad(drive, (0, 0, 0, 0, 0, steps - len(drives))) if steps > len(drives) else drive
+
+
+def feedback_gradient(
+    outputs: Tensor, error: Tensor, basis: Tensor, *, per_sample: bool = False
+) -> Tensor:
+    r"""Gradient of feedback weights, :math:`\sum_t (B_k * s_i)_{t-1}\, e_{i,t}` (eq. 5).
+
+    Args:
+        outputs: a neuron's own spikes ``[..., H + T, B, O]``, with a past of ``H >= 0`` steps in front.
+        error: post-synaptic ``[..., T, B, O]``.
+        basis: ``[K, L]``.
+        per_sample: keep the batch axis instead of summing over it.
+
+    Returns:
+        ``[..., K, O]``, or ``[..., B, K, O]`` per sample.
+    """
+    summed = _goes_along(error, outputs) and error.shape[2] == outputs.shape[2] and not per_sample
+    if summed and (arrays := arrays_of(outputs, error, basis)):
+        return torch.from_numpy(_kernels().feedback_gradient(*arrays))
+    error = _behind_silence(error, outputs.shape[-3])
+    axes = (-3,) if per_sample else (-3, -2)
+    gradients = [(causal_filter(outputs, taps, 1) * error).sum(axes) for taps in basis]
+    return torch.stack(gradients, -2)
+
+
+def log_likelihood(spikes: Tensor, potentials: Tensor) -> Tensor:
+    r"""Log-probability of whole spike trains (the logarithm of eq. 4).
+
+    .. math:: \sum_{t,i} \log p(s_{i,t} \mid u_{i,t})
+
+    Args:
+        spikes: ``[..., T, B, O]``.
+        potentials: ``[..., T, B, O]``.
+
+    Returns:
+        ``[..., B]``, finite for any finite potential.
+    """
+    return step_log_likelihood(spikes, potentials).sum(-2)
+
+
+def step_log_likelihood(spikes: Tensor, potentials: Tensor) -> Tensor:
+    r"""Log-probability of each step's spikes, :math:`\sum_i \log p(s_{i,t} \mid u_{i,t})`.
+
+    Args:
+        spikes: ``[..., T, B, O]``.
+        potentials: ``[..., T, B, O]``.
+
+    Returns:
+        ``[..., T, B]``.
+    """
+    losses = F.binary_cross_entropy_with_logits(potentials, spikes, reduction="none")
+    return -losses.sum(-1)
+
+
+def score(spikes: Tensor, potentials: Tensor) -> Tensor:
+    r"""The post-synaptic term of eq. 5, :math:`\partial \log p / \partial u = s - \sigma(u)`.
+
+    Args:
+        spikes: ``[..., T, B, O]``.
+        potentials: ``[..., T, B, O]``.
+
+    Returns:
+        ``[..., T, B, O]``.
+    """
+    return spikes - torch.sigmoid(potentials)

@@ -1,0 +1,369 @@
+"""Data sets of recordings: in Tonic's layout, damaged ones, and the cache."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from snn_gan_ext import InputError
+from snn_gan_ext.coding.events import EVENT, Binning, Sensor, bin_events
+from snn_gan_ext.datasets import event_files
+from snn_gan_ext.datasets.event_frames import EventFrames, time_first
+from snn_gan_ext.datasets.recordings import Problem, Recordings, open_recordings
+
+tonic = pytest.importorskip("tonic", reason="tonic is not installed")
+
+SENSOR = (34, 34, 2)
+BINNING = Binning(sensor=Sensor(*SENSOR), steps=4, step_us=100)
+
+
+def recording(seed, count=40, size=34):
+    rng = np.random.default_rng(seed)
+    events = np.empty(count, EVENT)
+    events["x"], events["y"] = rng.integers(0, size, (2, count))
+    events["t"], events["p"] = np.sort(rng.integers(0, 400, count)), rng.integers(0, 2, count)
+    return events
+
+
+class Listed:
+    """A data set that is no files."""
+
+    sensor_size = SENSOR
+
+    def __init__(self, count=6):
+        self.recordings = [recording(k) for k in range(count)]
+
+    def __len__(self):
+        return len(self.recordings)
+
+    def __getitem__(self, index):
+        return self.recordings[index], index % 3
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six recordings of three digits, as Tonic lays N-MNIST out."""
+    recordings = [recording(k) for k in range(6)]
+    event_files.write_nmnist_folder(recordings, np.arange(6) % 3, tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def frames(recordings, **options):
+    return EventFrames(recordings, BINNING, progress=False, **options)
+
+
+def test_a_part_of_nmnist_is_read_and_nothing_is_downloaded(folder):
+    opened = open_recordings("nmnist", folder)
+    assert (len(opened), tuple(opened.sensor)) == (6, SENSOR)
+    events, target = opened.read(1)
+    assert opened.name(1) == "Train/0/00003.bin"
+    assert target == 0
+    assert (events == recording(3)).all()
+
+
+def test_spikes_are_those_of_each_recording_with_and_without_workers(folder):
+    found = frames(open_recordings("nmnist", folder))
+    also = frames(open_recordings("nmnist", folder), workers=2)
+    assert found.targets.tolist() == also.targets.tolist() == [0, 0, 1, 1, 2, 2]
+    spikes = found.spikes([1, 4])
+    assert spikes.shape == (4, 2, 2, 34, 34)
+    assert (spikes[:, 0].numpy() == bin_events(recording(3), BINNING)).all()
+    assert torch.equal(spikes, also.spikes([1, 4]))
+    one, target = found[4]
+    assert torch.equal(one, spikes[:, 1])
+    assert target == 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_gives_batches_with_time_first(folder, workers):
+    loader = DataLoader(
+        frames(open_recordings("nmnist", folder)), 4, collate_fn=time_first, num_workers=workers
+    )
+    (spikes, targets), (rest, _) = list(loader)
+    assert spikes.shape == (4, 4, 2, 34, 34)
+    assert rest.shape[1] == 2
+    assert targets.tolist() == [0, 0, 1, 1]
+
+
+def test_the_cache_knows_data_and_binning(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    first = frames(open_recordings("nmnist", folder), cache=cache)
+    assert len(list(cache.iterdir())) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Recordings, "read", None)  # nothing is read again
+        again = frames(open_recordings("nmnist", folder), cache=cache)
+    assert torch.equal(first.spikes(range(6)), again.spikes(range(6)))
+    other = Binning(sensor=BINNING.sensor, steps=4, step_us=50)
+    finer = EventFrames(open_recordings("nmnist", folder), other, cache=cache, progress=False)
+    assert not torch.equal(finer.spikes(range(6)), again.spikes(range(6)))
+    event_files.write_nmnist(recording(77), folder / "Train" / "0" / "00003.bin")
+    changed = frames(open_recordings("nmnist", folder), cache=cache)
+    assert not torch.equal(changed.spikes([1]), first.spikes([1]))
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_a_pass_that_is_interrupted_leaves_no_cache(folder, tmp_path, monkeypatch):
+    def interrupt(self, index):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recordings, "read", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            frames(open_recordings("nmnist", folder), cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert len(frames(open_recordings("nmnist", folder), cache=tmp_path / "cache")) == 6
+
+
+def test_data_without_files_are_cached_by_a_key_alone(tmp_path):
+    with pytest.raises(InputError, match="key"):
+        frames(Recordings(Listed()), cache=tmp_path)
+    assert len(frames(Recordings(Listed(), key="listed 1"), cache=tmp_path)) == 6
+    assert len(frames(Recordings(Listed()))) == 6
+
+
+DAMAGED = {
+    "empty": lambda path, data: path.write_bytes(b""),
+    "within an event": lambda path, data: path.write_bytes(data[:-3]),
+    "off the sensor, x": lambda path, data: path.write_bytes(bytes([34]) + data[1:]),
+    "off the sensor, y": lambda path, data: path.write_bytes(data[:1] + bytes([99]) + data[2:]),
+    "backwards": lambda path, data: path.write_bytes(data[-5:] + data[:-5]),
+    "overflow only": lambda path, data: path.write_bytes(bytes([0, 240, 0, 0, 0])),
+    "not readable": lambda path, data: (path.unlink(), path.symlink_to("nowhere")),
+}
+REASONS = {
+    "empty": "no events",
+    "within an event": "cannot be read: .*5 bytes",
+    "off the sensor, x": "x from",
+    "off the sensor, y": "y from",
+    "backwards": "time runs backwards",
+    "overflow only": "no events",
+    "not readable": "cannot be opened",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_recordings_are_refused_by_name_or_skipped(folder, damage):
+    path = folder / "Train" / "1" / "00004.bin"
+    DAMAGED[damage](path, path.read_bytes())
+    opened = open_recordings("nmnist", folder)
+    with pytest.raises(InputError, match=rf"1/00004\.bin: {REASONS[damage]}"):
+        frames(opened)
+    with pytest.warns(UserWarning, match=r"5 are used.*00004\.bin"):
+        found = frames(opened, damaged="skip")
+    assert found.targets.tolist() == [0, 0, 1, 2, 2]
+    assert [problem.name for problem in found.problems] == ["Train/1/00004.bin"]
+
+
+def test_files_of_another_ending_are_named_and_none_left_is_refused(folder):
+    (folder / "Train" / "2" / "notes.txt").write_text("?")
+    with pytest.warns(UserWarning, match=r"notes\.txt: not of Train"):
+        found = frames(open_recordings("nmnist", folder))
+    assert len(found) == 6
+    assert found.problems == [Problem("Train/2/notes.txt", "not of Train/[0-9]/*.bin")]
+    for path in folder.glob("Train/*/*.bin"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="7 that cannot be used"):
+        frames(open_recordings("nmnist", folder), damaged="skip")
+
+
+def test_a_wrong_folder_says_what_was_expected(tmp_path):
+    with pytest.raises(InputError, match=r"NMNIST/Train/\[0-9\]/\*\.bin"):
+        open_recordings("nmnist", tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        open_recordings("shd", tmp_path / "nowhere")
+    with pytest.raises(InputError, match="one of nmnist"):
+        open_recordings("imagenet", tmp_path)
+
+
+def test_settings_that_do_not_fit_are_named():
+    with pytest.raises(InputError, match="one of refuse, skip"):
+        frames(Recordings(Listed()), damaged="ignore")
+    with pytest.raises(InputError, match="recordings' sensor"):
+        frames(Recordings(Listed(), sensor=(35, 34, 2)))
+    with pytest.raises(InputError, match="sensor"):
+        Recordings([1, 2])
+
+
+def test_other_data_sets_in_tonics_layout(tmp_path):
+    """Small folders as Tonic lays them out, each read through Tonic."""
+    h5py = pytest.importorskip("h5py")
+    poker = tmp_path / "POKERDVS" / "pips_train" / "cl"
+    poker.mkdir(parents=True)
+    np.save(poker / "0.npy", np.array([[0, 3, 4, 1], [9, 5, 34, 0]]))
+    gesture = tmp_path / "DVSGesture" / "ibmGestureTest" / "user01_led"
+    gesture.mkdir(parents=True)
+    np.save(gesture / "7.npy", np.array([[1, 2, 1, 0], [127, 3, 0, 2]]))
+    (tmp_path / "SHD").mkdir()
+    with h5py.File(tmp_path / "SHD" / "shd_train.h5", "w") as file:
+        file["spikes/times"] = np.array([[0.0, 0.25]])
+        file["spikes/units"] = np.array([[5, 699]])
+        file["labels"] = np.array([4])
+        file["extra/keys"], file["extra/speaker"] = np.array([0]), np.array([0])
+    expected = {
+        ("pokerdvs", True): ((35, 35, 2), 0, [0, 9]),
+        ("dvsgesture", False): ((128, 128, 2), 7, [0, 2000]),
+        ("shd", True): ((700, 1, 1), 4, [0, 250_000]),
+    }
+    for (name, train), (sensor, label, times) in expected.items():
+        opened = open_recordings(name, tmp_path, train=train)
+        events, target = opened.read(0)
+        assert (tuple(opened.sensor), target) == (sensor, label)
+        assert events["t"].tolist() == times
+
+
+def test_files_are_read_back_equal_by_tonic(tmp_path):
+    events = recording(3, count=300)
+    events["t"] *= 20_000  # up to 8 seconds
+    path = tmp_path / "one.bin"
+    event_files.write_nmnist(events, path)
+    theirs = tonic.io.read_mnist_file(path, dtype=tonic.datasets.NMNIST.dtype)
+    assert (theirs == events).all()
+    assert (event_files.read_nmnist(path) == events).all()
+
+
+def test_a_clock_that_began_anew_is_read_as_tonic_reads_it(tmp_path):
+    path = tmp_path / "one.bin"
+    path.write_bytes(bytes([1, 2, 128, 0, 9, 0, 240, 0, 0, 0, 3, 4, 0, 0, 7]))
+    theirs = tonic.io.read_mnist_file(path, dtype=tonic.datasets.NMNIST.dtype)
+    ours = event_files.read_nmnist(path)
+    assert (theirs == ours).all()
+    assert ours["t"].tolist() == [9, 8199]
+
+
+@pytest.mark.parametrize("field", ["x", "y", "t", "p"])
+def test_what_does_not_fit_into_nmnists_format_is_refused(tmp_path, field):
+    events = recording(1)
+    events[field][0] = 2**24
+    with pytest.raises(InputError, match=f"events, {field}"):
+        event_files.write_nmnist(events, tmp_path / "one.bin")
+
+
+def test_hdf5(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    recordings = [recording(k, count=10 + k) for k in range(3)]
+    event_files.write_hdf5(recordings, np.arange(3), tmp_path / "all.h5")
+    with h5py.File(tmp_path / "all.h5") as file:
+        start, end = file["offsets"][1:3]
+        assert (file["events/t"][start:end] == recordings[1]["t"]).all()
+        assert file["labels"][:].tolist() == [0, 1, 2]
+
+
+def test_the_cache_tells_data_sets_apart_that_read_the_same_files(folder, tmp_path):
+    """Options of the data set are part of the key; transforms could be anything."""
+
+    def kind(**options):
+        name, methods = folder.name, {"_check_exists": lambda self: True}
+        return type(name, (tonic.datasets.NMNIST,), methods)(str(folder.parent), **options)
+
+    cache = tmp_path / "cache"
+    frames(Recordings(kind()), cache=cache)
+    frames(Recordings(kind(first_saccade_only=True)), cache=cache)
+    assert len(list(cache.iterdir())) == 2
+    with pytest.raises(InputError, match="key"):
+        frames(Recordings(kind(transform=len)), cache=cache)
+
+
+@pytest.mark.parametrize(
+    "place", ["Train/11/1.bin", "Train/x/1.bin", "Train/1.bin", "Train/0/sub/1.bin"]
+)
+def test_files_in_odd_places_have_no_label(folder, place):
+    path = folder / place
+    path.parent.mkdir(exist_ok=True)
+    event_files.write_nmnist(recording(1), path)
+    with pytest.warns(UserWarning, match=f"{place}: not of"):
+        found = frames(open_recordings("nmnist", folder))
+    assert len(found) == 6
+
+
+DAMAGED_CACHE = {
+    "no text": lambda place: (place / "about.json").write_text(""),
+    "other text": lambda place: (place / "about.json").write_text("[]"),
+    "fewer targets": lambda place: (place / "about.json").write_text(
+        '{"targets": [1], "names": ["a"], "problems": []}'
+    ),
+    "no spikes": lambda place: (place / "spikes.npy").unlink(),
+    "half of the spikes": lambda place: (place / "spikes.npy").write_bytes(
+        (place / "spikes.npy").read_bytes()[:500]
+    ),
+    "other spikes": lambda place: np.save(place / "spikes.npy", np.zeros((6, 3), np.uint8)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_CACHE)
+def test_a_damaged_cache_is_named(folder, tmp_path, damage):
+    cache = tmp_path / "cache"
+    frames(open_recordings("nmnist", folder), cache=cache)
+    DAMAGED_CACHE[damage](next(cache.iterdir()))
+    with pytest.raises(InputError, match="remove that folder"):
+        frames(open_recordings("nmnist", folder), cache=cache)
+
+
+def test_what_could_not_be_opened_once_is_read_again(folder, tmp_path):
+    path, away = folder / "Train" / "1" / "00004.bin", tmp_path / "away.bin"
+    path.rename(away)
+    path.symlink_to("nowhere")
+    with pytest.warns(UserWarning, match="5 are used"):
+        found = frames(open_recordings("nmnist", folder), damaged="skip", cache=tmp_path / "cache")
+    assert not any(place.name[:8] != "filling-" for place in (tmp_path / "cache").iterdir())
+    assert len(found) == 5
+
+
+def test_a_skip_is_said_each_time(folder, tmp_path):
+    (folder / "Train" / "1" / "00004.bin").write_bytes(b"")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="5 are used"):
+            frames(open_recordings("nmnist", folder), damaged="skip", cache=tmp_path / "cache")
+
+
+def test_two_passes_at_once_leave_one_whole_cache(folder, tmp_path, monkeypatch):
+    """The second pass begins and ends while the first one is on its way."""
+    cache, inner = tmp_path / "cache", []
+    opened = open_recordings("nmnist", folder)
+    read = Recordings.read
+
+    def read_and_overtake(self, index):
+        if index == 3 and not inner:
+            inner.append(None)
+            inner.append(frames(opened, cache=cache))
+        return read(self, index)
+
+    monkeypatch.setattr(Recordings, "read", read_and_overtake)
+    outer = frames(opened, cache=cache)
+    assert torch.equal(outer.spikes(range(6)), inner[1].spikes(range(6)))
+    kept = [place for place in cache.iterdir() if not place.name.startswith("filling-")]
+    assert len(kept) == 1
+
+
+def test_a_window_without_events_is_said(folder):
+    late = Binning(sensor=BINNING.sensor, steps=4, step_us=100, start_us=10**9)
+    with pytest.warns(UserWarning, match="6 of 6 have no event"):
+        EventFrames(open_recordings("nmnist", folder), late, progress=False)
+
+
+@pytest.mark.parametrize("target", ["3", 1.5, None, -1, 2**40])
+def test_targets_are_whole_numbers(target):
+    class Odd(Listed):
+        def __getitem__(self, index):
+            return self.recordings[index], target if index == 2 else 1
+
+    with pytest.raises(InputError, match="recording 2: target"):
+        frames(Recordings(Odd()))
+
+
+def test_indices_are_whole_numbers(folder):
+    found = frames(open_recordings("nmnist", folder))
+    assert found.spikes([]).shape == (4, 0, 2, 34, 34)
+    for wrong in ([[0, 1]], 2, [0.5], None):
+        with pytest.raises(InputError, match="indices"):
+            found.spikes(wrong)
+    with pytest.raises(IndexError):
+        found.spikes([6])
+
+
+def test_a_missing_reader_is_no_damage():
+    class Lacking(Listed):
+        def __getitem__(self, index):
+            raise ModuleNotFoundError("No module named 'aedat'", name="aedat")
+
+    with pytest.raises(InputError, match="pip install aedat"):
+        frames(Recordings(Lacking()), damaged="skip")

@@ -1,0 +1,176 @@
+"""All spike trains of a tiny network, summed: the estimators' means without any sampling error."""
+
+import itertools
+
+import pytest
+import torch
+
+from snn_gan_ext.estimators import estimators
+from tests.functional import reference
+from tests.tiny import tiny_network
+
+pytestmark = pytest.mark.usefixtures("double")
+
+
+class TinyNetwork:
+    """One hidden and one read-out neuron on one input, and all its ``4 ** steps`` spike trains."""
+
+    def __init__(self, steps):
+        self.network = tiny_network()
+        trains = list(itertools.product([0.0, 1.0], repeat=2 * steps))
+        spikes = torch.tensor(trains).T.reshape(2, steps, len(trains), 1)
+        self.hidden_spikes, self.readout_spikes = spikes
+        self.x = torch.ones(steps, len(trains), 1)
+        # Uniform 0 always fires, uniform 1 never does: every train is drawn exactly once.
+        uniforms = {"hidden": 1 - spikes[0], "readout": 1 - spikes[1]}
+        self.runs = self.network.sample({"x": self.x}, uniforms)
+        time = torch.arange(1.0, steps + 1)[:, None]
+        s = self.readout_spikes[:, :, 0]
+        self.reward = (s * time).sum(0) ** 2 - 2 * s.sum(0) + s[0] * s[-1]
+
+    def reference_log_p(self):
+        hidden, readout = self.network.layers["hidden"], self.network.layers["readout"]
+        heard = torch.cat([self.x, self.hidden_spikes], -1)
+        total = 0
+        for layer, inputs, spikes in (
+            (hidden, self.x, self.hidden_spikes),
+            (readout, heard, self.readout_spikes),
+        ):
+            total = total + reference.layer_log_likelihood(layer, inputs, spikes)
+        return total
+
+    def exact_gradient(self):
+        """Autograd of E[r], a sum over all trains."""
+        expected = (self.reference_log_p().exp() * self.reward).sum()
+        names = [name for name, _ in self.network.named_parameters()]
+        grads = torch.autograd.grad(expected, list(self.network.parameters()), materialize_grads=True)
+        return dict(zip(names, grads, strict=True))
+
+    def probabilities(self):
+        return self.reference_log_p().exp().detach()
+
+    def scores(self):
+        """Closed-form per-train gradients of log p."""
+        errors = {name: run.score for name, run in self.runs.items()}
+        return self.network.gradients(self.runs, errors, per_sample=True)
+
+
+def largest_error(estimate, exact):
+    return max((estimate[name] - exact[name]).abs().max().item() for name in exact)
+
+
+def test_probabilities_add_to_one_and_are_the_layers_own():
+    tiny = TinyNetwork(4)
+    assert torch.equal(tiny.runs["hidden"].spikes, tiny.hidden_spikes)
+    assert torch.equal(tiny.runs["readout"].spikes, tiny.readout_spikes)
+    ours = sum(run.log_likelihood for run in tiny.runs.values())
+    torch.testing.assert_close(ours, tiny.reference_log_p().detach(), rtol=0, atol=1e-12)
+    assert len(ours) == 256
+    assert ours.exp().sum().item() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_reinforce_is_unbiased():
+    tiny = TinyNetwork(4)
+    weights = tiny.probabilities() * tiny.reward
+    mean = {name: torch.tensordot(weights, score, dims=1) for name, score in tiny.scores().items()}
+    assert largest_error(mean, tiny.exact_gradient()) < 1e-10
+
+
+def test_a_score_that_leaks_the_same_bin_is_caught():
+    """Negative control: traces of the wrong delay are not unbiased."""
+    tiny = TinyNetwork(4)
+    exact = tiny.exact_gradient()
+    tiny.network.layers["readout"].delays = (0, 0)
+    wrong = tiny.network.sample(
+        {"x": tiny.x}, {"hidden": 1 - tiny.hidden_spikes, "readout": 1 - tiny.readout_spikes}
+    )
+    errors = {name: run.score for name, run in tiny.runs.items()}
+    scores = tiny.network.gradients(wrong, errors, per_sample=True)
+    weights = tiny.probabilities() * tiny.reward
+    mean = {name: torch.tensordot(weights, score, dims=1) for name, score in scores.items()}
+    assert largest_error(mean, exact) > 1e-2
+
+
+def mean_over_batches(tiny, groups, estimate):
+    """E[estimate] over all batches of independent trains, one for each entry of ``groups``."""
+    p, scores = tiny.probabilities(), tiny.scores()
+    total = {name: torch.zeros_like(score[0]) for name, score in scores.items()}
+    for picks in itertools.product(range(len(p)), repeat=len(groups)):
+        rows = list(picks)
+        weight = p[rows].prod()
+        for name, gradient in estimate(
+            {name: score[rows] for name, score in scores.items()}, tiny.reward[rows]
+        ).items():
+            total[name] += weight * gradient
+    return total
+
+
+def with_baseline(baseline, groups):
+    def estimate(scores, rewards):
+        advantages = estimators.advantage(rewards, baseline, groups)
+        return {
+            name: torch.tensordot(advantages, score, dims=1) / len(rewards)
+            for name, score in scores.items()
+        }
+
+    return estimate
+
+
+@pytest.mark.parametrize("baseline", ["none", "batch_mean", "leave_one_out"])
+@pytest.mark.parametrize("groups", [[0, 0, 0], [0, 0, 1]], ids=str)
+def test_baselines_keep_reinforce_unbiased(baseline, groups):
+    tiny, groups = TinyNetwork(2), torch.tensor(groups)
+    mean = mean_over_batches(tiny, groups, with_baseline(baseline, groups))
+    assert largest_error(mean, tiny.exact_gradient()) < 1e-10
+
+
+def test_a_baseline_that_sees_its_own_sample_is_biased():
+    """Negative control, and what the documentation says of ``class_mean``: 2/3 of the gradient."""
+    tiny, groups = TinyNetwork(2), torch.tensor([0, 0, 0])
+    mean = mean_over_batches(tiny, groups, with_baseline("class_mean", groups))
+    exact = tiny.exact_gradient()
+    assert largest_error(mean, exact) > 1e-2
+    shrunk = {name: gradient * 2 / 3 for name, gradient in exact.items()}
+    assert largest_error(mean, shrunk) < 1e-10
+
+
+def test_variance_minimising_baseline_is_unbiased():
+    def estimate(scores, rewards):
+        return {
+            name: estimators.variance_minimising_gradient(score, rewards)
+            for name, score in scores.items()
+        }
+
+    tiny = TinyNetwork(2)
+    mean = mean_over_batches(tiny, torch.zeros(3), estimate)
+    assert largest_error(mean, tiny.exact_gradient()) < 1e-10
+
+
+def test_straight_through_is_exact_for_a_linear_reward_in_one_step_and_biased_otherwise():
+    tiny = TinyNetwork(1)
+    s = tiny.readout_spikes
+    run = tiny.runs["readout"]
+    layer = tiny.network.layers["readout"]
+
+    def mean(slope):
+        error = estimators.straight_through_error(slope, run.potentials)
+        gradient = layer.gradients(run, error, per_sample=True)["bias"]
+        return torch.tensordot(tiny.probabilities(), gradient, dims=1)
+
+    tiny.reward = 3 * s[0, :, 0]
+    exact = tiny.exact_gradient()["layers.readout.bias"]
+    torch.testing.assert_close(mean(torch.full_like(s, 3.0)), exact, rtol=0, atol=1e-10)
+
+    tiny.reward = s[0, :, 0] ** 3  # the same function of 0 and 1, with another slope at each
+    assert (mean(3 * s**2) - tiny.exact_gradient()["layers.readout.bias"]).abs() > 1e-2
+
+
+def test_variance_minimising_baseline_holds_where_one_trial_is_all_of_a_synapse():
+    rng = torch.Generator().manual_seed(0)
+    scores = 1e-6 * torch.randn(50, 200, generator=rng, dtype=torch.float64)
+    scores[torch.randint(50, (200,), generator=rng), torch.arange(200)] = 3.0
+    rewards = torch.randn(50, generator=rng, dtype=torch.float64)
+    exact = estimators.variance_minimising_gradient(scores, rewards)
+    found = estimators.variance_minimising_gradient(scores.float(), rewards.float())
+    assert (found - exact).abs().max() < 1e-6
+    assert not estimators.variance_minimising_gradient(torch.zeros(4, 2), rewards[:4].float()).any()

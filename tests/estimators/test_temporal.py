@@ -1,0 +1,33 @@
+"""Targets of firing steps, by hand."""
+
+import pytest
+import torch
+
+from snn_gan_ext.estimators import temporal
+
+STEPS = 20
+TIMES = torch.tensor([[4.0, 6.0, 20.0], [9.0, 5.0, 5.0], [20.0, 20.0, 20.0]])
+
+
+def test_relative_targets():
+    """Margin 3: label 0 leads; label 2 ties with 1; nothing fires."""
+    targets = temporal.relative_targets(TIMES, torch.tensor([0, 2, 1]), 3, STEPS)
+    assert targets.tolist() == [[4, 7, 20], [9, 8, 5], [20, 16, 20]]
+
+
+def test_aggressive_targets():
+    """Deadline 5, margin 3: a label that leads is not held back, and none is given more time."""
+    targets = temporal.aggressive_targets(TIMES, torch.tensor([0, 0, 1]), 3, 5, STEPS)
+    assert targets.tolist() == [[4, 8, 20], [5, 8, 8], [20, 5, 20]]
+
+
+def test_the_loss():
+    targets = torch.tensor([[4.0, 7.0, 20.0], [9.0, 5.0, 7.0], [20.0, 20.0, 20.0]])
+    expected = (0.5 * (1 + 4) / 400) / 3
+    assert temporal.temporal_loss(TIMES, targets, STEPS).item() == pytest.approx(expected)
+
+
+def test_neurons_that_hardly_fire_hear_more():
+    weight = torch.zeros(2, 3)
+    temporal.keep_alive(weight, TIMES, STEPS, least=0.5, amount=0.1)
+    assert torch.equal(weight, torch.tensor([[0, 0, 0.1], [0, 0, 0.1]]))

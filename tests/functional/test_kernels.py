@@ -1,0 +1,85 @@
+"""When the compiled kernels are chosen; what they compute is tested in `tests/core/test_glm.py`."""
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from snn_gan_ext import GLMLayer
+from snn_gan_ext.functional import bases, glm
+from snn_gan_ext.functional._kernels import glm as kernels
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Names of the kernels that were called."""
+    names = []
+    for name in ("synaptic_drive", "synaptic_gradient", "sample", "feedback_gradient"):
+        kernel = getattr(kernels, name)
+
+        def record(*arguments, name=name, kernel=kernel):
+            names.append(name)
+            return kernel(*arguments)
+
+        monkeypatch.setattr(kernels, name, record)
+    return names
+
+
+def step(layer, x):
+    run = layer.sample(x)
+    return layer.gradients(run, run.score)
+
+
+def test_sparse_events_go_through_the_kernels(calls, rng):
+    events = torch.empty(10, 4, 50).bernoulli_(0.05, generator=rng)
+    step(GLMLayer(50, 8), events)
+    assert calls == ["synaptic_drive", "sample", "feedback_gradient", "synaptic_gradient"]
+
+
+def test_dense_input_goes_through_matrix_products(calls, rng):
+    step(GLMLayer(50, 8), torch.rand(10, 4, 50, generator=rng))
+    assert calls == ["sample", "feedback_gradient"]
+
+
+def test_neither_autograd_nor_half_precision_does(calls, rng):
+    events = torch.empty(10, 4, 50).bernoulli_(0.05, generator=rng)
+    spikes, _ = GLMLayer(50, 8)(events)
+    spikes.sum().backward()
+    step(GLMLayer(50, 8).bfloat16(), events)
+    assert calls == []
+
+
+@pytest.mark.parametrize("density", [0.0, 0.05, 0.2, 0.6, 1.0])
+def test_density_is_judged_against_the_threads_of_a_product(density):
+    events = (np.random.default_rng(0).random((20, 30, 40)) < density).astype(np.float32)
+    assert kernels.is_sparse(events, 1) == (density < 0.3)
+    assert kernels.is_sparse(events, 4) == (density < 0.3 / 4)
+
+
+def test_without_the_kernels_a_layer_gives_the_same(monkeypatch, rng):
+    """In single precision sums may round differently; a spike changes where a uniform lies between."""
+    events = torch.empty(10, 4, 50).bernoulli_(0.05, generator=rng)
+    uniforms = torch.rand(10, 4, 8, generator=rng)
+    layer = GLMLayer(50, 8, basis=bases.raised_cosine_basis(2, 6), generator=rng)
+    compiled = layer.sample(events, uniforms=uniforms)
+    monkeypatch.setattr(glm, "arrays_of", lambda *tensors: None)
+    plain = layer.sample(events, uniforms=uniforms)
+    assert torch.equal(compiled.spikes, plain.spikes)
+    torch.testing.assert_close(compiled.potentials, plain.potentials)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own use
+def test_whoever_follows_pytorchs_operations_sees_them(calls, rng):
+    """Forward-mode derivatives and traces would miss what numba does."""
+    events = torch.empty(10, 4, 50).bernoulli_(0.05, generator=rng)
+    weight, basis = torch.randn(1, 50, 8, generator=rng), bases.exponential_basis(4, 2.0)
+
+    def drive(x):
+        return glm.synaptic_drive(x, weight, basis, 1)
+
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(events, torch.ones_like(events))
+        assert forward_ad.unpack_dual(drive(dual)).tangent is not None
+    torch.testing.assert_close(make_fx(drive)(events)(2 * events), 2 * drive(events))
+    assert calls == ["synaptic_drive"]
