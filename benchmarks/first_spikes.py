@@ -46,7 +46,7 @@ def ratios(size: tuple[int, int, int, int], density: float, repeats: int) -> lis
     times = torch.randint(0, steps, (batch, inputs), generator=rng).float()
     times[torch.rand(batch, inputs, generator=rng) >= density] = steps
     spikes = ttfs.spikes_of(times, steps)
-    layer, synapses = TTFSLinear(inputs, neurons, generator=rng), nn.Linear(inputs, neurons)
+    layer, synapses = TTFSLinear(inputs, neurons, rng=rng), nn.Linear(inputs, neurons)
 
     def forward() -> None:
         with torch.no_grad():

@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.layers import Step, paired
 from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
+from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.generators import ConditionalGenerator, StepResponseGenerator
-from snn_gan_ext.networks.ensembles import Population
 
 TRIALS = 32
 PARTICLES = (1, 2, 5, 10)
@@ -47,9 +47,9 @@ def main() -> None:
     print("| generator | J | ms | over J = 1 | over one plain generator of 32 trials |")
     print("| --- " * 5 + "|")
     for name, make in (("one neuron, T = 50", neuron), ("digits, T = 5", digits)):
-        one, plain = share(Population([make()]), TRIALS), share(make(), TRIALS)
+        one, plain = share(Ensemble([make()]), TRIALS), share(make(), TRIALS)
         for size in PARTICLES:
-            many = share(Population([make() for _ in range(size)]), size * TRIALS)
+            many = share(Ensemble([make() for _ in range(size)]), size * TRIALS)
             milliseconds, over_one = paired(many, one, options.rounds)
             _, over_plain = paired(many, plain, options.rounds)
             row = f"| {name} | {size} | {milliseconds:.1f} | {over_one:.2f} | {over_plain:.2f} |"

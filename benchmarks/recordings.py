@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     recordings = open_recordings("nmnist", options.folder)
-    binning = Binning(sensor=recordings.sensor, steps=STEPS, step_us=STEP_US)
+    binning = Binning(sensor=recordings.sensor, num_steps=STEPS, step_us=STEP_US)
     theirs = WithToFrame(recordings.dataset)
     times: dict[str, list[float]] = {}
     for _ in range(options.rounds):

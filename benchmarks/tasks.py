@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from benchmarks.layers import Step, paired
-from snn_gan_ext.networks.ensembles import Discriminators, Population
-from snn_gan_ext.experiments.recipes.digits_meta import PIXELS, DigitsMeta
 from snn_gan_ext.algorithms.spikegan import Batch
+from snn_gan_ext.experiments.recipes.digits_meta import PIXELS, DigitsMeta
+from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
 
 TRIALS = (10, 50)
 TASKS = (5, 10)
@@ -29,7 +29,7 @@ def pair() -> tuple[nn.Module, nn.Module]:
 
 def side_by_side(pairs: Sequence[tuple[nn.Module, nn.Module]]) -> tuple[nn.Module, nn.Module]:
     generators, discriminators = zip(*pairs, strict=True)
-    return Population(generators), Discriminators(discriminators)
+    return Ensemble(generators), DiscriminatorEnsemble(discriminators)
 
 
 def step(networks: tuple[nn.Module, nn.Module], trials: int) -> Step:

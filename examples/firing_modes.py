@@ -7,30 +7,30 @@ import sys
 
 import torch
 
-from snn_gan_ext.functional.bases import raised_cosine_basis
-from snn_gan_ext.datasets.patterns import BURST, TONIC, firing_modes
-from snn_gan_ext.metrics.spike_trains import mode_of
-from snn_gan_ext.networks.discriminators import TemporalDiscriminator
-from snn_gan_ext.networks.generators import StepResponseGenerator
-from snn_gan_ext.networks.ensembles import Population
 from snn_gan_ext.algorithms.bayes import BayesSpikeGAN
 from snn_gan_ext.algorithms.spikegan import Batch
+from snn_gan_ext.datasets.patterns import BURST, TONIC, firing_modes
+from snn_gan_ext.functional.bases import raised_cosine_basis
+from snn_gan_ext.metrics.spike_trains import mode_of
+from snn_gan_ext.networks.discriminators import TemporalDiscriminator
+from snn_gan_ext.networks.ensembles import Ensemble
+from snn_gan_ext.networks.generators import StepResponseGenerator
 
 STEPS, PARTICLES, TRIALS = 50, 3, 96  # time steps of a trial, generators, trials a training step
 
 
 def main(training_steps: int = 1500) -> torch.Tensor:
     rng = torch.Generator().manual_seed(0)
-    data, _ = firing_modes(10_000, STEPS, (BURST, TONIC), generator=rng)  # spikes [T, B, N]
+    data, _ = firing_modes(10_000, STEPS, (BURST, TONIC), rng=rng)  # spikes [T, B, N]
 
     basis = raised_cosine_basis(5, 30)
-    population = Population(
-        [StepResponseGenerator(1, STEPS, basis=basis, generator=rng) for _ in range(PARTICLES)]
+    population = Ensemble(
+        [StepResponseGenerator(1, STEPS, basis=basis, rng=rng) for _ in range(PARTICLES)]
     )
-    discriminator = TemporalDiscriminator(1, 0, STEPS, layers=((16, 7, 2), (32, 5, 2)), generator=rng)
+    discriminator = TemporalDiscriminator(1, 0, STEPS, layers=((16, 7, 2), (32, 5, 2)), rng=rng)
     algorithm = BayesSpikeGAN(
         decode=lambda spikes: spikes,  # the discriminator hears the spikes themselves
-        steps=training_steps,
+        updates=training_steps,
         generator_lr=0.05,
         discriminator_lr=1e-3,
         beta2=0.9,

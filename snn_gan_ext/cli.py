@@ -11,16 +11,16 @@ from typing import Annotated, Any, Literal, Union
 import torch
 import tyro
 
-from snn_gan_ext.experiments import runs
 from snn_gan_ext.brian.network import Target
-from snn_gan_ext.experiments.brian_check import crosscheck_run
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.experiments import runs
+from snn_gan_ext.experiments.brian_check import crosscheck_run
+from snn_gan_ext.experiments.loop import Interrupted, NonFiniteError
+from snn_gan_ext.experiments.papers import REPRODUCTIONS, Settings
 from snn_gan_ext.experiments.recipes import RECIPES
 from snn_gan_ext.experiments.recipes.base import Recipe, Split
 from snn_gan_ext.experiments.report import number
-from snn_gan_ext.experiments.papers import REPRODUCTIONS, Settings
 from snn_gan_ext.experiments.runs import FileFormat
-from snn_gan_ext.experiments.loop import Interrupted, NonFiniteError
 from snn_gan_ext.version import __version__
 
 __all__ = ["main"]

@@ -11,8 +11,8 @@ def tiny_network():
     """One hidden and one read-out neuron on one input."""
     rng = torch.Generator().manual_seed(3)
     basis = bases.exponential_basis(3, 2.0)
-    hidden = GLMLayer(1, 1, basis=basis, delay=0, weight_std=1.0, generator=rng)
-    readout = GLMLayer(2, 1, basis=basis, delay=[0, 1], weight_std=1.0, generator=rng)
+    hidden = GLMLayer(1, 1, basis=basis, delay=0, weight_std=1.0, rng=rng)
+    readout = GLMLayer(2, 1, basis=basis, delay=[0, 1], weight_std=1.0, rng=rng)
     with torch.no_grad():
         hidden.feedback.fill_(1.5)
         readout.feedback.fill_(-0.7)

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN, SpikeGANState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import svgd
 from snn_gan_ext.estimators.svgd import Kernel
 from snn_gan_ext.settings import Rule, between, check_settings, one_of
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN, SpikeGANState
 
 __all__ = ["BayesSpikeGAN", "check_shares"]
 
@@ -62,7 +62,7 @@ class BayesSpikeGAN(SpikeGAN):
         free energy has no minimum at eq. 9.
     """
 
-    kernel: Kernel = "printed"
+    kernel: Kernel = "unit"
     kernel_fraction: float = 1.0
     prior_std: float = math.inf
 
@@ -82,7 +82,7 @@ class BayesSpikeGAN(SpikeGAN):
     def init(
         self, generator: nn.Module, discriminator: nn.Module, rng: torch.Generator
     ) -> SpikeGANState:
-        """As `SpikeGAN.init`, with a `snn_gan_ext.networks.ensembles.Population` as generator.
+        """As `SpikeGAN.init`, with a `snn_gan_ext.networks.ensembles.Ensemble` as generator.
 
         Raises:
             InputError: if the generator's parameters do not have its ``size`` as their first axis.
@@ -91,9 +91,9 @@ class BayesSpikeGAN(SpikeGAN):
         if any(parameter.shape[:1] != (size,) for parameter in generator.parameters()):
             raise InputError(
                 "generator",
-                expected="a Population of particles",
+                expected="a Ensemble of particles",
                 got=type(generator).__name__,
-                cure="make one of J generators: Population([...])",
+                cure="make one of J generators: Ensemble([...])",
             )
         return super().init(generator, discriminator, rng)
 
@@ -121,7 +121,7 @@ class BayesSpikeGAN(SpikeGAN):
         # `gradients` are means over the whole batch, of which a particle has one share.
         posterior = size * _flat({name: gradients[name] for name in parameters})
         posterior = posterior - points / self.prior_std**2
-        kernel = self.kernel if state.step < self.kernel_fraction * self.steps else "none"
+        kernel = self.kernel if state.updates < self.kernel_fraction * self.updates else "none"
         direction = svgd.svgd_direction(points, posterior, kernel)
         parts = torch.split(direction, [p[0].numel() for p in parameters.values()], 1)
         super()._ascend(

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.algorithms import averaging
+from snn_gan_ext.algorithms.spikegan import GAN_RULES, SpikeGANState
 from snn_gan_ext.coding.images import Labelled, check_images
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import adversarial
 from snn_gan_ext.settings import at_least, between, check_settings, whole
-from snn_gan_ext.algorithms import averaging
-from snn_gan_ext.algorithms.spikegan import GAN_RULES, SpikeGANState
 
 __all__ = ["ImageGAN"]
 
@@ -29,7 +29,7 @@ class ImageGAN:
         L_G &= E[\log(1 + e^{-D(G(z))})] + \lambda E[(\mathrm{activity} - a)_+]
 
     Attributes:
-        steps: length of the run; both learning rates fall linearly over its second half.
+        updates: length of the run; both learning rates fall linearly over its second half.
         generator_lr: Adam's learning rate for the generator.
         discriminator_lr: that of the discriminator.
         beta1: Adam's first decay.
@@ -50,7 +50,7 @@ class ImageGAN:
         penalty.
     """
 
-    steps: int
+    updates: int
     generator_lr: float = 1e-3
     discriminator_lr: float = 2e-3
     beta1: float = 0.5
@@ -105,15 +105,15 @@ class ImageGAN:
         _check(batch, images)
         metrics = self._update_discriminator(state, batch, images.detach())
         metrics |= self._update_generator(state, batch.labels, images, activity)
-        state.step += 1
+        state.updates += 1
         if state.averaged is not state.generator:
-            averaging.follow(state.averaged, state.generator, self.averaging, state.step)
+            averaging.follow(state.averaged, state.generator, self.averaging, state.updates)
         return {name: float(value) for name, value in metrics.items()}
 
     def _update_discriminator(
         self, state: SpikeGANState, batch: Labelled, images: Tensor
     ) -> dict[str, Tensor]:
-        penalised = self.r1 > 0 and state.step % self.r1_every == 0
+        penalised = self.r1 > 0 and state.updates % self.r1_every == 0
         real_images = batch.images.detach().requires_grad_(penalised)
         real = state.discriminator(real_images, batch.labels)
         fake = state.discriminator(images, batch.labels)
@@ -144,7 +144,7 @@ class ImageGAN:
         return {"reward": reward.detach(), "activity": activity.detach().mean()}
 
     def _set_learning_rates(self, state: SpikeGANState) -> None:
-        decayed = min(max(2 * state.step / self.steps - 1, 0.0), 1.0)
+        decayed = min(max(2 * state.updates / self.updates - 1, 0.0), 1.0)
         factor = 1.0 - (1.0 - self.final_lr_fraction) * decayed
         for optimizer, rate in (
             (state.generator_optimizer, self.generator_lr),

@@ -7,13 +7,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.functional import glm
+from snn_gan_ext.algorithms.spikegan import Batch, Sample
+from snn_gan_ext.algorithms.state import NetworksState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import likelihood
 from snn_gan_ext.estimators.likelihood import Signal
+from snn_gan_ext.functional import glm
 from snn_gan_ext.settings import at_least, between, check_settings, one_of, whole
-from snn_gan_ext.algorithms.spikegan import Batch, Sample
-from snn_gan_ext.algorithms.state import NetworksState
 
 __all__ = ["LikelihoodState", "MaximumLikelihood"]
 
@@ -24,10 +24,10 @@ class Observer(Protocol):
     Noise with three axes ``[T, B, size]`` is drawn for each step, other noise once a trial.
     """
 
-    steps: int
+    num_steps: int
     hidden_delay: int
 
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]: ...
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]: ...
     def observe(
         self,
         spikes: Tensor,
@@ -45,7 +45,7 @@ class LikelihoodState(NetworksState):
     network: nn.Module
     optimizer: torch.optim.Adam
     rng: torch.Generator
-    step: int = 0
+    updates: int = 0
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         return {"network": self.network, "optimizer": self.optimizer}
@@ -59,7 +59,7 @@ class MaximumLikelihood:
     each step (eq. 16-17), less that of the other trials.
 
     Attributes:
-        steps: length of the run; the learning rate falls linearly over it.
+        updates: length of the run; the learning rate falls linearly over it.
         lr: Adam's learning rate.
         signal: what a hidden spike is credited with; see `snn_gan_ext.estimators.likelihood`.
         copies: hidden draws for each datum, which are each other's baseline.
@@ -78,7 +78,7 @@ class MaximumLikelihood:
         SpikeGAN paper, appendix A; Jang et al. (2019), its [4].
     """
 
-    steps: int
+    updates: int
     lr: float = 3e-3
     signal: Signal = "reward_to_go"
     copies: int = 1
@@ -90,7 +90,7 @@ class MaximumLikelihood:
     def __post_init__(self) -> None:
         check_settings(
             self,
-            steps=whole(1),
+            updates=whole(1),
             lr=at_least(0),
             signal=one_of(Signal),
             copies=whole(1),
@@ -137,15 +137,15 @@ class MaximumLikelihood:
             log_likelihood += float(log_p.sum(0).mean())
             hidden = [run.spikes.mean() for name, run in sample.runs.items() if name != "readout"]
             hidden_rate += sum(map(float, hidden)) / max(len(hidden), 1) * len(log_p) / len(spikes)
-        state.step += 1
+        state.updates += 1
         return {"log_likelihood": log_likelihood, "hidden_rate": hidden_rate}
 
     def _check(self, state: LikelihoodState, batch: Batch) -> None:
         """All of the batch before any of it is learned from."""
         network: Any = state.network
-        if len(batch.spikes) != network.steps:
+        if len(batch.spikes) != network.num_steps:
             raise InputError(
-                "batch", expected=f"trials of {network.steps} steps", got=f"{len(batch.spikes)}"
+                "batch", expected=f"trials of {network.num_steps} steps", got=f"{len(batch.spikes)}"
             )
         if not bool(((batch.spikes == 0) | (batch.spikes == 1)).all()):
             raise InputError("batch", expected="spikes of 0 and 1", got="other values, or NaN")
@@ -175,7 +175,7 @@ class MaximumLikelihood:
         return [slice(start, start + width) for start in range(0, steps, width)]
 
     def _set_learning_rate(self, state: LikelihoodState) -> None:
-        progress = min(state.step / self.steps, 1.0)
+        progress = min(state.updates / self.updates, 1.0)
         rate = self.lr * (1.0 - (1.0 - self.final_lr_fraction) * progress)
         state.optimizer.param_groups[0]["lr"] = rate
 

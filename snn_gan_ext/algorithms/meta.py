@@ -7,12 +7,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN, SpikeGANState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import reptile
 from snn_gan_ext.settings import at_least, check_settings, one_of, whole
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN, SpikeGANState
 
-__all__ = ["MetaSpikeGAN", "MetaState", "MetaUpdate", "TaskBatch", "start_from"]
+__all__ = ["MetaSpikeGAN", "MetaState", "MetaUpdate", "TaskBatch", "initialise_from"]
 
 MetaUpdate = Literal["reptile", "maml"]
 
@@ -39,7 +39,7 @@ class MetaState:
         generators: N + 1 generators side by side: that of the task at hand, and those of stored tasks.
         discriminators: theirs.
         rng: the random source.
-        step: steps so far, those without a stored task included.
+        updates: number of updates so far, those without a stored task included.
         task: number of the task at hand; -1 before the first.
         task_buffer: trials of it, the newest last, and a random key for each.
         meta_buffer: what was stored of tasks before it, and a random key for each.
@@ -50,7 +50,7 @@ class MetaState:
     generators: nn.Module
     discriminators: nn.Module
     rng: torch.Generator
-    step: int = 0
+    updates: int = 0
     task: int = -1
     task_buffer: tuple[Batch, Tensor] | None = None
     meta_buffer: list[tuple[Batch, float]] = field(default_factory=list)
@@ -59,7 +59,7 @@ class MetaState:
         """Tensors and plain values only, fit for ``torch.load(weights_only=True)``."""
         current = [self.task_buffer] if self.task_buffer is not None else []
         return {
-            "step": self.step,
+            "updates": self.updates,
             "task": self.task,
             "rng": self.rng.get_state(),
             "generator": self.generator.state_dict(),
@@ -70,7 +70,7 @@ class MetaState:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Goes back to what `state_dict` saved."""
-        self.step, self.task = saved["step"], saved["task"]
+        self.updates, self.task = saved["updates"], saved["task"]
         self.rng.set_state(saved["rng"].cpu())
         self.generator.load_state_dict(saved["generator"])
         self.discriminator.load_state_dict(saved["discriminator"])
@@ -98,7 +98,7 @@ class MetaSpikeGAN:
 
     Attributes:
         inner: within-task training. Its rates should not fall over its steps (``final_lr_fraction=1``).
-        steps: length of the run; the rate falls linearly over it.
+        updates: length of the run; the rate falls linearly over it.
         inner_steps: K.
         inner_batch: trials of each task in an inner step.
         rate: :math:`\mu` at the first step.
@@ -118,7 +118,7 @@ class MetaSpikeGAN:
     """
 
     inner: SpikeGAN
-    steps: int
+    updates: int
     inner_steps: int = 20
     inner_batch: int = 50
     rate: float = 0.7
@@ -132,7 +132,7 @@ class MetaSpikeGAN:
     def __post_init__(self) -> None:
         check_settings(
             self,
-            steps=whole(1),
+            updates=whole(1),
             inner_steps=whole(1),
             inner_batch=whole(2),
             rate=at_least(0),
@@ -159,8 +159,8 @@ class MetaSpikeGAN:
         Args:
             generator: the generators' start.
             discriminator: the discriminators' start.
-            generators: a `Population` of N + 1 such generators; their weights do not matter.
-            discriminators: `Discriminators`, as many.
+            generators: a `Ensemble` of N + 1 such generators; their weights do not matter.
+            discriminators: `DiscriminatorEnsemble`, as many.
             rng: the seeded source of all noise of the run, on the networks' device.
 
         Raises:
@@ -202,7 +202,7 @@ class MetaSpikeGAN:
         tasks = [current, *(stored or [current] * (size - 1))]
         pair, metrics = self._train_within(state, tasks)
         moved = self._move(state, pair) if stored else 0.0
-        state.step += 1
+        state.updates += 1
         return {**metrics, "moved": moved, "stored_tasks": float(len(state.meta_buffer))}
 
     def _store(self, state: MetaState, batch: TaskBatch) -> None:
@@ -228,8 +228,8 @@ class MetaSpikeGAN:
         self, state: MetaState, tasks: list[Batch]
     ) -> tuple[SpikeGANState, dict[str, float]]:
         """K inner steps of all pairs, from the starts."""
-        start_from(state.generators, state.generator)
-        start_from(state.discriminators, state.discriminator)
+        initialise_from(state.generators, state.generator)
+        initialise_from(state.discriminators, state.discriminator)
         if self.fresh_discriminator is not None:
             self.refresh(state.discriminators, state.rng)
         pair = self.inner.init(state.generators, state.discriminators, state.rng)
@@ -272,7 +272,7 @@ class MetaSpikeGAN:
                 parameter.copy_(torch.stack([one[name] for one in drawn]))
 
     def _move(self, state: MetaState, pair: SpikeGANState) -> float:
-        progress = min(state.step / self.steps, 1.0)
+        progress = min(state.updates / self.updates, 1.0)
         rate = self.rate + (self.final_rate - self.rate) * progress
         before = nn.utils.parameters_to_vector(state.generator.parameters()).detach()
         for start, members in (
@@ -290,17 +290,17 @@ class MetaSpikeGAN:
         theta = {name: p.detach() for name, p in start.named_parameters()}
         weights = dict(members.named_parameters())
         if self.meta_update == "reptile":
-            moved = reptile.reptile_start(theta, {n: p[1:] for n, p in weights.items()}, rate)
+            moved = reptile.reptile_update(theta, {n: p[1:] for n, p in weights.items()}, rate)
         else:
             gradients = {name: _uphill(p)[1:] for name, p in weights.items()}
-            moved = reptile.maml_start(theta, gradients, rate)
+            moved = reptile.maml_update(theta, gradients, rate)
         for name, parameter in start.named_parameters():
             parameter.copy_(moved[name])
 
 
 @torch.no_grad()
-def start_from(networks: nn.Module, start: nn.Module) -> None:
-    """Gives all members of a `Population` or of `Discriminators` one network's weights, in place."""
+def initialise_from(networks: nn.Module, start: nn.Module) -> None:
+    """Gives all members of a `Ensemble` or of `DiscriminatorEnsemble` one network's weights, in place."""
     members: Any = networks.members
     theta = dict(start.named_parameters())
     for name, parameter in members.named_parameters():

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from snn_gan_ext.experiments.loop import Algorithm, TrainingState
 
-__all__ = ["Together", "TogetherState"]
+__all__ = ["SideBySide", "SideBySideState"]
 
 
 @dataclass
-class TogetherState:
+class SideBySideState:
     """The states of all, one source of batches, and what was drawn on the way.
 
     Attributes:
@@ -24,12 +24,12 @@ class TogetherState:
 
     states: Mapping[str, TrainingState]
     rng: torch.Generator
-    step: int = 0
+    updates: int = 0
     drawn: dict[str, Tensor] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "step": self.step,
+            "updates": self.updates,
             "rng": self.rng.get_state(),
             "drawn": dict(self.drawn),
             "states": {name: state.state_dict() for name, state in self.states.items()},
@@ -37,7 +37,7 @@ class TogetherState:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Goes back to what `state_dict` saved."""
-        self.step = saved["step"]
+        self.updates = saved["updates"]
         self.rng.set_state(saved["rng"].cpu())
         self.drawn = dict(saved["drawn"])
         for name, state in self.states.items():
@@ -45,7 +45,7 @@ class TogetherState:
 
 
 @dataclass(frozen=True)
-class Together:
+class SideBySide:
     """Each algorithm takes its step on the same batch; none hears of the others.
 
     Attributes:
@@ -54,7 +54,7 @@ class Together:
 
     algorithms: Mapping[str, Algorithm]
 
-    def update(self, state: TogetherState, batch: Any) -> dict[str, float]:
+    def update(self, state: SideBySideState, batch: Any) -> dict[str, float]:
         """One step of all.
 
         Returns:
@@ -64,5 +64,5 @@ class Together:
         for name, algorithm in self.algorithms.items():
             found = algorithm.update(state.states[name], batch)
             metrics |= {f"{name}_{key}": value for key, value in found.items()}
-        state.step += 1
+        state.updates += 1
         return metrics

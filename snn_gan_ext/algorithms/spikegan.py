@@ -7,20 +7,20 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.algorithms import averaging
+from snn_gan_ext.algorithms.state import NetworksState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import adversarial, estimators
 from snn_gan_ext.estimators.adversarial import Objective
 from snn_gan_ext.estimators.estimators import Baseline
 from snn_gan_ext.settings import above, at_least, between, check_settings, one_of, whole
-from snn_gan_ext.algorithms import averaging
-from snn_gan_ext.algorithms.state import NetworksState
 
 __all__ = ["GAN_RULES", "Batch", "Estimator", "Generator", "SpikeGAN", "SpikeGANState"]
 
 Estimator = Literal["reinforce", "hybrid"]
 
 GAN_RULES = {
-    "steps": whole(1),
+    "updates": whole(1),
     "generator_lr": at_least(0),
     "discriminator_lr": at_least(0),
     "beta1": between(0, 1, closed="left"),
@@ -58,7 +58,7 @@ class Generator(Protocol):
     The layer named ``readout`` emits the spikes the discriminator judges.
     """
 
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]: ...
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]: ...
     def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> Any: ...
     def gradients(
         self, sample: Any, errors: Mapping[str, Tensor], *, per_sample: bool = False
@@ -84,7 +84,7 @@ class SpikeGANState(NetworksState):
         generator_optimizer: of the generator's weights.
         discriminator_optimizer: of the discriminator's.
         rng: the random source.
-        step: steps taken.
+        updates: number of updates so far.
     """
 
     generator: nn.Module
@@ -93,7 +93,7 @@ class SpikeGANState(NetworksState):
     generator_optimizer: torch.optim.Adam
     discriminator_optimizer: torch.optim.Adam
     rng: torch.Generator
-    step: int = 0
+    updates: int = 0
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Adam]:
         averaged = {} if self.averaged is self.generator else {"averaged": self.averaged}
@@ -149,7 +149,7 @@ class SpikeGAN:
 
     Attributes:
         decode: spikes ``[T, B, N]`` to what the discriminator judges ``[B, ...]``; differentiable.
-        steps: length of the run; both learning rates fall linearly over it.
+        updates: length of the run; both learning rates fall linearly over it.
         estimator: see above.
         baseline: what is subtracted from the rewards; see `snn_gan_ext.estimators.estimators`.
         normalise_rewards: divide advantages by their standard deviation over the batch.
@@ -175,7 +175,7 @@ class SpikeGAN:
     """
 
     decode: Callable[[Tensor], Tensor]
-    steps: int
+    updates: int
     estimator: Estimator = "reinforce"
     baseline: Baseline = "batch_mean"
     normalise_rewards: bool = True
@@ -253,9 +253,9 @@ class SpikeGAN:
         self._set_learning_rates(state)
         metrics = self._update_discriminator(state, batch, sample)
         metrics |= self._update_generator(state, batch.labels, sample)
-        state.step += 1
+        state.updates += 1
         if state.averaged is not state.generator:
-            averaging.follow(state.averaged, state.generator, self.averaging, state.step)
+            averaging.follow(state.averaged, state.generator, self.averaging, state.updates)
         return {name: float(value) for name, value in metrics.items()}
 
     def _update_discriminator(
@@ -340,7 +340,7 @@ class SpikeGAN:
         state.generator_optimizer.step()
 
     def _set_learning_rates(self, state: SpikeGANState) -> None:
-        progress = min(state.step / self.steps, 1.0)
+        progress = min(state.updates / self.updates, 1.0)
         factor = 1.0 - (1.0 - self.final_lr_fraction) * progress
         for optimizer, rate in (
             (state.generator_optimizer, self.generator_lr),

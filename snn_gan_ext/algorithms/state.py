@@ -14,7 +14,7 @@ class NetworksState(ABC):
     """Networks, their optimisers, a random source and a step count; a subclass names its parts."""
 
     rng: torch.Generator
-    step: int
+    updates: int
 
     @abstractmethod
     def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]: ...
@@ -22,14 +22,14 @@ class NetworksState(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values only, fit for ``torch.load(weights_only=True)``."""
         return {
-            "step": self.step,
+            "updates": self.updates,
             "rng": self.rng.get_state(),
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Goes back to what `state_dict` saved."""
-        self.step = saved["step"]
+        self.updates = saved["updates"]
         self.rng.set_state(saved["rng"].cpu())
         for name, part in self._parts().items():
             part.load_state_dict(saved[name])

@@ -8,12 +8,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.algorithms.state import NetworksState
 from snn_gan_ext.coding.images import check_labels
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import temporal
 from snn_gan_ext.metrics.first_spikes import decided_rightly
 from snn_gan_ext.settings import at_least, between, check_settings, one_of, whole
-from snn_gan_ext.algorithms.state import NetworksState
 
 __all__ = ["FiringTimes", "Targets", "TemporalBackprop", "TemporalState"]
 
@@ -35,13 +35,13 @@ class TemporalState(NetworksState):
         network: the classifier.
         optimizer: of its weights.
         rng: the random source of the batches.
-        step: steps taken.
+        updates: number of updates so far.
     """
 
     network: nn.Module
     optimizer: torch.optim.Adam
     rng: torch.Generator
-    step: int = 0
+    updates: int = 0
 
     def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
         return {"network": self.network, "optimizer": self.optimizer}
@@ -52,7 +52,7 @@ class TemporalBackprop:
     """Adam on the squared distance of output times from their targets, and homeostasis.
 
     Attributes:
-        steps: length of the run; the learning rate falls to 0 over it along a cosine.
+        updates: length of the run; the learning rate falls to 0 over it along a cosine.
         window: length T of a trial in time steps, the network's.
         targets: ``relative`` to the earliest output (S4NN), or ``aggressive``; see
             `snn_gan_ext.estimators.temporal`.
@@ -67,7 +67,7 @@ class TemporalBackprop:
         InputError: if a setting has no meaning.
     """
 
-    steps: int
+    updates: int
     window: int
     targets: Targets = "aggressive"
     margin: float = 10.0
@@ -80,7 +80,7 @@ class TemporalBackprop:
         check_settings(self, window=whole(2))
         check_settings(
             self,
-            steps=whole(1),
+            updates=whole(1),
             targets=one_of(Targets),
             margin=between(0, self.window, closed="neither"),
             deadline=between(0, self.window - 1),
@@ -110,21 +110,21 @@ class TemporalBackprop:
             InputError: if the batch does not fit the network.
         """
         network: Any = state.network
-        if network.steps != self.window:
-            raise InputError("network", expected=f"{self.window} steps", got=f"{network.steps}")
+        if network.num_steps != self.window:
+            raise InputError("network", expected=f"{self.window} steps", got=f"{network.num_steps}")
         if not len(batch.times):
             raise InputError("batch", expected="at least one trial", got="none")
         fired = network(batch.times)
         outputs = fired[-1].times
         check_labels(batch.labels, *outputs.shape)
         loss = temporal.temporal_loss(outputs, self._targets(outputs, batch.labels), self.window)
-        rate = 0.5 * self.lr * (1 + math.cos(math.pi * min(state.step / self.steps, 1.0)))
+        rate = 0.5 * self.lr * (1 + math.cos(math.pi * min(state.updates / self.updates, 1.0)))
         state.optimizer.param_groups[0]["lr"] = rate
         state.optimizer.zero_grad()
         torch.autograd.backward(loss)
         state.optimizer.step()
         self._keep_alive(state, [layer.times for layer in fired])
-        state.step += 1
+        state.updates += 1
         progress = self._progress(fired[0].times, outputs.detach(), batch.labels)
         return {"loss": float(loss.detach()), **progress}
 

@@ -137,13 +137,13 @@ class BrianNetwork:
             raise InputError("dt", expected="seconds above 0", got=f"{dt}")
         self.dt = dt * self._brian.second
         self._stages = _stages(network, exogenous)
-        self.steps, self.trials = next(iter(exogenous.values())).shape[:2]
+        self.num_steps, self.trials = next(iter(exogenous.values())).shape[:2]
         longest = max(
             len(taps)
             for stage in self._stages.values()
             for taps in (*stage.synaptic.values(), stage.feedback)
         )
-        self._period = self.steps + longest
+        self._period = self.num_steps + longest
         self.groups: dict[str, Any] = {}
         self.synapses: dict[str, Any] = {}
         self.monitors: dict[str, Any] = {}
@@ -173,7 +173,7 @@ class BrianNetwork:
 
     @property
     def _shape(self) -> tuple[int, int]:
-        return self.steps, self.trials
+        return self.num_steps, self.trials
 
     def _schedule(self, exogenous: Mapping[str, Tensor]) -> list[str]:
         """The slots of a time step: inputs, then each layer in turn, then Brian2's own."""
@@ -236,7 +236,7 @@ class BrianNetwork:
 
     def _on_the_clock(self, values: Tensor, in_pauses: float) -> np.ndarray:
         """``[T, B, N]`` with the trials one after another, ``[B * (T + pause), N]``."""
-        pause = values.new_full((self._period - self.steps, *values.shape[1:]), in_pauses)
+        pause = values.new_full((self._period - self.num_steps, *values.shape[1:]), in_pauses)
         one_by_one = torch.cat([values, pause]).transpose(0, 1)
         return one_by_one.flatten(0, 1).double().cpu().numpy()
 
@@ -289,7 +289,7 @@ def _heard(
     """Size of all that a layer hears together, behind time and batch."""
     if isinstance(network, GLMNeurons):
         return sizes[sources[0]]
-    parts = [network.heard_size(name, source) for source in sources]
+    parts = [network.input_size(name, source) for source in sources]
     return (sum(part[0] for part in parts), *parts[0][1:])
 
 

@@ -18,7 +18,7 @@ def random_affine(
     degrees: float = 10.0,
     scale: float = 0.1,
     shift: int = 1,
-    generator: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
 ) -> Tensor:
     """Turns, scales and shifts each square image at random, about its centre; around it is dark.
 
@@ -30,7 +30,7 @@ def random_affine(
         degrees: largest angle.
         scale: largest relative change of size.
         shift: largest shift along each axis, in whole pixels.
-        generator: of the draws, on the images' device.
+        rng: of the draws, on the images' device.
 
     Returns:
         ``[B, side ** 2]`` in [0, 1].
@@ -48,7 +48,7 @@ def random_affine(
         )
 
     def uniform(count: int) -> Tensor:
-        drawn = torch.rand(count, batch, generator=generator, device=images.device)
+        drawn = torch.rand(count, batch, generator=rng, device=images.device)
         return (2 * drawn - 1).to(images)
 
     turn, size = uniform(2)

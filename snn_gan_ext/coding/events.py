@@ -43,7 +43,7 @@ class Binning:
 
     Attributes:
         sensor: the sensor's size.
-        steps: number of time steps ``T``.
+        num_steps: number of time steps ``T``.
         step_us: length of a step in microseconds.
         start_us: where the first step begins; events before it or after the last step are left out.
         crop: (left, top, width, height) of the pixels to keep; all by default.
@@ -55,7 +55,7 @@ class Binning:
     """
 
     sensor: Sensor
-    steps: int
+    num_steps: int
     step_us: int
     start_us: int = 0
     crop: tuple[int, int, int, int] | None = None
@@ -79,12 +79,12 @@ class Binning:
             raise InputError(
                 "merge_polarities", expected="True or False", got=f"{self.merge_polarities!r}"
             )
-        numbers = (*self.sensor, self.steps, self.step_us, self.pool)
+        numbers = (*self.sensor, self.num_steps, self.step_us, self.pool)
         if any(type(number) is not int or number < 1 for number in numbers):
             raise InputError(
                 "binning",
                 expected="whole sizes, steps, step_us and pool of at least 1",
-                got=f"sensor {tuple(self.sensor)!r}, steps {self.steps!r}, step_us {self.step_us!r}, "
+                got=f"sensor {tuple(self.sensor)!r}, steps {self.num_steps!r}, step_us {self.step_us!r}, "
                 f"pool {self.pool!r}",
             )
         left, top, width, height = self.window
@@ -104,7 +104,7 @@ class Binning:
         """``(T, C, H, W)`` of the spikes."""
         _, _, width, height = self.window
         channels = 1 if self.merge_polarities else self.sensor.polarities
-        return self.steps, channels, -(-height // self.pool), -(-width // self.pool)
+        return self.num_steps, channels, -(-height // self.pool), -(-width // self.pool)
 
     @property
     def sensor_size(self) -> Sensor:

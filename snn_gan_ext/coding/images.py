@@ -33,24 +33,24 @@ class Labelled(NamedTuple):
 
 def rate_encode(
     images: Tensor,
-    steps: int,
+    num_steps: int,
     *,
     uniforms: Tensor | None = None,
-    generator: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
 ) -> Tensor:
     r"""Bernoulli spikes with the pixel's value as probability, :math:`s_{i,t} = [U_{i,t} < x_i]`.
 
     Args:
         images: ``[B, N]`` in [0, 1].
-        steps: number of steps ``T``.
+        num_steps: number of steps ``T``.
         uniforms: noise in [0, 1), ``[T, B, N]``.
-        generator: draws the noise where none is given.
+        rng: draws the noise where none is given.
 
     Returns:
         Spikes ``[T, B, N]``.
 
     Raises:
-        InputError: if ``steps`` is below 1, an image holds NaN or values outside [0, 1], or the noise
+        InputError: if ``num_steps`` is below 1, an image holds NaN or values outside [0, 1], or the noise
             has another shape.
 
     References:
@@ -62,11 +62,11 @@ def rate_encode(
             [0., 1.]])
     """
     check_images(images)
-    if steps < 1:
-        raise InputError("steps", expected="T of at least 1", got=f"{steps}")
-    shape = (steps, *images.shape)
+    if num_steps < 1:
+        raise InputError("num_steps", expected="T of at least 1", got=f"{num_steps}")
+    shape = (num_steps, *images.shape)
     if uniforms is None:
-        uniforms = torch.rand(shape, generator=generator, device=images.device)
+        uniforms = torch.rand(shape, generator=rng, device=images.device)
     elif not bool(((uniforms >= 0) & (uniforms <= 1)).all()):
         raise InputError("uniforms", expected="values in [0, 1)", got="others, or NaN")
     elif tuple(uniforms.shape) != shape:
@@ -119,13 +119,13 @@ def time_surface_decode(spikes: Tensor, decay: float = 2.0) -> Tensor:
     return torch.einsum("t...,t->...", spikes, kernel / kernel.sum())
 
 
-def add_noise(images: Tensor, fraction: float, generator: torch.Generator | None = None) -> Tensor:
+def add_noise(images: Tensor, fraction: float, rng: torch.Generator | None = None) -> Tensor:
     """Adds uniform noise from [0, 1) to a share of each image's pixels, and cuts off at 1.
 
     Args:
         images: ``[B, N]`` in [0, 1].
         fraction: share of noisy pixels, picked anew for each image; rounded to whole pixels.
-        generator: of the picks and the noise.
+        rng: of the picks and the noise.
 
     Returns:
         ``[B, N]``.
@@ -141,7 +141,7 @@ def add_noise(images: Tensor, fraction: float, generator: torch.Generator | None
         raise InputError("fraction", expected="0 .. 1", got=f"{fraction}")
 
     def uniform() -> Tensor:
-        return torch.rand(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+        return torch.rand(images.shape, generator=rng, device=images.device, dtype=images.dtype)
 
     rank, noise = uniform().argsort(1).argsort(1), uniform()
     return (images + noise * (rank < round(fraction * images.shape[1]))).clamp(max=1)

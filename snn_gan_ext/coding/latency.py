@@ -14,7 +14,7 @@ from snn_gan_ext.errors import InputError
 __all__ = ["latency_decode", "latency_encode"]
 
 
-def latency_encode(images: Tensor, steps: int, threshold: float = 0.01) -> Tensor:
+def latency_encode(images: Tensor, num_steps: int, threshold: float = 0.01) -> Tensor:
     r"""Firing steps :math:`t_i = \mathrm{round}((1 - x_i)(T - 1))`, none for dark pixels.
 
     These are those of ``snntorch.spikegen.latency(images, steps, threshold=threshold, linear=True,
@@ -22,7 +22,7 @@ def latency_encode(images: Tensor, steps: int, threshold: float = 0.01) -> Tenso
 
     Args:
         images: ``[B, N]`` in [0, 1].
-        steps: length ``T`` of the window in time steps, 2 or more.
+        num_steps: length ``T`` of the window in time steps, 2 or more.
         threshold: pixels below it do not fire.
 
     Returns:
@@ -36,8 +36,8 @@ def latency_encode(images: Tensor, steps: int, threshold: float = 0.01) -> Tenso
     tensor([[ 0.,  5.,  9., 11.]])
     """
     check_images(images)
-    if type(steps) is not int or steps < 2:
-        raise InputError("steps", expected="T of at least 2", got=f"{steps}")
+    if type(num_steps) is not int or num_steps < 2:
+        raise InputError("num_steps", expected="T of at least 2", got=f"{num_steps}")
     if not 0 < threshold < 1:
         raise InputError("threshold", expected="above 0 and below 1", got=f"{threshold}")
     # Half precision does not tell late steps apart.
@@ -45,23 +45,23 @@ def latency_encode(images: Tensor, steps: int, threshold: float = 0.01) -> Tenso
     if not images.numel():
         return images.clone()
     times, dark = spikegen.latency_code(
-        images, num_steps=steps, threshold=threshold, normalize=True, linear=True
+        images, num_steps=num_steps, threshold=threshold, normalize=True, linear=True
     )
-    return torch.where(dark, steps, times.round())
+    return torch.where(dark, num_steps, times.round())
 
 
-def latency_decode(times: Tensor, steps: int) -> Tensor:
+def latency_decode(times: Tensor, num_steps: int) -> Tensor:
     r"""Grey values :math:`x_i = 1 - t_i / (T - 1)` of firing steps, 0 where there is none.
 
     Args:
         times: ``[B, N]``.
-        steps: length ``T`` of the window in time steps, 2 or more.
+        num_steps: length ``T`` of the window in time steps, 2 or more.
 
     Raises:
         InputError: if the window is too short, or the times are below 0 or NaN.
     """
-    if type(steps) is not int or steps < 2:
-        raise InputError("steps", expected="T of at least 2", got=f"{steps}")
+    if type(num_steps) is not int or num_steps < 2:
+        raise InputError("num_steps", expected="T of at least 2", got=f"{num_steps}")
     if not bool((times >= 0).all()):
         raise InputError("times", expected="0 or later", got="earlier ones, or NaN")
-    return (1 - times / (steps - 1)).clamp(min=0)
+    return (1 - times / (num_steps - 1)).clamp(min=0)

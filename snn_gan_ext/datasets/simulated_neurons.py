@@ -28,7 +28,7 @@ CLOCK = 1e-4
 def record(
     neuron: Neuron,
     trials: int,
-    steps: int,
+    num_steps: int,
     *,
     seed: int,
     dt: float = 1e-3,
@@ -44,7 +44,7 @@ def record(
             0.65), ``adex`` (adaptive exponential integrate-and-fire with short bursts; 0.7), or
             ``chattering`` (Izhikevich's model; long bursts, 1.7).
         trials: number of neurons ``B``.
-        steps: length ``T`` of the recording in time steps.
+        num_steps: length ``T`` of the recording in time steps.
         seed: of the simulation.
         dt: length of a time step in seconds: whole tenths of a millisecond, at most 1 ms, so that no
             step has two spikes.
@@ -60,7 +60,7 @@ def record(
         Gerstner et al. (2014), "Neuronal Dynamics", chapter 9 (escape noise); Brette and Gerstner
         (2005); Izhikevich (2003).
     """
-    _check(neuron, trials, steps, seed, dt, warm_up)
+    _check(neuron, trials, num_steps, seed, dt, warm_up)
     brian2 = require_brian2()
     with use_target("numpy"), _seeded(brian2, seed):
         group, *others = MODELS[neuron](brian2, trials)
@@ -69,9 +69,9 @@ def record(
         network.run(before * CLOCK * brian2.second, namespace={})
         monitor = brian2.SpikeMonitor(group)
         network.add(monitor)
-        network.run(steps * dt * brian2.second, namespace={})
+        network.run(num_steps * dt * brian2.second, namespace={})
         ticks = np.rint(np.asarray(monitor.t) / CLOCK).astype(int) - before
-        spikes = torch.zeros(steps, trials, 1)
+        spikes = torch.zeros(num_steps, trials, 1)
         spikes[ticks // round(dt / CLOCK), np.asarray(monitor.i)] = 1
     return spikes
 
@@ -191,10 +191,10 @@ def _seeded(brian2: Any, seed: int) -> Iterator[None]:
         np.random.set_state(before)  # noqa: NPY002
 
 
-def _check(neuron: str, trials: int, steps: int, seed: int, dt: float, warm_up: float) -> None:
+def _check(neuron: str, trials: int, num_steps: int, seed: int, dt: float, warm_up: float) -> None:
     check_setting("neuron", neuron, one_of(Neuron))
     check_setting("trials", trials, whole(1))
-    check_setting("steps", steps, whole(1))
+    check_setting("num_steps", num_steps, whole(1))
     check_setting("seed", seed, SEED)
     ticks = dt / CLOCK
     if not (0.5 < ticks < 10.5 and math.isclose(ticks, round(ticks), abs_tol=1e-6)):

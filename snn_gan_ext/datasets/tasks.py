@@ -59,7 +59,7 @@ class DigitTask:
 def draw_tasks(
     digits: Sequence[int],
     count: int,
-    generator: torch.Generator,
+    rng: torch.Generator,
     *,
     classes: int = 2,
     any_angle: bool = False,
@@ -70,7 +70,7 @@ def draw_tasks(
     Args:
         digits: those that tasks are made of.
         count: number of tasks.
-        generator: of the draws.
+        rng: of the draws.
         classes: digits of a task.
         any_angle: turn by any angle; by default by a multiple of 90 degrees.
         without: sets of digits that make no task.
@@ -87,8 +87,8 @@ def draw_tasks(
         raise InputError("digits", expected="a set that is not left out", got=f"{list(digits)}")
     tasks: list[DigitTask] = []
     while len(tasks) < count:
-        picks = torch.randperm(len(digits), generator=generator)[:classes].tolist()
-        angles = 360 * torch.rand(classes, generator=generator)
+        picks = torch.randperm(len(digits), generator=rng)[:classes].tolist()
+        angles = 360 * torch.rand(classes, generator=rng)
         if not any_angle:
             angles = angles.div(90).floor() * 90
         chosen = tuple(digits[pick] for pick in picks)

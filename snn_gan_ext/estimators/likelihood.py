@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from snn_gan_ext.functional import glm
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional import glm
 
 __all__ = ["Signal", "advantage_over_others", "learning_signal", "sparsity_cost"]
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from snn_gan_ext.errors import InputError
 
-__all__ = ["maml_start", "reptile_start"]
+__all__ = ["maml_update", "reptile_update"]
 
 
-def reptile_start(
+def reptile_update(
     start: Mapping[str, Tensor], adapted: Mapping[str, Tensor], rate: float
 ) -> dict[str, Tensor]:
     r"""Moves the start towards the mean of the adapted weights.
@@ -36,7 +36,7 @@ def reptile_start(
     return {name: theta + rate * (adapted[name].mean(0) - theta) for name, theta in start.items()}
 
 
-def maml_start(
+def maml_update(
     start: Mapping[str, Tensor], gradients: Mapping[str, Tensor], rate: float
 ) -> dict[str, Tensor]:
     r"""Moves the start along the mean of the gradients that its adapted weights see on new data.

@@ -14,7 +14,7 @@ from snn_gan_ext.errors import InputError
 
 __all__ = ["Kernel", "KernelMatrix", "gaussian_kernel", "svgd_direction"]
 
-Kernel = Literal["printed", "median", "none"]
+Kernel = Literal["unit", "median", "none"]
 
 
 class KernelMatrix(NamedTuple):
@@ -35,7 +35,7 @@ def gaussian_kernel(points: Tensor, kernel: Kernel) -> KernelMatrix:
     ==================== ==========================================================================
     kernel               :math:`h^2`
     ==================== ==========================================================================
-    ``printed``          1, as in the SpikeGAN paper
+    ``unit``          1, as in the SpikeGAN paper
     ``median``           the median squared distance of two particles over :math:`\log(J + 1)`, so
                          that a particle's neighbours weigh about as much as itself
     ``none``             0: each particle for itself
@@ -57,7 +57,7 @@ def gaussian_kernel(points: Tensor, kernel: Kernel) -> KernelMatrix:
     if kernel == "none" or (kernel == "median" and particles < 2):
         return KernelMatrix(torch.eye(particles).to(points), points.new_tensor(torch.inf))
     squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
-    if kernel == "printed":
+    if kernel == "unit":
         bandwidth = points.new_ones(())
     elif kernel == "median":
         apart = squared[torch.triu_indices(particles, particles, 1).unbind()]

@@ -10,12 +10,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from snn_gan_ext import plots
-from snn_gan_ext.experiments import runs
 from snn_gan_ext.brian import equivalence
 from snn_gan_ext.brian.network import Target, use_target
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.settings import SEED, check_setting, whole
+from snn_gan_ext.experiments import runs
 from snn_gan_ext.experiments.checkpoint import write_atomically
+from snn_gan_ext.settings import SEED, check_setting, whole
 
 __all__ = ["crosscheck_run"]
 

@@ -44,7 +44,7 @@ __all__ = [
 class TrainingState(Protocol):
     """What the loop asks of a training state."""
 
-    step: int
+    updates: int
     rng: torch.Generator
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -88,14 +88,14 @@ class MetricsLog:
 
     def __init__(self, path: Path, from_step: int = 0, tensorboard: Path | None = None) -> None:
         self._writer = None if tensorboard is None else require_tensorboard()(str(tensorboard))
-        kept = [line for line in read_metrics(path) if line["step"] <= from_step > 0]
+        kept = [line for line in read_metrics(path) if line["update"] <= from_step > 0]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomically(path, text)
         self._file = path.open("a")
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds one line."""
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._file.write(json.dumps({"update": step, **metrics}) + "\n")
         self._file.flush()
         if self._writer is not None:
             for name, value in metrics.items():
@@ -116,7 +116,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
             line = json.loads(text)
         except (ValueError, RecursionError):
             continue
-        if isinstance(line, dict) and type(line.get("step")) is int:
+        if isinstance(line, dict) and type(line.get("update")) is int:
             lines.append(line)
     return lines
 
@@ -126,7 +126,7 @@ def fit(
     state: TrainingState,
     next_batch: Callable[[torch.Generator], Any],
     *,
-    steps: int,
+    updates: int,
     folder: Path,
     config: Mapping[str, Any],
     resume: bool = False,
@@ -137,7 +137,7 @@ def fit(
     tensorboard: bool = False,
     progress: bool = True,
 ) -> float:
-    """Trains until ``state.step == steps``.
+    """Trains until ``state.updates == updates``.
 
     All randomness comes from ``state.rng``, which the checkpoint holds: a run that was stopped and
     resumed ends with the same weights, bit for bit on the same machine, as one that was not.
@@ -146,7 +146,7 @@ def fit(
         algorithm: what a step does.
         state: changed in place.
         next_batch: draws a batch with ``state.rng``.
-        steps: total number of steps.
+        updates: total number of updates.
         folder: where ``checkpoint.pt`` and ``metrics.jsonl`` go; it exists.
         config: what the checkpoint is bound to: the ``recipe`` and all its settings.
         resume: go on from the folder's checkpoint.
@@ -166,54 +166,54 @@ def fit(
         NonFiniteError: at the first metric that is infinite or NaN; the last checkpoint stays.
     """
     path = folder / "checkpoint.pt"
-    seconds = _restore(state, path, config, steps) if resume else 0.0
+    seconds = _restore(state, path, config, updates) if resume else 0.0
 
     def save() -> None:
         save_checkpoint(path, Checkpoint(dict(config), state.state_dict(), seconds))
 
     log = MetricsLog(
-        folder / "metrics.jsonl", state.step, folder / "tensorboard" if tensorboard else None
+        folder / "metrics.jsonl", state.updates, folder / "tensorboard" if tensorboard else None
     )
     bar = tqdm(
-        total=steps,
-        initial=state.step,
-        unit="step",
+        total=updates,
+        initial=state.updates,
+        unit="update",
         disable=not progress,
         desc=str(config.get("recipe", "")),
         mininterval=0.1 if sys.stderr.isatty() else 30,  # a file keeps every line
     )
     try:
         with catch_signals() as caught:
-            while state.step < steps:
+            while state.updates < updates:
                 started = time.perf_counter()
                 metrics = algorithm.update(state, next_batch(state.rng))
                 seconds += time.perf_counter() - started
-                check_finite(metrics, state.step, path)
+                check_finite(metrics, state.updates, path)
                 bar.update()
-                last = state.step == steps
-                if state.step % log_every == 0 or last:
-                    log.write(state.step, metrics)
+                last = state.updates == updates
+                if state.updates % log_every == 0 or last:
+                    log.write(state.updates, metrics)
                     bar.set_postfix({k: f"{v:.3g}" for k, v in metrics.items()}, refresh=False)
-                look = monitor if state.step % monitor_every == 0 or last else None
+                look = monitor if state.updates % monitor_every == 0 or last else None
                 # Before the monitor, which a second signal may end.
-                if caught or look is not None or state.step % checkpoint_every == 0 or last:
+                if caught or look is not None or state.updates % checkpoint_every == 0 or last:
                     save()
                 if look is not None:
-                    log.write(state.step, look())
+                    log.write(state.updates, look())
                 if caught:
-                    raise Interrupted(caught[0], f"after step {state.step}; go on with --resume")
+                    raise Interrupted(caught[0], f"after step {state.updates}; go on with --resume")
     finally:
         bar.close()
         log.close()
     return seconds
 
 
-def _restore(state: TrainingState, path: Path, config: Mapping[str, Any], steps: int) -> float:
+def _restore(state: TrainingState, path: Path, config: Mapping[str, Any], updates: int) -> float:
     checkpoint = load_checkpoint(path, config)
     try:
         state.load_state_dict(checkpoint.state)
-        if type(state.step) is not int or not 0 <= state.step <= steps:
-            raise ValueError(f"step {state.step!r} of {steps}")
+        if type(state.updates) is not int or not 0 <= state.updates <= updates:
+            raise ValueError(f"{state.updates!r} updates of {updates}")
     except Exception as error:
         raise InputError(
             f"{path}",

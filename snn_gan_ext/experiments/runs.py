@@ -20,13 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from snn_gan_ext import plots
-from snn_gan_ext.experiments import report
 from snn_gan_ext.coding.events import Binning, Events, to_events
 from snn_gan_ext.datasets import event_files
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments.recipes import RECIPES
-from snn_gan_ext.experiments.recipes.base import Experiment, Recipe
-from snn_gan_ext.settings import SEED, check_setting, one_of, whole
+from snn_gan_ext.experiments import report
 from snn_gan_ext.experiments.checkpoint import write_atomically
 from snn_gan_ext.experiments.loop import (
     catch_signals,
@@ -35,6 +32,9 @@ from snn_gan_ext.experiments.loop import (
     read_metrics,
     require_tensorboard,
 )
+from snn_gan_ext.experiments.recipes import RECIPES
+from snn_gan_ext.experiments.recipes.base import Experiment, Recipe
+from snn_gan_ext.settings import SEED, check_setting, one_of, whole
 from snn_gan_ext.version import __version__
 
 __all__ = [
@@ -109,7 +109,7 @@ def train(
         experiment.algorithm,
         experiment.state,
         experiment.next_batch,
-        steps=recipe.steps,
+        updates=recipe.steps,
         folder=folder,
         config=recipe.identity(),
         resume=resume,

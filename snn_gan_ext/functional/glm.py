@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snn_gan_ext.functional._dispatch import arrays_of
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional._dispatch import arrays_of
 
 __all__ = [
     "causal_filter",
@@ -71,20 +71,20 @@ def _sparse_arrays(inputs: Tensor, *others: Tensor) -> list[Any] | None:
     return arrays if _kernels().is_sparse(arrays[0], torch.get_num_threads()) else None
 
 
-def causal_filter(signal: Tensor, taps: Tensor, delay: int, steps: int | None = None) -> Tensor:
+def causal_filter(signal: Tensor, taps: Tensor, delay: int, num_steps: int | None = None) -> Tensor:
     r"""Filters a signal over past steps: :math:`a_t = \sum_{\tau=0}^{L-1} A_\tau\, s_{t-d-\tau}`.
 
     Args:
         signal: ``[..., T, B, N]``, zero before its first step.
         taps: the filter ``[L]``.
         delay: ``d`` in steps.
-        steps: how many of the last steps are wanted; all by default.
+        num_steps: how many of the last steps are wanted; all by default.
 
     Returns:
         ``[..., T, B, N]``, or of so many steps.
     """
     total = signal.shape[-3]
-    past = 0 if steps is None else total - steps
+    past = 0 if num_steps is None else total - num_steps
     if past >= delay + len(taps) - 1 > 0:
         windows = (signal.narrow(-3, past - delay - lag, total - past) for lag in range(len(taps)))
         return sum(map(torch.mul, taps, windows), signal.new_zeros(()))
@@ -101,11 +101,11 @@ def _filter_all(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
     return filtered
 
 
-def _toeplitz(taps: Tensor, delay: int, steps: int) -> Tensor:
+def _toeplitz(taps: Tensor, delay: int, num_steps: int) -> Tensor:
     """The filter as a matrix over time ``[T, T]``, ``taps[t - s - delay]`` at ``t, s``."""
-    width = 2 * steps - 1
-    by_lag = F.pad(taps, (steps - 1 + delay, steps))[:width]
-    return by_lag.unfold(0, steps, 1).flip(1)
+    width = 2 * num_steps - 1
+    by_lag = F.pad(taps, (num_steps - 1 + delay, num_steps))[:width]
+    return by_lag.unfold(0, num_steps, 1).flip(1)
 
 
 def _shifted(signal: Tensor, delay: int) -> Tensor:
@@ -115,11 +115,11 @@ def _shifted(signal: Tensor, delay: int) -> Tensor:
     return torch.cat([silence, signal.narrow(-3, 0, kept)], -3) if delay else signal
 
 
-def _behind_silence(signal: Tensor, steps: int) -> Tensor:
+def _behind_silence(signal: Tensor, num_steps: int) -> Tensor:
     """Zeros in front of a signal until it has so many steps."""
-    missing = steps - signal.shape[-3]
+    missing = num_steps - signal.shape[-3]
     if missing < 0:
-        raise InputError("error", expected=f"{steps} steps at most", got=f"{signal.shape[-3]}")
+        raise InputError("error", expected=f"{num_steps} steps at most", got=f"{signal.shape[-3]}")
     return F.pad(signal, (0, 0, 0, 0, missing, 0)) if missing else signal
 
 
@@ -128,9 +128,9 @@ def _filter_back(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
     return causal_filter(signal.flip(-3), taps, delay).flip(-3)
 
 
-def _traces(inputs: Tensor, basis: Tensor, delay: int, steps: int | None = None) -> Tensor:
+def _traces(inputs: Tensor, basis: Tensor, delay: int, num_steps: int | None = None) -> Tensor:
     """Traces over all basis functions ``[..., T, B, K * I]``, the pre-synaptic term of eq. 5."""
-    return torch.cat([causal_filter(inputs, taps, delay, steps) for taps in basis], -1)
+    return torch.cat([causal_filter(inputs, taps, delay, num_steps) for taps in basis], -1)
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def _rows(tensor: Tensor) -> Tensor:
 
 
 def synaptic_drive(
-    inputs: Tensor, weight: Tensor, basis: Tensor, delay: int, steps: int | None = None
+    inputs: Tensor, weight: Tensor, basis: Tensor, delay: int, num_steps: int | None = None
 ) -> Tensor:
     r"""What the synapses add to the potential: :math:`\sum_{j,k} w_{k,j,i} (A_k * s_j)_{t-d}` (eq. 2).
 
@@ -151,28 +151,28 @@ def synaptic_drive(
         weight: ``[..., K, I, O]``.
         basis: ``[K, L]``.
         delay: ``d`` in steps.
-        steps: how many of the last steps are wanted; all by default.
+        num_steps: how many of the last steps are wanted; all by default.
 
     Returns:
         Drive ``[..., T, B, O]``, or of so many steps.
     """
-    steps = inputs.shape[-3] if steps is None else steps
-    past = inputs.shape[-3] - steps
-    mostly_past = past > steps  # then weighing all of it would be waste
+    num_steps = inputs.shape[-3] if num_steps is None else num_steps
+    past = inputs.shape[-3] - num_steps
+    mostly_past = past > num_steps  # then weighing all of it would be waste
     fits = weight.shape[:-1] == (len(basis), inputs.shape[-1]) and delay >= 0
     if fits and not mostly_past and (arrays := _sparse_arrays(inputs, weight, basis)):
         return torch.from_numpy(_kernels().synaptic_drive(*arrays, delay)[past:])
     batch, in_features = inputs.shape[-2:]
     out_features = weight.shape[-1]
     if in_features <= out_features or mostly_past:
-        drive = _rows(_traces(inputs, basis, delay, steps)) @ weight.flatten(-3, -2)
-        return drive.reshape(*drive.shape[:-2], steps, batch, out_features)
+        drive = _rows(_traces(inputs, basis, delay, num_steps)) @ weight.flatten(-3, -2)
+        return drive.reshape(*drive.shape[:-2], num_steps, batch, out_features)
     side_by_side = weight.transpose(-3, -2).flatten(-2)
     weighed = _rows(inputs) @ side_by_side
-    weighed = weighed.reshape(*weighed.shape[:-2], past + steps, batch, len(basis), out_features)
-    drive = causal_filter(weighed[..., 0, :], basis[0], delay, steps)
+    weighed = weighed.reshape(*weighed.shape[:-2], past + num_steps, batch, len(basis), out_features)
+    drive = causal_filter(weighed[..., 0, :], basis[0], delay, num_steps)
     for function in range(1, len(basis)):
-        drive = drive + causal_filter(weighed[..., function, :], basis[function], delay, steps)
+        drive = drive + causal_filter(weighed[..., function, :], basis[function], delay, num_steps)
     return drive
 
 
@@ -318,14 +318,14 @@ def feedback_kernel(feedback: Tensor, basis: Tensor) -> Tensor:
     return basis.transpose(0, 1) @ feedback
 
 
-def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, steps: int) -> Tensor:
+def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, num_steps: int) -> Tensor:
     """What spikes before the first step still add to the first steps' potentials.
 
     Args:
         history: a neuron's own past spikes, oldest first ``[..., H, B, O]``.
         feedback: weights ``[..., K, O]``.
         basis: ``[K, L]``.
-        steps: number of steps ``T`` to come.
+        num_steps: number of steps ``T`` to come.
 
     Returns:
         ``[..., T, B, O]``.
@@ -333,12 +333,12 @@ def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, steps: int)
     kernel = feedback_kernel(feedback, basis).flip(-2).unsqueeze(-2)
     length, remembered = basis.shape[-1], history.shape[-3]
     drives = []
-    for step in range(min(steps, length)):
+    for step in range(min(num_steps, length)):
         heard = min(length - step, remembered)
         recent = history.narrow(-3, remembered - heard, heard)
         drives.append((kernel.narrow(-3, length - step - heard, heard) * recent).sum(-3))
     drive = torch.stack(drives, -3)
-    return F.pad(drive, (0, 0, 0, 0, 0, steps - len(drives))) if steps > len(drives) else drive
+    return F.pad(drive, (0, 0, 0, 0, 0, num_steps - len(drives))) if num_steps > len(drives) else drive
 
 
 def feedback_gradient(

@@ -25,9 +25,9 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from snn_gan_ext.functional.checks import check_finite
-from snn_gan_ext.functional._dispatch import arrays_of
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional._dispatch import arrays_of
+from snn_gan_ext.functional.checks import check_finite
 
 __all__ = [
     "StepSpikes",
@@ -78,7 +78,7 @@ class StepSpikes(NamedTuple):
 
 
 @_without_autocast
-def step_times(inputs: Tensor, weight: Tensor, threshold: float, steps: int) -> StepSpikes:
+def step_times(inputs: Tensor, weight: Tensor, threshold: float, num_steps: int) -> StepSpikes:
     r"""First step at which :math:`\sum_i w_{ij} [t_i \le t]` reaches the threshold.
 
     The slope through time is S4NN's: a potential that is one higher fires one step earlier, so
@@ -91,19 +91,19 @@ def step_times(inputs: Tensor, weight: Tensor, threshold: float, steps: int) -> 
     A neuron that did not fire counts as firing at the last step there, so that it can learn.
 
     Args:
-        inputs: firing steps of the inputs ``[B, I]``, whole numbers; ``steps`` or more is silence.
+        inputs: firing steps of the inputs ``[B, I]``, whole numbers; ``num_steps`` or more is silence.
         weight: ``[I, O]``.
         threshold: potential at which a neuron fires, above 0.
-        steps: length ``T`` of the window in time steps.
+        num_steps: length ``T`` of the window in time steps.
 
     References:
         Kheradpisheh and Masquelier (2020), "Temporal backpropagation for spiking neural networks with
         one spike per neuron" (S4NN).
     """
     _check_layer(inputs, weight)
-    if not 1 <= steps <= LONGEST:
-        raise InputError("steps", expected=f"1 .. {LONGEST}", got=f"{steps}")
-    times, potentials = _StepTimes.apply(inputs, weight, threshold, steps)  # type: ignore[no-untyped-call]
+    if not 1 <= num_steps <= LONGEST:
+        raise InputError("num_steps", expected=f"1 .. {LONGEST}", got=f"{num_steps}")
+    times, potentials = _StepTimes.apply(inputs, weight, threshold, num_steps)  # type: ignore[no-untyped-call]
     return StepSpikes(times, potentials)
 
 
@@ -198,7 +198,7 @@ def times_of(spikes: Tensor) -> Tensor:
     return steps + ((moments - steps) * counts * spikes).sum(0)
 
 
-def spikes_of(times: Tensor, steps: int) -> Tensor:
+def spikes_of(times: Tensor, num_steps: int) -> Tensor:
     r"""Firing steps ``[B, N]`` to spikes ``[T, B, N]``.
 
     Moving a spike later takes it from its step and puts it into the next, so
@@ -207,23 +207,23 @@ def spikes_of(times: Tensor, steps: int) -> Tensor:
     makes a slope of 1.
 
     Args:
-        times: whole numbers; ``steps`` or more is silence.
-        steps: length ``T`` in time steps.
+        times: whole numbers; ``num_steps`` or more is silence.
+        num_steps: length ``T`` in time steps.
 
     >>> spikes_of(torch.tensor([[1.0, 3.0]]), 3).squeeze(1)
     tensor([[0., 0.],
             [1., 0.],
             [0., 0.]])
     """
-    spikes: Tensor = _SpikesOf.apply(times, steps)  # type: ignore[no-untyped-call]
+    spikes: Tensor = _SpikesOf.apply(times, num_steps)  # type: ignore[no-untyped-call]
     return spikes
 
 
 class _SpikesOf(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, times: Tensor, steps: int) -> Tensor:
+    def forward(ctx: Any, times: Tensor, num_steps: int) -> Tensor:
         ctx.save_for_backward(times)
-        moments = torch.arange(steps, device=times.device, dtype=times.dtype).view(-1, 1, 1)
+        moments = torch.arange(num_steps, device=times.device, dtype=times.dtype).view(-1, 1, 1)
         return (times == moments).to(times)
 
     @staticmethod
@@ -302,21 +302,23 @@ def _check_shapes(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
 class _StepTimes(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, threshold: float, steps: int
+        ctx: Any, inputs: Tensor, weight: Tensor, threshold: float, num_steps: int
     ) -> tuple[Tensor, Tensor]:
         if arrays := arrays_of(inputs, weight):
-            times, potentials = map(torch.from_numpy, _kernels().step_times(*arrays, threshold, steps))
+            times, potentials = map(
+                torch.from_numpy, _kernels().step_times(*arrays, threshold, num_steps)
+            )
         else:
-            times, potentials = _first_steps(inputs, weight, threshold, steps)
+            times, potentials = _first_steps(inputs, weight, threshold, num_steps)
         ctx.save_for_backward(inputs, weight, times)
-        ctx.steps = steps
+        ctx.num_steps = num_steps
         ctx.mark_non_differentiable(potentials)
         return times, potentials
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
         inputs, weight, times = ctx.saved_tensors
-        error, last = -gradients[0], times.clamp(max=ctx.steps - 1)
+        error, last = -gradients[0], times.clamp(max=ctx.num_steps - 1)
         by_inputs = _by_inputs(ctx, error, weight, inputs, last)
         return by_inputs, masked_outer(torch.ones_like(inputs), error, inputs, last), None, None
 
@@ -413,18 +415,20 @@ def _chunks(batch: int, size: int) -> list[slice]:
     return [slice(start, start + width) for start in range(0, max(batch, 1), width)]
 
 
-def _first_steps(inputs: Tensor, weight: Tensor, threshold: float, steps: int) -> tuple[Tensor, Tensor]:
+def _first_steps(
+    inputs: Tensor, weight: Tensor, threshold: float, num_steps: int
+) -> tuple[Tensor, Tensor]:
     """`step_times` by PyTorch's operations: the potentials at all steps."""
 
     def fire(inputs: Tensor) -> tuple[Tensor, Tensor]:
-        moments = torch.arange(steps, device=inputs.device, dtype=inputs.dtype).view(-1, 1, 1)
+        moments = torch.arange(num_steps, device=inputs.device, dtype=inputs.dtype).view(-1, 1, 1)
         potentials = (inputs <= moments).to(weight.dtype) @ weight
         above = potentials >= threshold
-        times = torch.where(above.any(0), above.byte().argmax(0), steps)
-        last = times.clamp(max=steps - 1).unsqueeze(0)
+        times = torch.where(above.any(0), above.byte().argmax(0), num_steps)
+        last = times.clamp(max=num_steps - 1).unsqueeze(0)
         return times.to(weight.dtype), potentials.gather(0, last).squeeze(0)
 
-    times, potentials = _in_chunks(fire, inputs, steps * sum(weight.shape))
+    times, potentials = _in_chunks(fire, inputs, num_steps * sum(weight.shape))
     return times, potentials
 
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.functional import bases, glm
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional import bases, glm
 from snn_gan_ext.layers.checks import check_basis, check_finite, check_tensor, look
 from snn_gan_ext.layers.state import GLMFilters, GLMSample, GLMState
 
@@ -82,7 +82,7 @@ class GLMNeurons(nn.Module, ABC):
         """Shifts inputs until one delay fits all of them."""
 
     @abstractmethod
-    def _drive(self, aligned: Tensor, steps: int) -> Tensor:
+    def _drive(self, aligned: Tensor, num_steps: int) -> Tensor:
         """The synapses: ``[H + T, B, *in]`` to ``[T, B, *out]``."""
 
     @abstractmethod
@@ -95,7 +95,7 @@ class GLMNeurons(nn.Module, ABC):
         weight_std: float | None = None,
         bias_init: float | None = None,
         feedback_init: float | None = None,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         """Draws fresh weights; see the class for the arguments, by default those it was built with."""
         built_with = self._initial
@@ -110,7 +110,7 @@ class GLMNeurons(nn.Module, ABC):
                 expected="finite numbers, the first 0 or more",
                 got=f"{weight_std}, {bias_init} and {feedback_init}",
             )
-        self.weight.normal_(0.0, weight_std, generator=generator)
+        self.weight.normal_(0.0, weight_std, generator=rng)
         self.bias.fill_(bias_init)
         self.feedback.fill_(feedback_init)
 
@@ -147,7 +147,7 @@ class GLMNeurons(nn.Module, ABC):
         state: GLMState | None = None,
         *,
         uniforms: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> Tensor | tuple[Tensor, GLMState]:
         """Samples spikes for one step ``[B, *in]`` or a sequence ``[T, B, *in]``.
 
@@ -156,7 +156,7 @@ class GLMNeurons(nn.Module, ABC):
             state: where to go on from; silence by default. Not with ``init_hidden=True``.
             uniforms: noise in [0, 1) of the output's shape; a 1, which rounding can make of it, never
                 fires.
-            generator: draws the noise where none is given; torch's global generator by default.
+            rng: draws the noise where none is given; torch's global generator by default.
 
         Returns:
             ``(spikes, state)``, or the spikes alone with ``init_hidden=True`` and not ``output``.
@@ -178,7 +178,7 @@ class GLMNeurons(nn.Module, ABC):
         if one_step:
             input_ = input_.unsqueeze(0)
             uniforms = uniforms.unsqueeze(0) if isinstance(uniforms, Tensor) else uniforms
-        run = self._run(input_, state, uniforms, generator, torch.is_grad_enabled())
+        run = self._run(input_, state, uniforms, rng, torch.is_grad_enabled())
         spikes = run.spikes.squeeze(0) if one_step else run.spikes
         if self.init_hidden:
             self._state = run.state
@@ -191,7 +191,7 @@ class GLMNeurons(nn.Module, ABC):
         state: GLMState | None = None,
         *,
         uniforms: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> GLMSample:
         """Samples a sequence and keeps what the local learning rule needs; stores no graph.
 
@@ -201,12 +201,12 @@ class GLMNeurons(nn.Module, ABC):
             inputs: ``[T, B, *in]``.
             state: where to go on from; silence by default.
             uniforms: noise in [0, 1), ``[T, B, *out]``.
-            generator: draws the noise where none is given.
+            rng: draws the noise where none is given.
 
         Raises:
             InputError: if a shape, the noise or the state does not fit.
         """
-        return self._run(inputs, state, uniforms, generator, differentiable=False)
+        return self._run(inputs, state, uniforms, rng, differentiable=False)
 
     @torch.no_grad()
     def observe(self, inputs: Tensor, spikes: Tensor, state: GLMState | None = None) -> GLMSample:
@@ -331,14 +331,14 @@ class GLMNeurons(nn.Module, ABC):
         inputs: Tensor,
         state: GLMState | None,
         uniforms: Tensor | None,
-        generator: torch.Generator | None,
+        rng: torch.Generator | None,
         differentiable: bool,
     ) -> GLMSample:
         self._check_inputs(inputs)
         steps, batch = inputs.shape[:2]
         out = self._output_shape(inputs[0])
         self._check_state(state, inputs)
-        noise = self._noise((steps, batch, *out), uniforms, generator)
+        noise = self._noise((steps, batch, *out), uniforms, rng)
 
         inputs = inputs.to(self.weight.dtype)
         if state is not None:
@@ -371,12 +371,12 @@ class GLMNeurons(nn.Module, ABC):
         return self.basis.shape[1] - 1 + max(self._delays_of_inputs)
 
     def _noise(
-        self, shape: tuple[int, ...], uniforms: Tensor | None, generator: torch.Generator | None
+        self, shape: tuple[int, ...], uniforms: Tensor | None, rng: torch.Generator | None
     ) -> Tensor:
         if uniforms is None:
             # bfloat16 or float16 uniforms are too coarse: p = 0.001 would fire at 0.003.
             wide = torch.promote_types(self.bias.dtype, torch.float32)
-            return torch.rand(shape, generator=generator, dtype=wide, device=self.bias.device)
+            return torch.rand(shape, generator=rng, dtype=wide, device=self.bias.device)
         if not isinstance(uniforms, Tensor) or not uniforms.is_floating_point():
             got = uniforms.dtype if isinstance(uniforms, Tensor) else type(uniforms).__name__
             raise InputError("uniforms", expected="a tensor of floats", got=f"{got}")

@@ -5,8 +5,8 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from snn_gan_ext.functional.checks import check_finite, look
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional.checks import check_finite, look
 
 __all__ = ["check_basis", "check_finite", "check_positive", "check_tensor", "look"]
 

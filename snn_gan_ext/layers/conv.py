@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
-from snn_gan_ext.functional import glm
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional import glm
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.layers.checks import check_positive
 
@@ -36,7 +36,7 @@ class _Convolutional(GLMNeurons):
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         init_hidden: bool = False,
         output: bool = False,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         height, width = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
         check_positive(
@@ -66,7 +66,7 @@ class _Convolutional(GLMNeurons):
         )
         shape = (len(self.basis), in_channels, out_channels, height, width)
         self.weight = nn.Parameter(torch.empty(shape))
-        self.reset_parameters(generator=generator)
+        self.reset_parameters(rng=rng)
 
     @property
     def _fan_in(self) -> int:
@@ -114,14 +114,14 @@ class _Convolutional(GLMNeurons):
         )
         return gradient
 
-    def _traces(self, inputs: Tensor, steps: int) -> Tensor:
+    def _traces(self, inputs: Tensor, num_steps: int) -> Tensor:
         """Traces of the last steps over all basis functions ``[T, B, K * C_in, H, W]``."""
         flat = inputs.flatten(2)
-        traces = [glm.causal_filter(flat, taps, self.delay, steps) for taps in self.basis]
-        return torch.cat([trace.reshape(steps, *inputs.shape[1:]) for trace in traces], 2)
+        traces = [glm.causal_filter(flat, taps, self.delay, num_steps) for taps in self.basis]
+        return torch.cat([trace.reshape(num_steps, *inputs.shape[1:]) for trace in traces], 2)
 
-    def _drive(self, aligned: Tensor, steps: int) -> Tensor:
-        traces = self._traces(aligned, steps)
+    def _drive(self, aligned: Tensor, num_steps: int) -> Tensor:
+        traces = self._traces(aligned, num_steps)
         drive = self._convolve(traces.flatten(0, 1))
         return drive.reshape(*traces.shape[:2], *drive.shape[1:])
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.functional import glm
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional import glm
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.layers.checks import check_positive
 from snn_gan_ext.layers.state import behind_silence
@@ -65,7 +65,7 @@ class GLMLayer(GLMNeurons):
             to NaN where these are some steps apart; take ``atan`` or ``fast_sigmoid``.
         init_hidden: keep the state inside the layer.
         output: with ``init_hidden``, return the state as well.
-        generator: seeds the initial weights; torch's global generator by default.
+        rng: seeds the initial weights; torch's global generator by default.
 
     Shapes:
         weight ``[K, I, O]``, feedback ``[K, O]``, bias ``[O]``.
@@ -101,7 +101,7 @@ class GLMLayer(GLMNeurons):
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         init_hidden: bool = False,
         output: bool = False,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         check_positive(in_features=in_features, out_features=out_features)
         super().__init__(
@@ -117,7 +117,7 @@ class GLMLayer(GLMNeurons):
         self.delays = _check_delay(delay, in_features)
         self.register_buffer("mask", _check_mask(mask, in_features, out_features))
         self.weight = nn.Parameter(torch.empty(len(self.basis), in_features, out_features))
-        self.reset_parameters(generator=generator)
+        self.reset_parameters(rng=rng)
 
     @torch.no_grad()
     def reset_parameters(
@@ -125,10 +125,10 @@ class GLMLayer(GLMNeurons):
         weight_std: float | None = None,
         bias_init: float | None = None,
         feedback_init: float | None = None,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         """As `GLMNeurons.reset_parameters`, masked weights aside."""
-        super().reset_parameters(weight_std, bias_init, feedback_init, generator)
+        super().reset_parameters(weight_std, bias_init, feedback_init, rng)
         if self.mask is not None:
             self.weight.mul_(self.mask)
 
@@ -160,9 +160,9 @@ class GLMLayer(GLMNeurons):
             start = stop
         return torch.cat(blocks, -1)
 
-    def _drive(self, aligned: Tensor, steps: int) -> Tensor:
+    def _drive(self, aligned: Tensor, num_steps: int) -> Tensor:
         weight = self.weight if self.mask is None else self.weight * self.mask
-        return glm.synaptic_drive(aligned, weight, self.basis, min(self.delays), steps)
+        return glm.synaptic_drive(aligned, weight, self.basis, min(self.delays), num_steps)
 
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
         gradient = glm.synaptic_gradient(

@@ -71,20 +71,20 @@ class GLMSample(NamedTuple):
             self.potentials[-1].clone(), _last(self.inputs, inputs), _last(self.outputs, outputs)
         )
 
-    def pieces(self, steps: int) -> Iterator["GLMSample"]:
+    def pieces(self, num_steps: int) -> Iterator["GLMSample"]:
         """The run in pieces of so many steps, each with the history that its gradients need.
 
         Gradients of the pieces add up to those of the whole, so that a long recording needs an
         error for one piece at a time.
         """
-        check_positive(steps=steps)
-        return self._pieces(steps)
+        check_positive(num_steps=num_steps)
+        return self._pieces(num_steps)
 
-    def _pieces(self, steps: int) -> Iterator["GLMSample"]:
+    def _pieces(self, num_steps: int) -> Iterator["GLMSample"]:
         total = self.spikes.shape[0]
         inputs, outputs = self.windows
-        for start in range(0, total, steps):
-            now = slice(start, min(start + steps, total))
+        for start in range(0, total, num_steps):
+            now = slice(start, min(start + num_steps, total))
             yield GLMSample(
                 self.spikes[now],
                 self.potentials[now],
@@ -105,22 +105,22 @@ class GLMSample(NamedTuple):
         return glm.log_likelihood(self.spikes.flatten(2), self.potentials.flatten(2))
 
 
-def behind_silence(signal: Tensor, steps: int) -> Tensor:
+def behind_silence(signal: Tensor, num_steps: int) -> Tensor:
     """Puts zeros in front of a signal ``[T, ...]`` until it has so many steps."""
-    missing = steps - signal.shape[0]
+    missing = num_steps - signal.shape[0]
     if not missing:
         return signal
     return torch.cat([signal.new_zeros(missing, *signal.shape[1:]), signal])
 
 
-def _with_past(signal: Tensor, now: slice, steps: int, window: int) -> Tensor:
+def _with_past(signal: Tensor, now: slice, num_steps: int, window: int) -> Tensor:
     """The part of a signal ``[H + T, ...]`` that belongs to some of the T steps, and a past."""
-    history = signal.shape[0] - steps
+    history = signal.shape[0] - num_steps
     return signal[max(history + now.start - window, 0) : history + now.stop]
 
 
-def _last(signal: Tensor, steps: int) -> Tensor:
+def _last(signal: Tensor, num_steps: int) -> Tensor:
     """A copy of the last steps of a signal, with silence in front where it is shorter."""
-    if signal.shape[0] < steps:
-        return behind_silence(signal, steps)
-    return signal[signal.shape[0] - steps :].clone()
+    if signal.shape[0] < num_steps:
+        return behind_silence(signal, num_steps)
+    return signal[signal.shape[0] - num_steps :].clone()

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.functional import ttfs
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional import ttfs
 from snn_gan_ext.layers.checks import check_finite, check_positive, check_tensor
 
 __all__ = ["TTFSLinear", "TTFSRampLinear"]
@@ -22,7 +22,7 @@ class _TTFSNeurons(nn.Module):
         threshold: float,
         weight_mean: float,
         weight_std: float,
-        generator: torch.Generator | None,
+        rng: torch.Generator | None,
     ) -> None:
         super().__init__()
         check_positive(in_features=in_features, out_features=out_features)
@@ -37,7 +37,7 @@ class _TTFSNeurons(nn.Module):
         self.in_features, self.out_features, self.threshold = in_features, out_features, threshold
         self.weight = nn.Parameter(torch.empty(in_features, out_features))
         with torch.no_grad():
-            self.weight.normal_(weight_mean, weight_std, generator=generator)
+            self.weight.normal_(weight_mean, weight_std, generator=rng)
 
     @property
     def _exact_weight(self) -> Tensor:
@@ -74,7 +74,7 @@ class TTFSLinear(_TTFSNeurons):
         weight_mean: mean of the initial weights; by default such that half of the inputs make a
             neuron fire.
         weight_std: their standard deviation; by default twice the mean.
-        generator: seeds the initial weights; torch's global generator by default.
+        rng: seeds the initial weights; torch's global generator by default.
 
     Shapes:
         weight ``[I, O]``.
@@ -101,13 +101,13 @@ class TTFSLinear(_TTFSNeurons):
         threshold: float = 1.0,
         weight_mean: float | None = None,
         weight_std: float | None = None,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         if weight_mean is None:
             weight_mean = 2 * threshold / max(in_features, 1)
         if weight_std is None:
             weight_std = 2 * abs(weight_mean)
-        super().__init__(in_features, out_features, threshold, weight_mean, weight_std, generator)
+        super().__init__(in_features, out_features, threshold, weight_mean, weight_std, rng)
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Spikes ``[T, B, O]`` for spikes ``[T, B, I]``.
@@ -130,22 +130,22 @@ class TTFSLinear(_TTFSNeurons):
         fired = ttfs.step_times(times, weight, self.threshold, len(spikes))
         return ttfs.spikes_of(fired.times, len(spikes)).to(self.weight.dtype)
 
-    def fire(self, times: Tensor, steps: int) -> ttfs.StepSpikes:
+    def fire(self, times: Tensor, num_steps: int) -> ttfs.StepSpikes:
         """Firing steps ``[B, O]`` for the inputs' firing steps ``[B, I]``, and potentials.
 
         Args:
-            times: whole numbers; ``steps`` or more where an input is silent.
-            steps: length ``T`` of the window in time steps.
+            times: whole numbers; ``num_steps`` or more where an input is silent.
+            num_steps: length ``T`` of the window in time steps.
 
         Raises:
-            InputError: if the times are no whole numbers of 0 or more, or ``steps`` is below 1.
+            InputError: if the times are no whole numbers of 0 or more, or ``num_steps`` is below 1.
         """
-        check_positive(steps=steps)
+        check_positive(num_steps=num_steps)
         self._check_times(times)
         if bool((times != times.round()).any()):
             raise InputError("times", expected="whole steps", got="fractions", cure="round them")
         weight = self._exact_weight
-        return ttfs.step_times(times.to(weight.dtype), weight, self.threshold, steps)
+        return ttfs.step_times(times.to(weight.dtype), weight, self.threshold, num_steps)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, threshold={self.threshold}"
@@ -169,7 +169,7 @@ class TTFSRampLinear(_TTFSNeurons):
         weight_mean: mean of the initial weights.
         weight_std: their standard deviation; by default ``1 / sqrt(I)``.
         current: initial current :math:`b` of each neuron.
-        generator: seeds the initial weights; torch's global generator by default.
+        rng: seeds the initial weights; torch's global generator by default.
 
     Shapes:
         weight ``[I, O]``, current ``[O]``.
@@ -200,11 +200,11 @@ class TTFSRampLinear(_TTFSNeurons):
         weight_mean: float = 0.0,
         weight_std: float | None = None,
         current: float = 1.0,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         if weight_std is None:
             weight_std = max(in_features, 1) ** -0.5
-        super().__init__(in_features, out_features, threshold, weight_mean, weight_std, generator)
+        super().__init__(in_features, out_features, threshold, weight_mean, weight_std, rng)
         if not (0 < horizon < math.inf and math.isfinite(current)):
             raise InputError(
                 "horizon and current",

@@ -9,7 +9,7 @@ __all__ = ["decided_rightly", "decisions"]
 
 
 def decisions(
-    hidden: Tensor, outputs: Tensor, potentials: Tensor, labels: Tensor, steps: int
+    hidden: Tensor, outputs: Tensor, potentials: Tensor, labels: Tensor, num_steps: int
 ) -> dict[str, float]:
     """How often, how early and with how many spikes a network is right.
 
@@ -25,11 +25,11 @@ def decisions(
     ====================== ============================================================================
 
     Args:
-        hidden: firing steps ``[B, H]`` of all hidden neurons; ``steps`` where there is no spike.
+        hidden: firing steps ``[B, H]`` of all hidden neurons; ``num_steps`` where there is no spike.
         outputs: those of output neurons ``[B, C]``.
         potentials: of output neurons ``[B, C]`` at their spike, or at the end.
         labels: ``[B]``.
-        steps: length ``T`` of the window in time steps.
+        num_steps: length ``T`` of the window in time steps.
 
     Raises:
         InputError: if there is no trial, or the shapes do not go together.
@@ -42,35 +42,35 @@ def decisions(
             expected="hidden [B, H], outputs and potentials [B, C] and labels [B], B at least 1",
             got=", ".join(f"{list(x.shape)}" for x in (hidden, outputs, potentials, labels)),
         )
-    if steps < 1 or not bool((outputs >= 0).all()) or not bool((hidden >= 0).all()):
+    if num_steps < 1 or not bool((outputs >= 0).all()) or not bool((hidden >= 0).all()):
         raise InputError(
-            "steps and times",
+            "num_steps and times",
             expected="at least 1, and 0 or later",
-            got=f"{steps}, or earlier ones, or NaN",
+            got=f"{num_steps}, or earlier ones, or NaN",
         )
     first = outputs.min(1, keepdim=True).values
     among = torch.where(outputs == first, potentials, -torch.inf).argmax(1)
-    decided = first.clamp(max=steps - 1)
+    decided = first.clamp(max=num_steps - 1)
     spikes = torch.cat([hidden, outputs], 1)
     return {
-        "strict_accuracy": _mean(decided_rightly(outputs, labels, steps)),
+        "strict_accuracy": _mean(decided_rightly(outputs, labels, num_steps)),
         "tie_accuracy": _mean(among == labels),
-        "latency": _mean(decided) / steps,
-        "spikes_to_decision": _mean(((spikes <= decided) & (spikes < steps)).sum(1)),
-        "spikes_full": _mean((spikes < steps).sum(1)),
+        "latency": _mean(decided) / num_steps,
+        "spikes_to_decision": _mean(((spikes <= decided) & (spikes < num_steps)).sum(1)),
+        "spikes_full": _mean((spikes < num_steps).sum(1)),
     }
 
 
-def decided_rightly(outputs: Tensor, labels: Tensor, steps: int) -> Tensor:
+def decided_rightly(outputs: Tensor, labels: Tensor, num_steps: int) -> Tensor:
     """Whether the first output spike is the label's alone, for each trial ``[B]``; ties lose.
 
     Args:
-        outputs: firing steps ``[B, C]`` of output neurons; ``steps`` where there is no spike.
+        outputs: firing steps ``[B, C]`` of output neurons; ``num_steps`` where there is no spike.
         labels: ``[B]``.
-        steps: length ``T`` of the window in time steps.
+        num_steps: length ``T`` of the window in time steps.
     """
     first = outputs.min(1).values
-    alone = ((outputs == first.unsqueeze(1)).sum(1) == 1) & (first < steps)
+    alone = ((outputs == first.unsqueeze(1)).sum(1) == 1) & (first < num_steps)
     return alone & (outputs.argmin(1) == labels)
 
 

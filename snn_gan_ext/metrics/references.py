@@ -72,13 +72,13 @@ def kmeans_sampler(
         centres = torch.from_numpy(fitted.cluster_centers_).clamp(0, 1)
         mixtures[label] = centres[torch.from_numpy(fitted.labels_).long()]
 
-    def draw(labels: Tensor, generator: torch.Generator) -> Tensor:
+    def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
         _check_classes(train, labels)
         probabilities = torch.empty(len(labels), train.images.shape[1])
         for label in sorted(set(labels.tolist())):
             wanted = labels == label
             mixture = mixtures[label]
-            picks = torch.randint(len(mixture), (int(wanted.sum()),), generator=generator)
+            picks = torch.randint(len(mixture), (int(wanted.sum()),), generator=rng)
             probabilities[wanted] = mixture[picks]
         return probabilities
 

@@ -256,9 +256,9 @@ def trial_features(spikes: Tensor) -> np.ndarray:
 INTERVALS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 130, np.inf])
 
 
-def _features_of(times: np.ndarray, steps: int) -> np.ndarray:
+def _features_of(times: np.ndarray, num_steps: int) -> np.ndarray:
     intervals = np.diff(times)
-    ends = (times[0], steps - times[-1]) if len(times) else (np.nan, np.nan)
+    ends = (times[0], num_steps - times[-1]) if len(times) else (np.nan, np.nan)
     extremes = (intervals.min(), intervals.max()) if len(intervals) else (np.nan, np.nan)
     spread = (np.nan, np.nan)
     if len(intervals) > 1:

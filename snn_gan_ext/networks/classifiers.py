@@ -22,41 +22,41 @@ class SpikingClassifier(nn.Module):
     Args:
         features: number of exogenous inputs ``N``.
         classes: number of label neurons.
-        steps: length ``T`` of a trial in time steps.
+        num_steps: length ``T`` of a trial in time steps.
         hidden: number of hidden neurons.
         basis: temporal basis ``[K, L]`` of synapses and feedback.
         weight_std: standard deviation of the initial weights; by default as in `GLMLayer`.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
     """
 
     def __init__(
         self,
         features: int,
         classes: int,
-        steps: int,
+        num_steps: int,
         *,
         hidden: int = 256,
         basis: Tensor,
         weight_std: float | None = None,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.classes, self.steps, self.hidden, self.hidden_delay = classes, steps, hidden, 1
+        self.classes, self.num_steps, self.hidden, self.hidden_delay = classes, num_steps, hidden, 1
         sizes = {"hidden": (features, hidden), "readout": (features + hidden, classes)}
         self.network = GLMNetwork(
             inputs={"input": features},
             layers={
-                name: GLMLayer(*size, basis=basis, weight_std=weight_std, generator=generator)
+                name: GLMLayer(*size, basis=basis, weight_std=weight_std, rng=rng)
                 for name, size in sizes.items()
             },
             wiring={"hidden": ("input",), "readout": ("input", "hidden")},
         )
 
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
         """Uniforms in [0, 1) ``[T, B, size]`` for the hidden and the label neurons."""
         device = next(self.parameters()).device
         return {
-            name: torch.rand(self.steps, batch, size, generator=generator, device=device)
+            name: torch.rand(self.num_steps, batch, size, generator=rng, device=device)
             for name, size in (("hidden", self.hidden), ("readout", self.classes))
         }
 
@@ -82,16 +82,16 @@ class SpikingClassifier(nn.Module):
         gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
         return {f"network.{name}": gradient for name, gradient in gradients.items()}
 
-    def forward(self, spikes: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, spikes: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Mean firing probability ``[B, classes]`` of the label neurons, hidden spikes drawn.
 
         Args:
             spikes: ``[T, B, N]``.
-            generator: of the hidden and the label neurons' noise.
+            rng: of the hidden and the label neurons' noise.
         """
-        return torch.sigmoid(self.run(spikes, generator).potentials).mean(0)
+        return torch.sigmoid(self.run(spikes, rng).potentials).mean(0)
 
-    def run(self, spikes: Tensor, generator: torch.Generator | None = None) -> GLMSample:
+    def run(self, spikes: Tensor, rng: torch.Generator | None = None) -> GLMSample:
         """What the label neurons do when they run free, for inputs ``[T, B, N]``."""
-        noise = self.noise(spikes.shape[1], generator)
+        noise = self.noise(spikes.shape[1], rng)
         return self.network.sample({"input": spikes}, noise)["readout"]

@@ -1,4 +1,4 @@
-"""Discriminators: ordinary neural networks that tell real trials from generated ones."""
+"""DiscriminatorEnsemble: ordinary neural networks that tell real trials from generated ones."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.functional.bases import raised_cosine_basis
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional.bases import raised_cosine_basis
 from snn_gan_ext.networks.labels import one_hot
 from snn_gan_ext.settings import at_least, check_setting, whole
 
@@ -31,7 +31,7 @@ class MLPDiscriminator(nn.Module):
         hidden: width of each hidden layer; the paper has one of 128.
         label_scale: factor on the one-hot label.
         projection: add to the logit the product of the last hidden layer with a vector of the label.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
 
     Raises:
         InputError: if a size is below 1 or ``label_scale`` is not finite.
@@ -48,7 +48,7 @@ class MLPDiscriminator(nn.Module):
         hidden: Sequence[int] = (128,),
         label_scale: float = 1.0,
         projection: bool = False,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if min(features, classes, *hidden) < 1 or not math.isfinite(label_scale):
@@ -65,7 +65,7 @@ class MLPDiscriminator(nn.Module):
             layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
         self.projection = nn.Linear(classes, widths[-1], bias=False) if projection else None
-        _reset_parameters(self, generator)
+        _reset_parameters(self, rng)
 
     def forward(self, decoded: Tensor, labels: Tensor) -> Tensor:
         """Logits ``[B]`` for decoded trials ``[B, N]`` and labels ``[B]``."""
@@ -88,10 +88,10 @@ class TemporalDiscriminator(nn.Module):
     Args:
         features: number of read-out neurons ``N``.
         classes: number of labels; 0 where trials have none.
-        steps: length ``T`` of a trial in time steps.
+        num_steps: length ``T`` of a trial in time steps.
         layers: (channels, kernel, stride) of each convolution; by default the paper's c128k4s2-c1k4s1.
         label_scale: factor on the label channels.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
 
     Raises:
         InputError: if a size is below 1, or a trial is too short for the convolutions.
@@ -101,25 +101,25 @@ class TemporalDiscriminator(nn.Module):
         self,
         features: int,
         classes: int,
-        steps: int,
+        num_steps: int,
         *,
         layers: Sequence[tuple[int, int, int]] = ((128, 4, 2), (1, 4, 1)),
         label_scale: float = 1.0,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = (features, steps, *(size for layer in layers for size in layer))
+        sizes = (features, num_steps, *(size for layer in layers for size in layer))
         if min(sizes) < 1 or classes < 0 or not layers or not math.isfinite(label_scale):
             raise InputError(
                 "discriminator",
                 expected="sizes of at least 1, a layer or more, and a finite label_scale",
-                got=f"features {features}, classes {classes}, steps {steps}, layers {layers}, "
+                got=f"features {features}, classes {classes}, steps {num_steps}, layers {layers}, "
                 f"label_scale {label_scale}",
             )
-        self.classes, self.steps, self.label_scale = classes, steps, label_scale
-        convolutions, size = _convolutions(features + classes, steps, layers)
+        self.classes, self.num_steps, self.label_scale = classes, num_steps, label_scale
+        convolutions, size = _convolutions(features + classes, num_steps, layers)
         self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(math.prod(size), 1))
-        _reset_parameters(self, generator)
+        _reset_parameters(self, rng)
 
     def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
         """Logits ``[B]`` for spikes ``[T, B, N]`` and labels ``[B]``.
@@ -127,8 +127,10 @@ class TemporalDiscriminator(nn.Module):
         Raises:
             InputError: if a trial is not ``steps`` long, or a label has no meaning.
         """
-        if len(spikes) != self.steps:
-            raise InputError("spikes", expected=f"trials of {self.steps} steps", got=f"{len(spikes)}")
+        if len(spikes) != self.num_steps:
+            raise InputError(
+                "spikes", expected=f"trials of {self.num_steps} steps", got=f"{len(spikes)}"
+            )
         if self.classes:
             label = self.label_scale * one_hot(labels, self.classes).to(spikes)
             spikes = torch.cat([spikes, label.expand(len(spikes), -1, -1)], -1)
@@ -153,12 +155,12 @@ class IntervalDiscriminator(nn.Module):
 
     Args:
         features: number of read-out neurons ``N``.
-        steps: length ``T`` of a trial in time steps.
+        num_steps: length ``T`` of a trial in time steps.
         bumps: raised cosines for each interval.
         hidden: width of the hidden layers.
         channels: what :math:`\varphi` says of a spike.
         scale: about the number of spikes ``c`` of a neuron in a trial.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
 
     Raises:
         InputError: if a size is no whole number of at least 1, or ``scale`` is below 1e-6.
@@ -173,23 +175,23 @@ class IntervalDiscriminator(nn.Module):
     def __init__(
         self,
         features: int,
-        steps: int,
+        num_steps: int,
         *,
         bumps: int = 12,
         hidden: int = 64,
         channels: int = 32,
         scale: float = 1.0,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = {"features": features, "steps": steps, "bumps": bumps, "hidden": hidden}
+        sizes = {"features": features, "num_steps": num_steps, "bumps": bumps, "hidden": hidden}
         for name, size in {**sizes, "channels": channels}.items():
             check_setting(name, size, whole(1))
         check_setting("scale", scale, at_least(1e-6))
-        self.features, self.steps = features, steps
+        self.features, self.num_steps = features, num_steps
         self.register_buffer("scale", torch.tensor(float(scale)))
         # A window of twice the trial, so that no interval is where the last cosine runs out.
-        basis = raised_cosine_basis(bumps, 2 * (steps + 1))[:, : steps + 1]
+        basis = raised_cosine_basis(bumps, 2 * (num_steps + 1))[:, : num_steps + 1]
         self.register_buffer("bumps", basis.T.contiguous(), persistent=False)
         self.spike = nn.Sequential(
             nn.Linear(4 * bumps, hidden),
@@ -200,7 +202,7 @@ class IntervalDiscriminator(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(2 * features * channels, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1)
         )
-        _reset_parameters(self, generator)
+        _reset_parameters(self, rng)
 
     def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
         """Logits ``[B]`` for spikes ``[T, B, N]``; trials have no labels.
@@ -222,23 +224,23 @@ class IntervalDiscriminator(nn.Module):
 
     def _check(self, spikes: Tensor) -> None:
         """A trial that is too long, or spikes of another size, would be judged without a word."""
-        wanted = (self.steps, self.features)
+        wanted = (self.num_steps, self.features)
         if spikes.dim() != 3 or spikes.shape[::2] != wanted or not len(spikes[0]):
             raise InputError(
                 "spikes",
-                expected=f"[T, B, N] of T {self.steps}, N {self.features} and a trial or more",
+                expected=f"[T, B, N] of T {self.num_steps}, N {self.features} and a trial or more",
                 got=f"{list(spikes.shape)}",
             )
         if not bool(((spikes == 0) | (spikes == 1)).all()):
             raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")
 
-    def _intervals(self, train: Tensor, step: Tensor, steps: int) -> Tensor:
+    def _intervals(self, train: Tensor, step: Tensor, num_steps: int) -> Tensor:
         """What is known of spikes in the order of trains and steps, ``[n, 4 * bumps]``."""
         first = train != torch.cat([train[:1] - 1, train[:-1]])
         since = torch.where(first, step + 1, step - torch.cat([step[:1], step[:-1]]))
         latest = self.bumps[since - 1]
         before = torch.cat([torch.zeros_like(latest[:1]), latest[:-1]])
-        end = step == steps
+        end = step == num_steps
         known = ((latest, ~first & ~end), (latest, first & ~end), (latest, end), (before, ~first))
         return torch.cat([interval * applies.unsqueeze(1) for interval, applies in known], 1)
 
@@ -260,11 +262,11 @@ def _convolutions(
 
 
 @torch.no_grad()
-def _reset_parameters(module: nn.Module, generator: torch.Generator | None) -> None:
+def _reset_parameters(module: nn.Module, rng: torch.Generator | None) -> None:
     """PyTorch's own initial law for linear and convolutional layers, from a seeded source."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv1d):
             bound = layer.weight[0].numel() ** -0.5
-            layer.weight.uniform_(-bound, bound, generator=generator)
+            layer.weight.uniform_(-bound, bound, generator=rng)
             if layer.bias is not None:
-                layer.bias.uniform_(-bound, bound, generator=generator)
+                layer.bias.uniform_(-bound, bound, generator=rng)

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from snn_gan_ext.functional import glm
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional import glm
 from snn_gan_ext.layers.checks import check_finite
 from snn_gan_ext.layers.state import GLMSample
 from snn_gan_ext.networks.labels import one_hot
 
-__all__ = ["Discriminators", "MemberRun", "Population", "PopulationSample"]
+__all__ = ["DiscriminatorEnsemble", "Ensemble", "EnsembleSample", "MemberRun"]
 
 
 class MemberRun(NamedTuple):
@@ -34,7 +34,7 @@ class MemberRun(NamedTuple):
         return glm.score(self.spikes, self.potentials)
 
 
-class PopulationSample(NamedTuple):
+class EnsembleSample(NamedTuple):
     """A batch drawn from all members: the trials of the first, then those of the second, and so on.
 
     Attributes:
@@ -50,7 +50,7 @@ class PopulationSample(NamedTuple):
     windows: dict[str, tuple[int, int]]
 
 
-class Population(nn.Module):
+class Ensemble(nn.Module):
     """J generators of one structure that are sampled and taught at once, by one set of tensors.
 
     Its parameters have the members' names, with the members in front: ``[J, ...]``. It is a generator
@@ -71,7 +71,7 @@ class Population(nn.Module):
         # Kept out of the submodules: it lends its code, and its parameters are never used.
         self._code = (copy.deepcopy(generators[0]),)
 
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
         """Noise ``[J, ...]`` of all members for a batch of all together.
 
         Raises:
@@ -79,11 +79,11 @@ class Population(nn.Module):
         """
         each = self._share(batch)
         members: Any = self.members
-        drawn = [members.noise(each, generator) for _ in range(self.size)]
+        drawn = [members.noise(each, rng) for _ in range(self.size)]
         return {name: torch.stack([noise[name] for noise in drawn]) for name in drawn[0]}
 
     @torch.no_grad()
-    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> PopulationSample:
+    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> EnsembleSample:
         """Draws a trial for each label, the first share of them from the first member, and so on.
 
         Args:
@@ -122,11 +122,11 @@ class Population(nn.Module):
         }
         for run in runs.values():
             check_finite("membrane potential", run.potentials)
-        return PopulationSample(runs["readout"].spikes, runs, members, windows)
+        return EnsembleSample(runs["readout"].spikes, runs, members, windows)
 
     @torch.no_grad()
     def gradients(
-        self, sample: PopulationSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
+        self, sample: EnsembleSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
     ) -> dict[str, Tensor]:
         """Closed-form gradients by parameter name.
 
@@ -156,16 +156,16 @@ class Population(nn.Module):
         gradients = vmap(learn, in_dims=in_dims)(_tensors(self.members), sample.members, split)
         return {f"members.{name}": gradient.contiguous() for name, gradient in gradients.items()}
 
-    def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, labels: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Draws spikes ``[T, B, N]`` for labels ``[B]``, each from a member drawn at random."""
-        return self.draw(labels, generator)[0]
+        return self.draw(labels, rng)[0]
 
-    def draw(self, labels: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def draw(self, labels: Tensor, rng: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """The same, with the index of the member that each trial is from ``[B]``."""
         device = next(self.parameters()).device
-        chosen = torch.randint(self.size, labels.shape, generator=generator, device=device)
+        chosen = torch.randint(self.size, labels.shape, generator=rng, device=device)
         everyone = labels.repeat(self.size)
-        spikes = self.sample(everyone, self.noise(len(everyone), generator)).spikes
+        spikes = self.sample(everyone, self.noise(len(everyone), rng)).spikes
         trials = torch.arange(len(labels), device=device)
         return self._by_member(spikes)[:, chosen, trials], chosen
 
@@ -191,11 +191,11 @@ class Population(nn.Module):
         return functional_call(_Method(self._code[0], method), named, args, options)
 
 
-class Discriminators(nn.Module):
+class DiscriminatorEnsemble(nn.Module):
     """J discriminators of one structure side by side, each of which judges its share of the batch.
 
     Its parameters have the members' names, with the members in front: ``[J, ...]``. Beside a
-    `Population` of as many generators it makes J pairs, which `SpikeGAN` trains at once, each on its
+    `Ensemble` of as many generators it makes J pairs, which `SpikeGAN` trains at once, each on its
     own share.
 
     Args:

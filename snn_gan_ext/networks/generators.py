@@ -35,16 +35,16 @@ class LabelledGenerator(NetworkGenerator):
     latent_bits: int
     gate_latent: bool = True
 
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
         """Uniforms in [0, 1) for one batch: latent ``[B, bits]``, layers ``[T, B, *size]``.
 
         Args:
             batch: batch size ``B``.
-            generator: the seeded source; torch's global generator by default.
+            rng: the seeded source; torch's global generator by default.
         """
         device = next(self.parameters()).device
-        latent = torch.rand(batch, self.latent_bits, generator=generator, device=device)
-        return {"latent": latent, **self._uniforms(batch, generator)}
+        latent = torch.rand(batch, self.latent_bits, generator=rng, device=device)
+        return {"latent": latent, **self._uniforms(batch, rng)}
 
     def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the network hears from outside: ``label`` and ``latent`` spikes ``[T, B, size]``.
@@ -79,7 +79,7 @@ class ConditionalGenerator(LabelledGenerator):
     Args:
         classes: number of labels.
         readout: number of read-out neurons ``N``.
-        steps: length ``T`` of a trial in time steps.
+        num_steps: length ``T`` of a trial in time steps.
         hidden: number of hidden neurons; 0 for none.
         latent_bits: number of latent bits.
         gate_latent: let a bit pass through synapses of its trial's class only (one input for each pair
@@ -94,17 +94,17 @@ class ConditionalGenerator(LabelledGenerator):
         hidden_delay: steps from a hidden spike to the read-out neurons. With 0, ``steps=1`` and no
             feedback the generator is a sigmoid belief network.
         readout_bias: initial bias of read-out neurons.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
 
     Raises:
-        InputError: if ``steps`` or a size is below 1, or ``latent_bits`` or ``hidden`` is negative.
+        InputError: if ``num_steps`` or a size is below 1, or ``latent_bits`` or ``hidden`` is negative.
     """
 
     def __init__(
         self,
         classes: int,
         readout: int,
-        steps: int,
+        num_steps: int,
         *,
         hidden: int = 128,
         latent_bits: int = 0,
@@ -117,15 +117,15 @@ class ConditionalGenerator(LabelledGenerator):
         hidden_feedback: float = 3.0,
         hidden_delay: int = 1,
         readout_bias: float = -1.0,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        check_positive(classes=classes, readout=readout, steps=steps)
+        check_positive(classes=classes, readout=readout, num_steps=num_steps)
         if min(latent_bits, hidden) < 0:
             raise InputError(
                 "latent_bits and hidden", expected="0 or more", got=f"{latent_bits} and {hidden}"
             )
-        self.classes, self.readout, self.steps = classes, readout, steps
+        self.classes, self.readout, self.num_steps = classes, readout, num_steps
         self.hidden, self.latent_bits, self.gate_latent = hidden, latent_bits, gate_latent
         self.hidden_delay = hidden_delay
         latent = latent_bits * classes if gate_latent else latent_bits
@@ -141,7 +141,7 @@ class ConditionalGenerator(LabelledGenerator):
                 weight_std=label_std,
                 bias_init=hidden_bias,
                 feedback_init=hidden_feedback,
-                generator=generator,
+                rng=rng,
             )
             wiring = {"hidden": ("label", "latent"), "readout": ("label", "latent", "hidden")}
         layers["readout"] = GLMLayer(
@@ -151,7 +151,7 @@ class ConditionalGenerator(LabelledGenerator):
             delay=[0] * exogenous + [hidden_delay] * hidden,
             weight_std=weight_std,
             bias_init=readout_bias,
-            generator=generator,
+            rng=rng,
         )
         scales = dict(zip(("hidden", "readout"), latent_scale, strict=True))
         with torch.no_grad():
@@ -167,7 +167,7 @@ class ConditionalGenerator(LabelledGenerator):
             raise InputError("latent_scale", expected="finite factors", got=f"{latent_scale}")
 
     @torch.no_grad()
-    def start_at(self, rates: Tensor) -> None:
+    def initialise_rates(self, rates: Tensor) -> None:
         """Sets what the read-out neurons hear of the label so that they fire at given rates.
 
         The bits and hidden neurons are left out of account, and so is feedback. Their log-odds are met
@@ -180,7 +180,7 @@ class ConditionalGenerator(LabelledGenerator):
             InputError: if they are of another shape, or certain.
         """
         layer: Any = self.network.layers["readout"]
-        shape = (self.steps, self.classes, self.readout)
+        shape = (self.num_steps, self.classes, self.readout)
         rates = rates.to(layer.weight)
         if tuple(rates.shape) != shape or not bool(torch.logit(rates).isfinite().all()):
             raise InputError(
@@ -188,7 +188,7 @@ class ConditionalGenerator(LabelledGenerator):
                 expected=f"probabilities {list(shape)} above 0 and below 1",
                 got=f"{list(rates.shape)}, or others",
             )
-        lags = torch.arange(self.steps).clamp(max=layer.basis.shape[1] - 1)
+        lags = torch.arange(self.num_steps).clamp(max=layer.basis.shape[1] - 1)
         responses = layer.basis.cumsum(1)[:, lags].T  # of each filter to what is on throughout
         # Solvers round by where their arrays lie; in double precision the weights do not show it.
         odds = torch.logit(rates).double().flatten(1)
@@ -208,7 +208,7 @@ class ConvolutionalGenerator(LabelledGenerator):
     Args:
         classes: number of labels.
         frame: the read-out neurons ``(C, H, W)``.
-        steps: length ``T`` of a trial in time steps.
+        num_steps: length ``T`` of a trial in time steps.
         maps: number of hidden maps.
         stride: read-out pixels between two pixels of a map.
         kernel_size: side of a map pixel's patch of read-out pixels; by default twice the stride.
@@ -217,7 +217,7 @@ class ConvolutionalGenerator(LabelledGenerator):
         hidden_std: standard deviation of the initial weights onto hidden neurons.
         hidden_bias: their initial bias.
         readout_bias: that of the read-out neurons.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
 
     Raises:
         InputError: if a number has no meaning, or no whole number of map pixels covers the frame.
@@ -229,7 +229,7 @@ class ConvolutionalGenerator(LabelledGenerator):
         self,
         classes: int,
         frame: tuple[int, int, int],
-        steps: int,
+        num_steps: int,
         *,
         maps: int = 16,
         stride: int = 4,
@@ -239,16 +239,16 @@ class ConvolutionalGenerator(LabelledGenerator):
         hidden_std: float = 0.5,
         hidden_bias: float = -2.0,
         readout_bias: float = -3.0,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         kernel = 2 * stride if kernel_size is None else kernel_size
-        numbers = (classes, *frame, steps, maps, stride, kernel)
+        numbers = (classes, *frame, num_steps, maps, stride, kernel)
         if any(type(number) is not int or number < 1 for number in numbers) or latent_bits < 0:
             raise InputError(
                 "generator",
                 expected="whole sizes of at least 1, and 0 latent bits or more",
-                got=f"classes {classes}, frame {frame}, steps {steps}, maps {maps}, stride {stride}, "
+                got=f"classes {classes}, frame {frame}, steps {num_steps}, maps {maps}, stride {stride}, "
                 f"kernel_size {kernel}, latent_bits {latent_bits}",
             )
         channels, *sides = frame
@@ -260,7 +260,7 @@ class ConvolutionalGenerator(LabelledGenerator):
                 expected=f"patches that cover {sides} with the same even margin",
                 got=f"stride {stride} and kernel_size {kernel}: margins {over}",
             )
-        self.classes, self.steps, self.latent_bits = classes, steps, latent_bits
+        self.classes, self.num_steps, self.latent_bits = classes, num_steps, latent_bits
         map_frame = (maps, coarse[0], coarse[1])
         hidden = GLMLayer(
             classes + latent_bits * classes,
@@ -269,7 +269,7 @@ class ConvolutionalGenerator(LabelledGenerator):
             delay=0,
             weight_std=hidden_std,
             bias_init=hidden_bias,
-            generator=generator,
+            rng=rng,
         )
         readout = GLMConvTranspose2d(
             maps,
@@ -279,7 +279,7 @@ class ConvolutionalGenerator(LabelledGenerator):
             padding=over[0] // 2,
             basis=basis,
             bias_init=readout_bias,
-            generator=generator,
+            rng=rng,
         )
         self.network = GLMNetwork(
             {"label": classes, "latent": latent_bits * classes},
@@ -297,14 +297,14 @@ class StepResponseGenerator(NetworkGenerator):
 
     Args:
         readout: number of neurons ``N``; the paper has one.
-        steps: length ``T`` of a trial in time steps.
+        num_steps: length ``T`` of a trial in time steps.
         basis: temporal basis ``[K, L]`` of the synapse and the feedback.
         weight_std: standard deviation of all initial weights, feedback included.
         bias_init: initial bias.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
 
     Raises:
-        InputError: if ``steps`` is below 1, or a setting of the layer has no meaning.
+        InputError: if ``num_steps`` is below 1, or a setting of the layer has no meaning.
     """
 
     hidden_delay = 1
@@ -312,27 +312,25 @@ class StepResponseGenerator(NetworkGenerator):
     def __init__(
         self,
         readout: int,
-        steps: int,
+        num_steps: int,
         *,
         basis: Tensor,
         weight_std: float = 0.1,
         bias_init: float = -1.0,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if steps < 1:
-            raise InputError("steps", expected="T of at least 1", got=f"{steps}")
-        self.readout, self.steps = readout, steps
-        layer = GLMLayer(
-            1, readout, basis=basis, weight_std=weight_std, bias_init=bias_init, generator=generator
-        )
+        if num_steps < 1:
+            raise InputError("num_steps", expected="T of at least 1", got=f"{num_steps}")
+        self.readout, self.num_steps = readout, num_steps
+        layer = GLMLayer(1, readout, basis=basis, weight_std=weight_std, bias_init=bias_init, rng=rng)
         with torch.no_grad():
-            layer.feedback.normal_(0.0, weight_std, generator=generator)
+            layer.feedback.normal_(0.0, weight_std, generator=rng)
         self.network = GLMNetwork({"step": 1}, {"readout": layer}, {"readout": ("step",)})
 
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
         """Uniforms in [0, 1) ``[T, B, N]``."""
-        return self._uniforms(batch, generator)
+        return self._uniforms(batch, rng)
 
     def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the neurons hear from outside: a ``step`` that is on throughout ``[T, B, 1]``."""

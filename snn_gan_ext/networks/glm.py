@@ -73,7 +73,7 @@ class GLMNetwork(nn.Module):
         signals = dict(exogenous)
         runs = {}
         for name, layer in self.glm_layers():
-            parts = [self._as_heard(name, source, signals[source]) for source in self.wiring[name]]
+            parts = [self._as_input(name, source, signals[source]) for source in self.wiring[name]]
             heard = torch.cat(parts, 2)
             state = states[name] if states else None
             if observed and name in observed:
@@ -107,15 +107,15 @@ class GLMNetwork(nn.Module):
         """The layers with their names, in the order in which they run."""
         return [(name, layer) for name, layer in self.layers.items() if isinstance(layer, GLMNeurons)]
 
-    def heard_size(self, name: str, source: str) -> tuple[int, ...]:
+    def input_size(self, name: str, source: str) -> tuple[int, ...]:
         """The size in which a layer hears a source: ``(N,)``, or ``(C, H, W)`` for convolutions."""
         size = self.sizes[source]
         if isinstance(self.layers[name], GLMLayer):
             return (math.prod(size),)
         return self.maps.get(source, size)
 
-    def _as_heard(self, name: str, source: str, spikes: Tensor) -> Tensor:
-        return spikes.reshape(*spikes.shape[:2], *self.heard_size(name, source))
+    def _as_input(self, name: str, source: str, spikes: Tensor) -> Tensor:
+        return spikes.reshape(*spikes.shape[:2], *self.input_size(name, source))
 
     def _check_exogenous(self, exogenous: Mapping[str, Tensor]) -> None:
         sizes = {name: spikes.shape[-1] for name, spikes in exogenous.items()}
@@ -144,7 +144,7 @@ class GLMNetwork(nn.Module):
             self.sizes[name] = self._size_of(name, layer, sources)
 
     def _size_of(self, name: str, layer: GLMNeurons, sources: tuple[str, ...]) -> tuple[int, ...]:
-        heard = [self.heard_size(name, source) for source in sources]
+        heard = [self.input_size(name, source) for source in sources]
         for source, size in zip(sources, heard, strict=True):
             if math.prod(size) != math.prod(self.sizes[source]) or len(size) != len(heard[0]):
                 raise InputError(
@@ -190,21 +190,21 @@ class NetworkGenerator(nn.Module, ABC):
 
     Attributes:
         network: the layers.
-        steps: length ``T`` of a trial in time steps.
+        num_steps: length ``T`` of a trial in time steps.
         hidden_delay: steps from a hidden spike to the read-out neurons.
     """
 
     network: GLMNetwork
-    steps: int
+    num_steps: int
     hidden_delay: int
 
     @abstractmethod
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
         """Uniforms in [0, 1) for one batch: ``[T, B, size]`` of each layer, and what else is needed.
 
         Args:
             batch: batch size ``B``.
-            generator: the seeded source; torch's global generator by default.
+            rng: the seeded source; torch's global generator by default.
         """
 
     @abstractmethod
@@ -258,9 +258,9 @@ class NetworkGenerator(nn.Module, ABC):
         gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
         return {f"network.{name}": gradient for name, gradient in gradients.items()}
 
-    def forward(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, labels: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Draws spikes ``[T, B, N]`` for labels ``[B]``."""
-        return self.sample(labels, self.noise(len(labels), generator)).spikes
+        return self.sample(labels, self.noise(len(labels), rng)).spikes
 
     def _run(
         self,
@@ -272,13 +272,11 @@ class NetworkGenerator(nn.Module, ABC):
         runs = self.network.sample(self.exogenous(labels, noise), noise, observed, states)
         return GeneratorSample(runs["readout"].spikes, runs)
 
-    def _uniforms(self, batch: int, generator: torch.Generator | None) -> dict[str, Tensor]:
+    def _uniforms(self, batch: int, rng: torch.Generator | None) -> dict[str, Tensor]:
         """Noise ``[T, B, *size]`` of every layer by name."""
         device = next(self.parameters()).device
         network = self.network
         return {
-            name: torch.rand(
-                self.steps, batch, *network.sizes[name], generator=generator, device=device
-            )
+            name: torch.rand(self.num_steps, batch, *network.sizes[name], generator=rng, device=device)
             for name, _ in network.glm_layers()
         }

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from snn_gan_ext.layers.checks import check_positive
 from snn_gan_ext.networks.labels import one_hot
 
-__all__ = ["Drawn", "MLPGenerator"]
+__all__ = ["ImageSample", "MLPGenerator"]
 
 
-class Drawn(NamedTuple):
+class ImageSample(NamedTuple):
     """What a generator made.
 
     Attributes:
@@ -32,7 +32,7 @@ class MLPGenerator(nn.Module):
         classes: number of labels.
         latents: number of random inputs.
         hidden: number of hidden units.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
 
     Raises:
         InputError: if a size is too small.
@@ -45,30 +45,30 @@ class MLPGenerator(nn.Module):
         *,
         latents: int = 32,
         hidden: int = 128,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         check_positive(pixels=pixels, classes=classes, latents=latents, hidden=hidden)
         self.classes, self.latents = classes, latents
-        self.hidden = _linear(latents + classes, hidden, generator)
-        self.readout = _linear(hidden, pixels, generator)
+        self.hidden = _linear(latents + classes, hidden, rng)
+        self.readout = _linear(hidden, pixels, rng)
 
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> Tensor:
         """Noise ``[B, latents]`` in [-1, 1)."""
         device = self.hidden.weight.device
-        return 2 * torch.rand(batch, self.latents, generator=generator, device=device) - 1
+        return 2 * torch.rand(batch, self.latents, generator=rng, device=device) - 1
 
-    def forward(self, labels: Tensor, noise: Tensor) -> Drawn:
+    def forward(self, labels: Tensor, noise: Tensor) -> ImageSample:
         """Images for labels ``[B]`` and noise ``[B, latents]``."""
         label = one_hot(labels, self.classes).to(noise)
         hidden = nn.functional.leaky_relu(self.hidden(torch.cat([noise, label], 1)), 0.2)
-        return Drawn(torch.sigmoid(self.readout(hidden)), noise.new_zeros(len(noise)))
+        return ImageSample(torch.sigmoid(self.readout(hidden)), noise.new_zeros(len(noise)))
 
 
-def _linear(before: int, after: int, generator: torch.Generator | None) -> nn.Linear:
+def _linear(before: int, after: int, rng: torch.Generator | None) -> nn.Linear:
     """A linear layer with weights of variance 2 over its inputs, from a seeded source."""
     layer = nn.Linear(before, after)
     with torch.no_grad():
-        layer.weight.normal_(0, (2 / before) ** 0.5, generator=generator)
+        layer.weight.normal_(0, (2 / before) ** 0.5, generator=rng)
         layer.bias.zero_()
     return layer

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
 from snn_gan_ext.layers.checks import check_positive
 from snn_gan_ext.layers.ttfs import TTFSLinear, TTFSRampLinear
-from snn_gan_ext.networks.images import Drawn
+from snn_gan_ext.networks.images import ImageSample
 from snn_gan_ext.networks.labels import one_hot
 
 __all__ = ["OnOffDiscriminator", "TTFSClassifier", "TTFSGenerator"]
@@ -22,30 +22,30 @@ class TTFSClassifier(nn.Module):
     Args:
         features: number of inputs.
         classes: number of output neurons.
-        steps: length ``T`` of the window in time steps.
+        num_steps: length ``T`` of the window in time steps.
         hidden: number of hidden neurons.
         hidden_weights: mean and standard deviation of the initial weights of hidden neurons.
         output_weights: those of output neurons.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
     """
 
     def __init__(
         self,
         features: int,
         classes: int,
-        steps: int,
+        num_steps: int,
         *,
         hidden: int,
         hidden_weights: tuple[float, float] = (0.02, 0.04),
         output_weights: tuple[float, float] = (0.02, 0.1),
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        check_positive(steps=steps)
-        self.steps = steps
+        check_positive(num_steps=num_steps)
+        self.num_steps = num_steps
         sizes = ((features, hidden, hidden_weights), (hidden, classes, output_weights))
         self.layers = nn.ModuleList(
-            TTFSLinear(before, after, weight_mean=mean, weight_std=std, generator=generator)
+            TTFSLinear(before, after, weight_mean=mean, weight_std=std, rng=rng)
             for before, after, (mean, std) in sizes
         )
 
@@ -54,7 +54,7 @@ class TTFSClassifier(nn.Module):
         fired = []
         for layer in self.layers:
             assert isinstance(layer, TTFSLinear)
-            fired.append(layer.fire(times, self.steps))
+            fired.append(layer.fire(times, self.num_steps))
             times = fired[-1].times
         return fired
 
@@ -69,7 +69,7 @@ class TTFSGenerator(nn.Module):
         classes: number of labels.
         latents: number of inputs that fire at random times, uniform over the window.
         hidden: number of hidden neurons.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
 
     Raises:
         InputError: if a size is too small.
@@ -85,7 +85,7 @@ class TTFSGenerator(nn.Module):
         *,
         latents: int = 32,
         hidden: int = 128,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         check_positive(classes=classes, latents=latents)
@@ -96,16 +96,16 @@ class TTFSGenerator(nn.Module):
             horizon=self.horizon,
             weight_std=0.3,
             current=1.0,
-            generator=generator,
+            rng=rng,
         )
         self.readout = TTFSRampLinear(
-            hidden, pixels, horizon=self.horizon, weight_std=0.15, current=0.5, generator=generator
+            hidden, pixels, horizon=self.horizon, weight_std=0.15, current=0.5, rng=rng
         )
 
-    def noise(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> Tensor:
         """Random latencies ``[B, latents]`` in units of time."""
         device = self.hidden.weight.device
-        return WINDOW * torch.rand(batch, self.latents, generator=generator, device=device)
+        return WINDOW * torch.rand(batch, self.latents, generator=rng, device=device)
 
     def inputs(self, labels: Tensor, noise: Tensor) -> Tensor:
         """Firing times of the inputs: the noise, and the label's own at 0, the others' never."""
@@ -124,10 +124,10 @@ class TTFSGenerator(nn.Module):
         hidden = self.hidden(self.inputs(labels, noise), ticks)
         return hidden, self.readout(hidden, ticks)
 
-    def forward(self, labels: Tensor, noise: Tensor) -> Drawn:
+    def forward(self, labels: Tensor, noise: Tensor) -> ImageSample:
         """Images for labels ``[B]`` and noise ``[B, latents]``."""
         hidden, pixels = self.fire(labels, noise)
-        return Drawn(self.images(pixels), 1 - hidden.mean(1) / self.horizon)
+        return ImageSample(self.images(pixels), 1 - hidden.mean(1) / self.horizon)
 
     def spikes(self, times: Tensor, ticks: int) -> Tensor:
         """Spike trains ``[T, B, N]`` of the pixels, on a clock with so many ticks a horizon.
@@ -164,7 +164,7 @@ class OnOffDiscriminator(nn.Module):
         hidden: number of hidden neurons.
         weight_scale: standard deviation of the hidden neurons' initial weights, times the root of
             their number of inputs.
-        generator: seeds the initial weights.
+        rng: seeds the initial weights.
 
     Raises:
         InputError: if a size is too small.
@@ -179,16 +179,14 @@ class OnOffDiscriminator(nn.Module):
         *,
         hidden: int = 192,
         weight_scale: float = 3.0,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         check_positive(pixels=pixels, classes=classes, hidden=hidden)
         self.classes = classes
         sizes = ((2 * pixels, hidden, weight_scale * (2 * pixels) ** -0.5), (hidden, 2 * classes, 0.05))
         self.hidden, self.pairs = (
-            TTFSRampLinear(
-                before, after, horizon=WINDOW, weight_std=std, current=1.5, generator=generator
-            )
+            TTFSRampLinear(before, after, horizon=WINDOW, weight_std=std, current=1.5, rng=rng)
             for before, after, std in sizes
         )
 

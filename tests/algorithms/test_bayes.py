@@ -4,41 +4,41 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError
+from snn_gan_ext.algorithms.bayes import BayesSpikeGAN
+from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
+from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
 from snn_gan_ext.coding.images import rate_decode, rate_encode
 from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.generators import ConditionalGenerator, StepResponseGenerator
-from snn_gan_ext.networks.ensembles import Population
-from snn_gan_ext.algorithms.bayes import BayesSpikeGAN
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
-from snn_gan_ext.algorithms.side_by_side import Together, TogetherState
 from tests.functional import reference
 
 PATTERNS = torch.tensor([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
 
 
 def member(rng):
-    return ConditionalGenerator(2, 4, 5, hidden=8, basis=exponential_basis(6, 2.0), generator=rng)
+    return ConditionalGenerator(2, 4, 5, hidden=8, basis=exponential_basis(6, 2.0), rng=rng)
 
 
 def start(particles, seed=0, steps=250, algorithm=BayesSpikeGAN, **options):
     rng = torch.Generator().manual_seed(seed)
-    generator = Population([member(rng) for _ in range(particles)])
-    discriminator = MLPDiscriminator(4, 2, hidden=(32,), generator=rng)
+    generator = Ensemble([member(rng) for _ in range(particles)])
+    discriminator = MLPDiscriminator(4, 2, hidden=(32,), rng=rng)
     settings = {"r1": 1.0, "generator_lr": 1e-2, "discriminator_lr": 1e-2, **options}
-    method = algorithm(decode=rate_decode, steps=steps, **settings)
+    method = algorithm(decode=rate_decode, updates=steps, **settings)
     return method, method.init(generator, discriminator, torch.Generator().manual_seed(seed))
 
 
 def run(method, state, steps):
     labels = torch.arange(60) % 2
     for _ in range(steps):
-        spikes = rate_encode(PATTERNS[labels], 5, generator=state.rng)
+        spikes = rate_encode(PATTERNS[labels], 5, rng=state.rng)
         method.update(state, Batch(spikes, labels))
     return state
 
 
-@pytest.mark.parametrize("kernel", ["printed", "median", "none"])
+@pytest.mark.parametrize("kernel", ["unit", "median", "none"])
 def test_each_particle_learns_two_patterns(kernel):
     state = run(*start(3, kernel=kernel), 250)
     labels = torch.arange(600) % 2
@@ -74,18 +74,18 @@ def posterior_slope(neuron, spikes, rewards, prior_std):
 def test_the_gradient_before_adam_is_eq_12(rng):
     """Adam hides a gradient's scale. Three particles of four trials each, a kernel of bandwidth 1."""
     neurons = [
-        StepResponseGenerator(1, 8, basis=raised_cosine_basis(2, 4), weight_std=0.3, generator=rng)
+        StepResponseGenerator(1, 8, basis=raised_cosine_basis(2, 4), weight_std=0.3, rng=rng)
         for _ in range(3)
     ]
     method = BayesSpikeGAN(
         decode=lambda spikes: spikes[..., 0].T,
-        steps=1,
+        updates=1,
         prior_std=2.0,
         normalise_rewards=False,
         discriminator_lr=0.0,
     )
-    discriminator = MLPDiscriminator(8, 1, generator=rng)
-    state = method.init(Population(neurons), discriminator, torch.Generator().manual_seed(3))
+    discriminator = MLPDiscriminator(8, 1, rng=rng)
+    state = method.init(Ensemble(neurons), discriminator, torch.Generator().manual_seed(3))
     points, labels = flat(state), torch.zeros(12, dtype=torch.long)
     noise = state.generator.noise(12, torch.Generator().manual_seed(3))
     spikes = state.generator.sample(labels, noise).spikes
@@ -104,7 +104,7 @@ def test_the_gradient_before_adam_is_eq_12(rng):
         torch.testing.assert_close(direction, expected / sum(kappas), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kernel", "factor"), [("none", 1), ("printed", 3), ("median", 3)])
+@pytest.mark.parametrize(("kernel", "factor"), [("none", 1), ("unit", 3), ("median", 3)])
 def test_without_a_gradient_the_kernel_alone_parts_the_particles(kernel, factor):
     method, state = start(4, kernel=kernel)
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_without_a_gradient_the_kernel_alone_parts_the_particles(kernel, factor)
 
 def test_after_its_share_of_the_run_the_kernel_is_gone():
     def moves(step):
-        method, state = start(3, kernel="median", kernel_fraction=0.5, steps=10)
+        method, state = start(3, kernel="median", kernel_fraction=0.5, updates=10)
         state.step = step
         before = flat(state).clone()
         method._ascend(state, {n: torch.zeros_like(p) for n, p in state.generator.named_parameters()})
@@ -141,12 +141,12 @@ def test_together_each_does_what_it_does_alone():
         algorithms, states = {}, {}
         for name, particles in (("one", 1), ("three", 3)):
             algorithms[name], states[name] = start(particles, seed=particles)
-        return Together(algorithms), TogetherState(states, torch.Generator().manual_seed(5))
+        return SideBySide(algorithms), SideBySideState(states, torch.Generator().manual_seed(5))
 
     def go_on(method, state, steps):
         labels = torch.arange(60) % 2
         for _ in range(steps):
-            spikes = rate_encode(PATTERNS[labels], 5, generator=state.rng)
+            spikes = rate_encode(PATTERNS[labels], 5, rng=state.rng)
             metrics = method.update(state, Batch(spikes, labels))
         return metrics
 
@@ -165,7 +165,7 @@ def test_together_each_does_what_it_does_alone():
     rng = torch.Generator().manual_seed(5)
     labels = torch.arange(60) % 2
     for _ in range(7):
-        alone_method.update(alone, Batch(rate_encode(PATTERNS[labels], 5, generator=rng), labels))
+        alone_method.update(alone, Batch(rate_encode(PATTERNS[labels], 5, rng=rng), labels))
     assert torch.equal(flat(state.states["three"]), flat(resumed.states["three"]))
     assert torch.equal(flat(state.states["three"]), flat(alone))
 
@@ -179,8 +179,8 @@ def test_settings_without_a_meaning_are_refused(rng):
     ):
         with pytest.raises(InputError):
             start(2, **options)
-    with pytest.raises(InputError, match="Population"):
-        BayesSpikeGAN(decode=rate_decode, steps=1).init(member(rng), MLPDiscriminator(4, 2), rng)
+    with pytest.raises(InputError, match="Ensemble"):
+        BayesSpikeGAN(decode=rate_decode, updates=1).init(member(rng), MLPDiscriminator(4, 2), rng)
     method, state = start(2)
     for labels in ([0, 1, 0, 1, 0], [0, 1]):
         with pytest.raises(InputError, match="multiple of the 2"):

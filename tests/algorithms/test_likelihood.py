@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError
-from snn_gan_ext.functional import bases, glm
+from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
+from snn_gan_ext.algorithms.spikegan import Batch
 from snn_gan_ext.estimators import likelihood
+from snn_gan_ext.functional import bases, glm
 from snn_gan_ext.networks.classifiers import SpikingClassifier
 from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.networks.glm import GeneratorSample
-from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
-from snn_gan_ext.algorithms.spikegan import Batch
 from tests.functional import reference
 from tests.tiny import tiny_network
 
@@ -74,7 +74,7 @@ def largest_error(estimate, exact):
 @pytest.mark.usefixtures("double")
 def test_reward_to_go_is_unbiased():
     tiny = TinyNetwork()
-    estimate = tiny.mean_estimate(MaximumLikelihood(steps=1, copies=2))
+    estimate = tiny.mean_estimate(MaximumLikelihood(updates=1, copies=2))
     assert largest_error(estimate, tiny.exact_gradient()) < 1e-10
 
 
@@ -83,7 +83,7 @@ def test_reward_to_go_is_unbiased():
 def test_other_signals_are_not(signal):
     """Negative controls: eq. 16 as printed credits a spike with what it could not yet change."""
     tiny = TinyNetwork()
-    estimate = tiny.mean_estimate(MaximumLikelihood(steps=1, copies=2, signal=signal))
+    estimate = tiny.mean_estimate(MaximumLikelihood(updates=1, copies=2, signal=signal))
     exact = tiny.exact_gradient()
     hidden = [name for name in exact if "hidden" in name]
     assert largest_error(estimate, {name: exact[name] for name in hidden}) > 1e-2
@@ -94,8 +94,8 @@ def test_other_signals_are_not(signal):
 @pytest.mark.usefixtures("double")
 def test_sparsity_descends_the_divergence_from_the_wanted_rate():
     tiny = TinyNetwork()
-    plain = tiny.mean_estimate(MaximumLikelihood(steps=1, copies=2))
-    sparse = tiny.mean_estimate(MaximumLikelihood(steps=1, copies=2, sparsity=0.5, rate=0.2))
+    plain = tiny.mean_estimate(MaximumLikelihood(updates=1, copies=2))
+    sparse = tiny.mean_estimate(MaximumLikelihood(updates=1, copies=2, sparsity=0.5, rate=0.2))
     hidden, _ = tiny.log_p(tiny.trains)
     spikes = tiny.trains.sum(1)
     wanted = spikes * torch.tensor(0.2).log() + (STEPS - spikes) * torch.tensor(0.8).log()
@@ -133,14 +133,14 @@ def toy_batch(rng, count=60):
 
 
 def train(network, rng, **options):
-    algorithm = MaximumLikelihood(steps=80, lr=0.05, **options)
+    algorithm = MaximumLikelihood(updates=80, lr=0.05, **options)
     state = algorithm.init(network, rng)
     log = [algorithm.update(state, toy_batch(rng))["log_likelihood"] for _ in range(80)]
     return algorithm, state, log
 
 
 def test_a_classifier_learns_its_classes(rng):
-    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), generator=rng)
+    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), rng=rng)
     _, _, log = train(net, rng)
     assert log[-1] > log[0] + 3
     batch = toy_batch(rng, 200)
@@ -153,12 +153,12 @@ def test_windows_of_a_trial_add_up_to_the_whole():
     def make():
         rng = torch.Generator().manual_seed(1)
         basis = bases.exponential_basis(4, 2.0)
-        net = ConditionalGenerator(2, 4, 6, hidden=5, latent_bits=2, basis=basis, generator=rng)
+        net = ConditionalGenerator(2, 4, 6, hidden=5, latent_bits=2, basis=basis, rng=rng)
         return net, torch.Generator().manual_seed(2)
 
     def total(update_every):
         net, rng = make()
-        algorithm = MaximumLikelihood(steps=1, lr=0.0, signal="per_step", update_every=update_every)
+        algorithm = MaximumLikelihood(updates=1, lr=0.0, signal="per_step", update_every=update_every)
         state = algorithm.init(net, rng)
         sums = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
         step, updates = state.optimizer.step, []
@@ -183,19 +183,19 @@ def test_windows_of_a_trial_add_up_to_the_whole():
 
 @pytest.mark.parametrize("copies", [1, 2])
 def test_the_gradient_before_adam_is_that_of_the_mean_log_likelihood(rng, copies):
-    net = ConditionalGenerator(2, 4, 6, hidden=0, basis=bases.identity_basis(2), generator=rng)
+    net = ConditionalGenerator(2, 4, 6, hidden=0, basis=bases.identity_basis(2), rng=rng)
     batch = toy_batch(rng, 10)
     inputs = torch.nn.functional.one_hot(batch.labels).float().expand(6, -1, -1)
     log_p = reference.layer_log_likelihood(net.network.layers["readout"], inputs, batch.spikes)
     expected = torch.autograd.grad(-log_p.mean(), list(net.parameters()))
-    algorithm = MaximumLikelihood(steps=1, copies=copies)
+    algorithm = MaximumLikelihood(updates=1, copies=copies)
     algorithm.update(algorithm.init(net, rng), batch)
     for parameter, slope in zip(net.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, slope)
 
 
 def test_a_classifier_learns_online(rng):
-    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), generator=rng)
+    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), rng=rng)
     before = net.network.layers["hidden"].weight.clone()
     _, _, log = train(net, rng, update_every=2)
     assert log[-1] > log[0] + 3
@@ -203,7 +203,7 @@ def test_a_classifier_learns_online(rng):
 
 
 def test_updates_that_would_credit_no_hidden_spike_are_refused(rng):
-    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), generator=rng)
+    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), rng=rng)
     with pytest.raises(InputError, match="until a hidden spike is heard"):
         train(net, rng, update_every=1)
     before = net.network.layers["hidden"].weight.clone()
@@ -213,8 +213,8 @@ def test_updates_that_would_credit_no_hidden_spike_are_refused(rng):
 
 @pytest.mark.parametrize("update_every", [0, 2])
 def test_a_bad_batch_changes_nothing(rng, update_every):
-    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), generator=rng)
-    algorithm = MaximumLikelihood(steps=1, update_every=update_every)
+    net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), rng=rng)
+    algorithm = MaximumLikelihood(updates=1, update_every=update_every)
     state = algorithm.init(net, rng)
     before = [p.clone() for p in net.parameters()]
     batch = toy_batch(rng)
@@ -229,7 +229,7 @@ def test_a_bad_batch_changes_nothing(rng, update_every):
 @pytest.mark.parametrize("copies", [1, 3])
 def test_a_generator_learns_its_classes(rng, copies):
     net = ConditionalGenerator(
-        2, 4, 6, hidden=5, latent_bits=2, basis=bases.exponential_basis(4, 2.0), generator=rng
+        2, 4, 6, hidden=5, latent_bits=2, basis=bases.exponential_basis(4, 2.0), rng=rng
     )
     _, _, log = train(net, rng, copies=copies)
     assert log[-1] > log[0] + 3
@@ -240,8 +240,8 @@ def test_a_generator_learns_its_classes(rng, copies):
 def test_a_state_goes_on_where_it_was_saved():
     def make(steps):
         rng = torch.Generator().manual_seed(1)
-        net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), generator=rng)
-        algorithm = MaximumLikelihood(steps=10)
+        net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), rng=rng)
+        algorithm = MaximumLikelihood(updates=10)
         state = algorithm.init(net, rng)
         for _ in range(steps):
             algorithm.update(state, toy_batch(state.rng))

@@ -6,18 +6,18 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError
+from snn_gan_ext.algorithms.meta import MetaSpikeGAN, TaskBatch, initialise_from
+from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
 from snn_gan_ext.coding.images import rate_decode
 from snn_gan_ext.functional.bases import exponential_basis
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
 from snn_gan_ext.networks.generators import ConditionalGenerator
-from snn_gan_ext.networks.ensembles import Discriminators, Population
-from snn_gan_ext.algorithms.meta import MetaSpikeGAN, TaskBatch, start_from
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
 
 PIXELS, STEPS = 6, 3
 WITHIN = SpikeGAN(
     decode=rate_decode,
-    steps=50,
+    updates=50,
     estimator="hybrid",
     generator_lr=0.05,
     discriminator_lr=0.02,
@@ -27,20 +27,20 @@ WITHIN = SpikeGAN(
 
 def make_generator(weights):
     return ConditionalGenerator(
-        2, PIXELS, STEPS, hidden=4, latent_bits=2, basis=exponential_basis(3, 2.0), generator=weights
+        2, PIXELS, STEPS, hidden=4, latent_bits=2, basis=exponential_basis(3, 2.0), rng=weights
     )
 
 
 def make_discriminator(weights):
-    return MLPDiscriminator(PIXELS, 2, hidden=(8,), label_scale=4.0, generator=weights)
+    return MLPDiscriminator(PIXELS, 2, hidden=(8,), label_scale=4.0, rng=weights)
 
 
 def build(stored=3, seed=0, **settings):
     weights = torch.Generator().manual_seed(seed)
     settings = {"inner": WITHIN, "steps": 40, "inner_steps": 5, "inner_batch": 10} | settings
     algorithm = MetaSpikeGAN(**settings)
-    generators = Population([make_generator(weights) for _ in range(1 + stored)])
-    discriminators = Discriminators([make_discriminator(weights) for _ in range(1 + stored)])
+    generators = Ensemble([make_generator(weights) for _ in range(1 + stored)])
+    discriminators = DiscriminatorEnsemble([make_discriminator(weights) for _ in range(1 + stored)])
     starts = make_generator(weights), make_discriminator(weights)
     rng = torch.Generator().manual_seed(seed + 1)
     return algorithm, algorithm.init(*starts, generators, discriminators, rng)
@@ -65,7 +65,7 @@ def train(algorithm, state, steps, rng, per_task=2):
 @pytest.mark.parametrize(("meta_update", "rate"), [("reptile", 0.7), ("maml", 2.0)])
 def test_the_start_learns_what_tasks_have_in_common(meta_update, rate, rng):
     """Three pixels are bright in all tasks: the mixture's mean error at least halves."""
-    algorithm, state = build(meta_update=meta_update, rate=rate, steps=60, inner_steps=10)
+    algorithm, state = build(meta_update=meta_update, rate=rate, updates=60, inner_steps=10)
 
     def error():
         labels = torch.arange(400) % 2
@@ -128,7 +128,9 @@ def test_side_by_side_is_one_by_one(rng):
     pairs = [(make_generator(weights), make_discriminator(weights)) for _ in range(3)]
     generators, discriminators = (
         kind(list(members))
-        for kind, members in zip((Population, Discriminators), zip(*pairs, strict=True), strict=True)
+        for kind, members in zip(
+            (Ensemble, DiscriminatorEnsemble), zip(*pairs, strict=True), strict=True
+        )
     )
     together = WITHIN.init(generators, discriminators, torch.Generator().manual_seed(4))
     batches = [trials(task, rng, 8) for task in range(3)]
@@ -149,7 +151,7 @@ def test_side_by_side_is_one_by_one(rng):
 
 def test_fresh_parameters_are_drawn_for_each_pair(rng):
     algorithm, state = build(fresh=("layers.2",), fresh_discriminator=make_discriminator)
-    start_from(state.discriminators, state.discriminator)
+    initialise_from(state.discriminators, state.discriminator)
     algorithm.refresh(state.discriminators, rng)
     members = dict(state.discriminators.members.named_parameters())
     start = dict(state.discriminator.named_parameters())
@@ -216,7 +218,7 @@ def test_fresh_parameters_have_to_be_there():
     algorithm, state = build(
         fresh=("layers.0",),
         fresh_discriminator=lambda weights: MLPDiscriminator(
-            PIXELS, 2, hidden=(1,), label_scale=4.0, generator=weights
+            PIXELS, 2, hidden=(1,), label_scale=4.0, rng=weights
         ),
     )
     with pytest.raises(InputError, match="fresh discriminator"):

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError
+from snn_gan_ext.algorithms import averaging
+from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
 from snn_gan_ext.coding.images import rate_decode, rate_encode
 from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator
-from snn_gan_ext.algorithms import averaging
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
 
 PATTERNS = torch.tensor([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
 
@@ -18,16 +18,16 @@ def train(device, steps=250, seed=0, basis=None, **options):
     """Learns two patterns of four pixels; returns the trained class means."""
     rng = torch.Generator().manual_seed(seed)
     generator = ConditionalGenerator(
-        2, 4, 5, hidden=8, basis=exponential_basis(6, 2.0) if basis is None else basis, generator=rng
+        2, 4, 5, hidden=8, basis=exponential_basis(6, 2.0) if basis is None else basis, rng=rng
     ).to(device)
-    discriminator = MLPDiscriminator(4, 2, hidden=(32,), generator=rng).to(device)
+    discriminator = MLPDiscriminator(4, 2, hidden=(32,), rng=rng).to(device)
     settings = {"r1": 1.0, "generator_lr": 1e-2, "discriminator_lr": 1e-2, **options}
-    algorithm = SpikeGAN(decode=rate_decode, steps=steps, **settings)
+    algorithm = SpikeGAN(decode=rate_decode, updates=steps, **settings)
     state = algorithm.init(generator, discriminator, torch.Generator(device).manual_seed(seed))
     labels = (torch.arange(60) % 2).to(device)
     patterns = PATTERNS.to(device)
     for _ in range(steps):
-        spikes = rate_encode(patterns[labels], 5, generator=state.rng)
+        spikes = rate_encode(patterns[labels], 5, rng=state.rng)
         metrics = algorithm.update(state, Batch(spikes, labels))
     drawn = rate_decode(generator(labels, state.rng)).cpu()
     means = torch.stack([drawn[labels.cpu() == k].mean(0) for k in range(2)])
@@ -69,13 +69,13 @@ def test_without_learning_or_without_a_baseline_the_patterns_are_not_there(devic
 
 def test_the_same_seed_is_the_same_run():
     cpu = torch.device("cpu")
-    first, second, other = (train(cpu, steps=20, seed=s)[0] for s in (0, 0, 1))
+    first, second, other = (train(cpu, updates=20, seed=s)[0] for s in (0, 0, 1))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
 def test_learning_rates_fall_linearly_to_their_last_fraction():
-    algorithm = SpikeGAN(decode=rate_decode, steps=4, final_lr_fraction=0.2, generator_lr=1.0)
+    algorithm = SpikeGAN(decode=rate_decode, updates=4, final_lr_fraction=0.2, generator_lr=1.0)
     rng = torch.Generator()
     generator = ConditionalGenerator(2, 4, 5, hidden=2, basis=exponential_basis(2, 2.0))
     state = algorithm.init(generator, MLPDiscriminator(4, 2), rng)
@@ -89,7 +89,7 @@ def test_learning_rates_fall_linearly_to_their_last_fraction():
 def test_label_smoothing_lowers_the_target_of_real_trials():
     """The loss at a target t is softplus(l) - t l at a real logit l, and the same at generated ones."""
     cpu = torch.device("cpu")
-    hard, soft = (train(cpu, steps=1, real_target=target)[1] for target in (1.0, 0.6))
+    hard, soft = (train(cpu, updates=1, real_target=target)[1] for target in (1.0, 0.6))
     gained = soft["discriminator_loss"] - hard["discriminator_loss"]
     assert gained == pytest.approx(0.4 * hard["real_logit"], rel=1e-3)
     assert abs(hard["real_logit"]) > 1e-2
@@ -98,12 +98,10 @@ def test_label_smoothing_lowers_the_target_of_real_trials():
 def test_the_averaged_generator_is_the_mean_of_weights_and_goes_on_where_it_was():
     def start():
         rng = torch.Generator().manual_seed(0)
-        generator = ConditionalGenerator(
-            2, 4, 5, hidden=2, basis=exponential_basis(2, 2.0), generator=rng
-        )
-        return algorithm.init(generator, MLPDiscriminator(4, 2, generator=rng), rng)
+        generator = ConditionalGenerator(2, 4, 5, hidden=2, basis=exponential_basis(2, 2.0), rng=rng)
+        return algorithm.init(generator, MLPDiscriminator(4, 2, rng=rng), rng)
 
-    algorithm = SpikeGAN(decode=rate_decode, steps=9, averaging=0.99)
+    algorithm = SpikeGAN(decode=rate_decode, updates=9, averaging=0.99)
     batch = Batch(torch.zeros(5, 4, 4), torch.tensor([0, 1, 0, 1]))
     state, seen = start(), []
     for _ in range(3):
@@ -118,10 +116,12 @@ def test_the_averaged_generator_is_the_mean_of_weights_and_goes_on_where_it_was(
         algorithm.update(going_on, batch)
     pairs = zip(state.averaged.parameters(), resumed.averaged.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
-    plain = SpikeGAN(decode=rate_decode, steps=9).init(state.generator, state.discriminator, state.rng)
+    plain = SpikeGAN(decode=rate_decode, updates=9).init(
+        state.generator, state.discriminator, state.rng
+    )
     assert plain.averaged is plain.generator
     with pytest.raises(InputError, match="averaging"):
-        SpikeGAN(decode=rate_decode, steps=9, averaging=1.0)
+        SpikeGAN(decode=rate_decode, updates=9, averaging=1.0)
 
 
 def test_the_average_forgets_at_its_decay():
@@ -135,18 +135,16 @@ def test_the_average_forgets_at_its_decay():
 
 def test_settings_that_cannot_go_together_are_named():
     with pytest.raises(InputError, match="hybrid"):
-        SpikeGAN(decode=rate_decode, steps=1, estimator="hybrid", baseline="variance_minimising")
+        SpikeGAN(decode=rate_decode, updates=1, estimator="hybrid", baseline="variance_minimising")
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.float64])
 def test_spikes_of_any_type_teach_the_same(dtype):
     def learned(spikes):
         rng = torch.Generator().manual_seed(0)
-        generator = ConditionalGenerator(
-            2, 4, 5, hidden=3, basis=exponential_basis(6, 2.0), generator=rng
-        )
-        algorithm = SpikeGAN(decode=rate_decode, steps=1)
-        state = algorithm.init(generator, MLPDiscriminator(4, 2, generator=rng), rng)
+        generator = ConditionalGenerator(2, 4, 5, hidden=3, basis=exponential_basis(6, 2.0), rng=rng)
+        algorithm = SpikeGAN(decode=rate_decode, updates=1)
+        state = algorithm.init(generator, MLPDiscriminator(4, 2, rng=rng), rng)
         return algorithm.update(state, Batch(spikes, torch.arange(6) % 2))
 
     spikes = (torch.rand(5, 6, 4, generator=torch.Generator().manual_seed(1)) < 0.5).float()

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError
+from snn_gan_ext.algorithms.image_gan import ImageGAN
+from snn_gan_ext.algorithms.temporal_backprop import FiringTimes, TemporalBackprop
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.coding.latency import latency_encode
 from snn_gan_ext.metrics.first_spikes import decisions
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.images import MLPGenerator
 from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSClassifier, TTFSGenerator
-from snn_gan_ext.algorithms.image_gan import ImageGAN
-from snn_gan_ext.algorithms.temporal_backprop import FiringTimes, TemporalBackprop
 
 T = 20
 
@@ -27,8 +27,8 @@ def stripes(rng, count=64):
 
 
 def classify(targets, rng):
-    network = TTFSClassifier(16, 4, T, hidden=30, hidden_weights=(0.2, 0.1), generator=rng)
-    algorithm = TemporalBackprop(steps=300, window=T, targets=targets, margin=3, deadline=4, lr=1e-2)
+    network = TTFSClassifier(16, 4, T, hidden=30, hidden_weights=(0.2, 0.1), rng=rng)
+    algorithm = TemporalBackprop(updates=300, window=T, targets=targets, margin=3, deadline=4, lr=1e-2)
     state = algorithm.init(network, rng)
     for _ in range(300):
         images, labels = stripes(rng)
@@ -48,12 +48,12 @@ def test_both_targets_are_learned_and_aggressive_ones_decide_earlier(rng):
 
 def test_dead_neurons_come_back(rng):
     network = TTFSClassifier(
-        16, 4, T, hidden=30, hidden_weights=(-0.1, 0.01), output_weights=(-0.1, 0.0), generator=rng
+        16, 4, T, hidden=30, hidden_weights=(-0.1, 0.01), output_weights=(-0.1, 0.0), rng=rng
     )
 
     def train(amount):
         algorithm = TemporalBackprop(
-            steps=100, window=T, deadline=5, margin=3, lr=0.0, boost=amount, targets="aggressive"
+            updates=100, window=T, deadline=5, margin=3, lr=0.0, boost=amount, targets="aggressive"
         )
         state = algorithm.init(network, rng)
         for _ in range(100):
@@ -67,8 +67,8 @@ def test_dead_neurons_come_back(rng):
 
 def test_outputs_are_helped_below_two_fifths_of_the_share_of_hidden_neurons(rng):
     """Of ten trials, neurons fire in 1, 3 and 6; the least is 0.5, and 0.2 for outputs."""
-    network = TTFSClassifier(16, 3, T, hidden=3, generator=rng)
-    algorithm = TemporalBackprop(steps=1, window=T, least_active=0.5, boost=0.1)
+    network = TTFSClassifier(16, 3, T, hidden=3, rng=rng)
+    algorithm = TemporalBackprop(updates=1, window=T, least_active=0.5, boost=0.1)
     before = [layer.weight.clone() for layer in network.layers]
     silent = torch.arange(10).unsqueeze(1) >= torch.tensor([1, 3, 6])
     times = [torch.where(silent, T, 0) for _ in network.layers]
@@ -80,12 +80,12 @@ def test_outputs_are_helped_below_two_fifths_of_the_share_of_hidden_neurons(rng)
 @pytest.mark.parametrize("kind", ["spiking", "ordinary"])
 def test_a_gan_learns_the_stripes(kind, rng):
     if kind == "spiking":
-        generator = TTFSGenerator(16, 4, latents=4, hidden=24, generator=rng)
-        discriminator = OnOffDiscriminator(16, 4, hidden=24, generator=rng)
+        generator = TTFSGenerator(16, 4, latents=4, hidden=24, rng=rng)
+        discriminator = OnOffDiscriminator(16, 4, hidden=24, rng=rng)
     else:
-        generator = MLPGenerator(16, 4, latents=4, hidden=24, generator=rng)
-        discriminator = MLPDiscriminator(16, 4, hidden=(24,), generator=rng)
-    algorithm = ImageGAN(steps=400, generator_lr=5e-3, discriminator_lr=5e-3, averaging=0.9)
+        generator = MLPGenerator(16, 4, latents=4, hidden=24, rng=rng)
+        discriminator = MLPDiscriminator(16, 4, hidden=(24,), rng=rng)
+    algorithm = ImageGAN(updates=400, generator_lr=5e-3, discriminator_lr=5e-3, averaging=0.9)
     state = algorithm.init(generator, discriminator, rng)
 
     def distance():
@@ -108,10 +108,10 @@ def test_the_r1_penalty_comes_every_so_many_steps_and_weighs_so_many_times_as_mu
 
     def gradients(r1):
         weights = torch.Generator().manual_seed(0)
-        discriminator = MLPDiscriminator(16, 4, hidden=(), generator=weights)
+        discriminator = MLPDiscriminator(16, 4, hidden=(), rng=weights)
         still = {"generator_lr": 0.0, "discriminator_lr": 0.0}
-        algorithm = ImageGAN(steps=9, r1=r1, r1_every=3, **still)
-        state = algorithm.init(MLPGenerator(16, 4, generator=weights), discriminator, weights)
+        algorithm = ImageGAN(updates=9, r1=r1, r1_every=3, **still)
+        state = algorithm.init(MLPGenerator(16, 4, rng=weights), discriminator, weights)
         layer, found = discriminator.layers[0], []
         for _ in range(4):
             algorithm.update(state, stripes(weights))
@@ -127,9 +127,9 @@ def test_the_r1_penalty_comes_every_so_many_steps_and_weighs_so_many_times_as_mu
 def test_sparsity_silences_hidden_neurons(rng):
     def active(sparsity):
         weights = torch.Generator().manual_seed(0)
-        generator = TTFSGenerator(16, 4, latents=4, hidden=24, generator=weights)
-        discriminator = OnOffDiscriminator(16, 4, hidden=24, generator=weights)
-        algorithm = ImageGAN(steps=100, generator_lr=1e-2, sparsity=sparsity)
+        generator = TTFSGenerator(16, 4, latents=4, hidden=24, rng=weights)
+        discriminator = OnOffDiscriminator(16, 4, hidden=24, rng=weights)
+        algorithm = ImageGAN(updates=100, generator_lr=1e-2, sparsity=sparsity)
         state = algorithm.init(generator, discriminator, weights)
         for _ in range(100):
             metrics = algorithm.update(state, stripes(weights))
@@ -141,8 +141,8 @@ def test_sparsity_silences_hidden_neurons(rng):
 def test_a_state_goes_on_where_it_was_saved():
     def parts():
         weights = torch.Generator().manual_seed(0)
-        generator = TTFSGenerator(16, 4, latents=4, hidden=8, generator=weights)
-        return ImageGAN(steps=9), generator, OnOffDiscriminator(16, 4, hidden=8, generator=weights)
+        generator = TTFSGenerator(16, 4, latents=4, hidden=8, rng=weights)
+        return ImageGAN(updates=9), generator, OnOffDiscriminator(16, 4, hidden=8, rng=weights)
 
     def run(state, algorithm, data, count):
         for _ in range(count):
@@ -167,16 +167,16 @@ def test_a_state_goes_on_where_it_was_saved():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: TemporalBackprop(steps=0, window=T), "at least 1"),
-        (lambda: TemporalBackprop(steps=1, window=1), "at least 2"),
-        (lambda: TemporalBackprop(steps=1, window=5), "margin"),
-        (lambda: TemporalBackprop(steps=1, window=12), "deadline"),
-        (lambda: TemporalBackprop(steps=1, window=99, targets="late"), "relative, aggressive"),
-        (lambda: TemporalBackprop(steps=1, window=99, lr=float("nan")), "0 or more"),
-        (lambda: ImageGAN(steps=0), "at least 1"),
-        (lambda: ImageGAN(steps=1, r1_every=0), "at least 1"),
-        (lambda: ImageGAN(steps=1, r1=float("inf")), "0 or more"),
-        (lambda: ImageGAN(steps=1, averaging=1.0), "below 1"),
+        (lambda: TemporalBackprop(updates=0, window=T), "at least 1"),
+        (lambda: TemporalBackprop(updates=1, window=1), "at least 2"),
+        (lambda: TemporalBackprop(updates=1, window=5), "margin"),
+        (lambda: TemporalBackprop(updates=1, window=12), "deadline"),
+        (lambda: TemporalBackprop(updates=1, window=99, targets="late"), "relative, aggressive"),
+        (lambda: TemporalBackprop(updates=1, window=99, lr=float("nan")), "0 or more"),
+        (lambda: ImageGAN(updates=0), "at least 1"),
+        (lambda: ImageGAN(updates=1, r1_every=0), "at least 1"),
+        (lambda: ImageGAN(updates=1, r1=float("inf")), "0 or more"),
+        (lambda: ImageGAN(updates=1, averaging=1.0), "below 1"),
     ],
 )
 def test_settings_without_a_meaning_are_refused(call, words):
@@ -185,8 +185,8 @@ def test_settings_without_a_meaning_are_refused(call, words):
 
 
 def test_batches_that_do_not_fit_are_refused(rng):
-    network = TTFSClassifier(16, 4, T, hidden=3, generator=rng)
-    algorithm = TemporalBackprop(steps=5, window=T, margin=3, deadline=5)
+    network = TTFSClassifier(16, 4, T, hidden=3, rng=rng)
+    algorithm = TemporalBackprop(updates=5, window=T, margin=3, deadline=5)
     state = algorithm.init(network, rng)
     times = torch.zeros(6, 16)
     with pytest.raises(InputError, match=r"labels: expected whole numbers \[6\]"):
@@ -197,12 +197,12 @@ def test_batches_that_do_not_fit_are_refused(rng):
         algorithm.update(state, FiringTimes(times[:0], torch.zeros(0, dtype=torch.long)))
     with pytest.raises(InputError, match="whole steps"):
         algorithm.update(state, FiringTimes(times + 0.5, torch.zeros(6, dtype=torch.long)))
-    other = TemporalBackprop(steps=5, window=T + 1, margin=3, deadline=5)
+    other = TemporalBackprop(updates=5, window=T + 1, margin=3, deadline=5)
     with pytest.raises(InputError, match="21 steps"):
         other.update(other.init(network, rng), FiringTimes(times, torch.zeros(6, dtype=torch.long)))
-    generator = TTFSGenerator(16, 4, generator=rng)
-    gan = ImageGAN(steps=5)
-    state = gan.init(generator, OnOffDiscriminator(16, 4, generator=rng), rng)
+    generator = TTFSGenerator(16, 4, rng=rng)
+    gan = ImageGAN(updates=5)
+    state = gan.init(generator, OnOffDiscriminator(16, 4, rng=rng), rng)
     with pytest.raises(InputError, match=r"\[3, 16\]"):
         gan.update(state, Labelled(torch.zeros(3, 9), torch.tensor([0, 1, 2])))
     with pytest.raises(InputError, match=r"values in \[0, 1\]"):

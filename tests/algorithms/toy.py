@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from snn_gan_ext.experiments.recipes.digits import Digits, DigitsHybrid
 from snn_gan_ext.experiments.loop import fit
+from snn_gan_ext.experiments.recipes.digits import Digits, DigitsHybrid
 
 CONFIG = {"recipe": "toy", "rate": 0.1}
 
@@ -59,7 +59,7 @@ def train_digits(folder, hybrid, resume):
         experiment.algorithm,
         experiment.state,
         batch,
-        steps=recipe.steps,
+        updates=recipe.steps,
         folder=Path(folder),
         config=recipe.to_config(),
         resume=resume,

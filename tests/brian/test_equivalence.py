@@ -8,10 +8,10 @@ import torch
 
 from snn_gan_ext import InputError, cli
 from snn_gan_ext.brian import equivalence, network
-from snn_gan_ext.functional.bases import raised_cosine_basis
-from snn_gan_ext.networks.generators import ConvolutionalGenerator, StepResponseGenerator
 from snn_gan_ext.experiments.recipes.base import Results
 from snn_gan_ext.experiments.recipes.digits import DigitsExperiment
+from snn_gan_ext.functional.bases import raised_cosine_basis
+from snn_gan_ext.networks.generators import ConvolutionalGenerator, StepResponseGenerator
 
 brian2 = pytest.importorskip("brian2", reason="brian2 is not installed")
 
@@ -55,7 +55,7 @@ def test_frames_are_compared_as_neurons_in_a_row():
     rng = torch.Generator().manual_seed(0)
     basis = raised_cosine_basis(2, 4)
     generator = ConvolutionalGenerator(
-        2, (1, 5, 5), 6, maps=2, kernel_size=5, latent_bits=2, basis=basis, generator=rng
+        2, (1, 5, 5), 6, maps=2, kernel_size=5, latent_bits=2, basis=basis, rng=rng
     )
     ours, brian = equivalence.free_run(generator, torch.arange(20) % 2, rng, 0)
     assert ours.shape == brian.shape == (6, 20, 25)
@@ -139,7 +139,7 @@ def test_only_trains_are_compared():
 
 
 def test_a_check_that_fails_is_exit_code_1(run, monkeypatch):
-    monkeypatch.setattr(crosscheck, "mismatches", lambda ours, brian: {"readout": 3})
+    monkeypatch.setattr(equivalence, "mismatches", lambda ours, brian: {"readout": 3})
     assert cli.main(["crosscheck", str(run), "--trials", "20"]) == 1
     assert not json.loads((run / "crosscheck.json").read_text())["passed"]
 
@@ -148,7 +148,7 @@ def test_synapses_that_two_of_ten_classes_alone_have_are_missed(tmp_path, monkey
     monkeypatch.setattr(DigitsExperiment, "evaluate", lambda self: Results({}, {}))
     quick = ["--steps", "2", "--hidden", "8", "--out", str(tmp_path)]
     assert cli.main(["train", "digits", *quick]) == 0
-    monkeypatch.setattr(crosscheck, "compare", lambda *_, **__: [])  # the replay alone decides
+    monkeypatch.setattr(equivalence, "compare", lambda *_, **__: [])  # the replay alone decides
     check = ["crosscheck", str(tmp_path), "--trials", "20"]
     assert cli.main(check) == 0
 

@@ -55,14 +55,14 @@ def digits_generator(steps=20, hidden_delay=1, generator=None):
         gate_latent=True,
         basis=exponential_basis(6, 2.0),
         hidden_delay=hidden_delay,
-        generator=generator,
+        rng=generator,
     )
 
 
 @pytest.mark.usefixtures("double", "target")
 @pytest.mark.parametrize("hidden_delay", [0, 1, 3])
 def test_a_generator_fires_the_same_spikes(rng, hidden_delay):
-    generator = digits_generator(hidden_delay=hidden_delay, generator=rng)
+    generator = digits_generator(hidden_delay=hidden_delay, rng=rng)
     labels = torch.arange(10)
     noise = generator.noise(10, rng)
     expected = generator.sample(labels, noise)
@@ -75,7 +75,7 @@ def test_a_generator_fires_the_same_spikes(rng, hidden_delay):
 @pytest.mark.usefixtures("double")
 def test_an_input_without_neurons_and_a_single_step_are_no_obstacle(rng):
     generator = ConditionalGenerator(
-        2, 4, 1, hidden=3, basis=identity_basis(1), hidden_delay=0, generator=rng
+        2, 4, 1, hidden=3, basis=identity_basis(1), hidden_delay=0, rng=rng
     )
     noise = generator.noise(50, rng)
     labels = torch.arange(50) % 2
@@ -88,7 +88,7 @@ def test_an_input_without_neurons_and_a_single_step_are_no_obstacle(rng):
 @pytest.mark.usefixtures("double", "target")
 def test_a_neuron_with_a_long_memory_fires_the_same_spikes(rng):
     basis = raised_cosine_basis(5, 30)
-    neuron = StepResponseGenerator(1, 200, basis=basis, weight_std=0.2, bias_init=0.0, generator=rng)
+    neuron = StepResponseGenerator(1, 200, basis=basis, weight_std=0.2, bias_init=0.0, rng=rng)
     noise = neuron.noise(3, rng)
     spikes = neuron.sample(torch.zeros(3), noise).spikes
     assert 20 < spikes.sum() < 580
@@ -105,7 +105,7 @@ def test_a_convolutional_generator_fires_the_same_spikes(rng):
         kernel_size=5,
         latent_bits=4,
         basis=exponential_basis(4, 2.0),
-        generator=rng,
+        rng=rng,
     )
     labels = torch.arange(3)
     noise = generator.noise(3, rng)
@@ -130,7 +130,7 @@ def excite(layer, rng):
         layer.feedback.normal_(0, 1, generator=rng)
     sizes = (2, 5, 4) if isinstance(layer, GLMConv2d) else (5,)
     inputs = (torch.rand(25, 3, *sizes, generator=rng) < 0.3).double()
-    out = layer.sample(inputs, generator=rng).spikes.shape
+    out = layer.sample(inputs, rng=rng).spikes.shape
     uniforms = torch.rand(out, generator=rng)
     return inputs, uniforms, layer.sample(inputs, uniforms=uniforms).spikes
 
@@ -148,7 +148,7 @@ def test_any_layer_fires_the_same_spikes(make, rng):
 @pytest.mark.usefixtures("double", "target")
 def test_one_step_of_delay_more_is_noticed(rng):
     """Negative control."""
-    layer = GLMLayer(5, 7, delay=1, generator=rng)
+    layer = GLMLayer(5, 7, delay=1, rng=rng)
     inputs, uniforms, expected = excite(layer, rng)
     late = GLMLayer(5, 7, delay=2)
     with torch.no_grad():
@@ -160,7 +160,7 @@ def test_one_step_of_delay_more_is_noticed(rng):
 
 @pytest.mark.usefixtures("double")
 def test_brians_own_noise_is_repeatable_and_gives_the_same_rates(rng):
-    layer = GLMLayer(5, 7, generator=rng)
+    layer = GLMLayer(5, 7, rng=rng)
     inputs, _, _ = excite(layer, rng)
     many = inputs[:, :1].expand(-1, 400, -1)
 
@@ -171,14 +171,14 @@ def test_brians_own_noise_is_repeatable_and_gives_the_same_rates(rng):
     first = free(1)
     assert torch.equal(first, free(1))
     assert not torch.equal(first, free(2))
-    ours = layer.sample(many, generator=rng).spikes
+    ours = layer.sample(many, rng=rng).spikes
     # 175 means of 400 coin tosses each, twice: beyond 5 standard errors in 1 of 10,000 runs.
     error = (2 * 0.25 / 400) ** 0.5
     assert (first.mean(1) - ours.mean(1)).abs().max() < 5 * error
 
 
 def test_dt_is_in_real_units(rng):
-    layer = GLMLayer(5, 7, generator=rng)
+    layer = GLMLayer(5, 7, rng=rng)
     network = BrianNetwork(layer, {"input": torch.ones(10, 1, 5)}, dt=5e-3)
     network.run()
     assert network.groups["layer"].dt == 5 * brian2.ms

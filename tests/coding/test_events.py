@@ -32,7 +32,7 @@ def events(*rows):
 def test_an_event_becomes_a_spike_of_its_pixel_step_and_polarity():
     spikes = bin_events(
         events((5, 3, 0, 1), (0, 0, 19, 0), (0, 0, 15, 0), (1, 2, 20, 0)),
-        Binning(sensor=SENSOR, steps=2, step_us=10),
+        Binning(sensor=SENSOR, num_steps=2, step_us=10),
     )
     assert spikes.shape == (2, 2, 4, 6)
     assert [tuple(index) for index in np.argwhere(spikes)] == [(0, 1, 3, 5), (1, 0, 0, 0)]
@@ -40,7 +40,13 @@ def test_an_event_becomes_a_spike_of_its_pixel_step_and_polarity():
 
 def test_start_crop_pool_and_merge():
     binning = Binning(
-        sensor=SENSOR, steps=1, step_us=10, start_us=5, crop=(1, 0, 5, 4), pool=2, merge_polarities=True
+        sensor=SENSOR,
+        num_steps=1,
+        step_us=10,
+        start_us=5,
+        crop=(1, 0, 5, 4),
+        pool=2,
+        merge_polarities=True,
     )
     assert binning.shape == (1, 1, 2, 3)
     assert binning.sensor_size == Sensor(3, 2, 1)
@@ -55,7 +61,7 @@ def test_a_recording_without_rows_or_with_one_polarity():
     recording = np.array([(0, 699, 1), (7, 3, 1)], dtype)
     sensor = Sensor(700, 1, 1)
     assert problem_of(recording, sensor) is None
-    spikes = bin_events(recording, Binning(sensor=sensor, steps=2, step_us=5))
+    spikes = bin_events(recording, Binning(sensor=sensor, num_steps=2, step_us=5))
     assert [tuple(index) for index in np.argwhere(spikes)] == [(0, 0, 0, 699), (1, 0, 0, 3)]
 
 
@@ -66,7 +72,7 @@ def test_spikes_to_events_and_back_lose_nothing(seed, step_us, density):
     recording = to_events(spikes, step_us, start_us=3)
     assert len(recording) == int(spikes.sum())
     assert problem_of(recording, SENSOR) in (None, "no events")
-    binning = Binning(sensor=SENSOR, steps=5, step_us=step_us, start_us=3)
+    binning = Binning(sensor=SENSOR, num_steps=5, step_us=step_us, start_us=3)
     assert (bin_events(recording, binning) == spikes.numpy()).all()
 
 
@@ -84,7 +90,7 @@ def test_what_is_wrong_is_said(rows, reason):
     assert reason in problem_of(events(*rows), SENSOR)
     if "from" in reason:
         with pytest.raises(InputError, match="events"):
-            bin_events(events(*rows), Binning(sensor=SENSOR, steps=1, step_us=1))
+            bin_events(events(*rows), Binning(sensor=SENSOR, num_steps=1, step_us=1))
 
 
 def test_unsigned_times_that_run_backwards_are_noticed():
@@ -142,7 +148,7 @@ def test_pooled_counts_by_hand():
 def test_real_recordings_are_binned_as_tonic_bins_them_and_come_back_whole():
     tonic = pytest.importorskip("tonic", reason="tonic is not installed")
     sensor = Sensor(34, 34, 2)
-    binning = Binning(sensor=sensor, steps=30, step_us=10_000)
+    binning = Binning(sensor=sensor, num_steps=30, step_us=10_000)
     to_frame = tonic.transforms.ToFrame(
         sensor_size=sensor, time_window=10_000, start_time=0, end_time=300_000
     )
@@ -166,5 +172,5 @@ def test_events_are_whole_numbers_in_one_row():
     assert "no numbers" in problem_of(text, SENSOR)
     for wrong in (np.ones((2, 4)), np.array([(0, 0, np.nan, 0)], floats)):
         with pytest.raises(InputError, match="events"):
-            bin_events(wrong, Binning(sensor=SENSOR, steps=1, step_us=1))
-    assert Binning(sensor=(6, 4, 2), steps=1, step_us=1).sensor == SENSOR
+            bin_events(wrong, Binning(sensor=SENSOR, num_steps=1, step_us=1))
+    assert Binning(sensor=(6, 4, 2), num_steps=1, step_us=1).sensor == SENSOR

@@ -17,10 +17,10 @@ def test_rate_code_is_bernoulli_and_decodes_to_the_image(rng):
     """False-alarm rate below 1e-6 over 50 pixels; a code off by 3 % must be seen."""
     images = torch.rand(5, 10, generator=rng)
     steps = 40_000
-    decoded = rate_decode(rate_encode(images, steps, generator=rng))
+    decoded = rate_decode(rate_encode(images, steps, rng=rng))
     bound = 6 * 0.5 / steps**0.5
     assert (decoded - images).abs().max() < bound
-    wrong = rate_decode(rate_encode((images * 0.97), steps, generator=rng))
+    wrong = rate_decode(rate_encode((images * 0.97), steps, rng=rng))
     assert (wrong - images).abs().max() > bound
 
 

@@ -49,13 +49,13 @@ def test_bad_input_is_refused(call, words):
 
 def test_nothing_changes_without_changes(rng):
     images = torch.rand(3, 49, generator=rng)
-    assert (random_affine(images, degrees=0, scale=0, shift=0, generator=rng) == images).all()
+    assert (random_affine(images, degrees=0, scale=0, shift=0, rng=rng) == images).all()
 
 
 def test_shifts_are_whole_pixels_and_all_of_them_come(rng):
     dot = torch.zeros(400, 5, 5)
     dot[:, 2, 2] = 1
-    moved = random_affine(dot.flatten(1), degrees=0, scale=0, shift=1, generator=rng)
+    moved = random_affine(dot.flatten(1), degrees=0, scale=0, shift=1, rng=rng)
     counts = moved.view(400, 5, 5).sum(0)
     assert (counts[1:4, 1:4] > 20).all()
     assert counts.sum() == 400
@@ -65,7 +65,7 @@ def test_shifts_are_whole_pixels_and_all_of_them_come(rng):
 def test_each_change_alone_changes_images_and_makes_no_new_grey_levels(change, rng):
     images = (torch.rand(10, 100, generator=rng) > 0.5).float()
     still = {"degrees": 0, "scale": 0, "shift": 0}
-    moved = random_affine(images, **(still | change), generator=rng)
+    moved = random_affine(images, **(still | change), rng=rng)
     assert ((moved == 0) | (moved == 1)).all()
     assert (moved != images).any()
 
@@ -73,7 +73,7 @@ def test_each_change_alone_changes_images_and_makes_no_new_grey_levels(change, r
 def test_turning_keeps_the_distance_from_the_centre_and_goes_both_ways(rng):
     dot = torch.zeros(200, 21, 21)
     dot[:, 10, 18] = 1
-    turned_dots = random_affine(dot.flatten(1), degrees=90, scale=0, shift=0, generator=rng)
+    turned_dots = random_affine(dot.flatten(1), degrees=90, scale=0, shift=0, rng=rng)
     row, column = (turned_dots.view(-1, 21, 21).nonzero()[:, 1:] - 10).float().unbind(1)
     assert (torch.hypot(row, column) - 8).abs().max() < 1
     assert row.min() <= -7
@@ -84,7 +84,7 @@ def test_turning_keeps_the_distance_from_the_centre_and_goes_both_ways(rng):
 def test_scaling_makes_images_larger_and_smaller_about_their_centre(rng):
     square = torch.zeros(200, 20, 20)
     square[:, 6:14, 6:14] = 1
-    scaled = random_affine(square.flatten(1), degrees=0, scale=0.5, shift=0, generator=rng)
+    scaled = random_affine(square.flatten(1), degrees=0, scale=0.5, shift=0, rng=rng)
     assert torch.equal(scaled, scaled.flip(1))
     sides = scaled.sum(1).sqrt()
     assert 8 / 1.5 - 1 < sides.min() < 7

@@ -7,7 +7,7 @@ from snn_gan_ext.metrics.spike_trains import mode_of
 
 
 def test_every_trial_keeps_to_the_mode_it_was_drawn_in(rng):
-    spikes, modes = firing_modes(500, 50, generator=rng)
+    spikes, modes = firing_modes(500, 50, rng=rng)
     assert spikes.shape == (50, 500, 1)
     found = mode_of(spikes[..., 0], [(p.spikes, p.silence) for p in (BURST, TONIC)])
     assert torch.equal(found, modes)
@@ -18,16 +18,16 @@ def test_every_trial_keeps_to_the_mode_it_was_drawn_in(rng):
 
 
 def test_phases(rng):
-    spikes, _ = firing_modes(300, 40, (BURST,), generator=rng)
+    spikes, _ = firing_modes(300, 40, (BURST,), rng=rng)
     assert len(spikes[..., 0].unique(dim=1).T) == 20  # every phase of its period
-    started, _ = firing_modes(300, 40, (BURST,), phase="start", generator=rng)
+    started, _ = firing_modes(300, 40, (BURST,), phase="start", rng=rng)
     assert len(started[..., 0].unique(dim=1).T) == 1
     assert started[:6, 0, 0].tolist() == [1, 1, 1, 1, 1, 0]
 
 
 def test_the_seed_is_the_data():
     first, second, other = (
-        firing_modes(9, 50, generator=torch.Generator().manual_seed(s))[0] for s in (0, 0, 1)
+        firing_modes(9, 50, rng=torch.Generator().manual_seed(s))[0] for s in (0, 0, 1)
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)

@@ -14,7 +14,7 @@ from snn_gan_ext.datasets.recordings import Problem, Recordings, open_recordings
 tonic = pytest.importorskip("tonic", reason="tonic is not installed")
 
 SENSOR = (34, 34, 2)
-BINNING = Binning(sensor=Sensor(*SENSOR), steps=4, step_us=100)
+BINNING = Binning(sensor=Sensor(*SENSOR), num_steps=4, step_us=100)
 
 
 def recording(seed, count=40, size=34):
@@ -93,7 +93,7 @@ def test_the_cache_knows_data_and_binning(folder, tmp_path, monkeypatch):
         patch.setattr(Recordings, "read", None)  # nothing is read again
         again = frames(open_recordings("nmnist", folder), cache=cache)
     assert torch.equal(first.spikes(range(6)), again.spikes(range(6)))
-    other = Binning(sensor=BINNING.sensor, steps=4, step_us=50)
+    other = Binning(sensor=BINNING.sensor, num_steps=4, step_us=50)
     finer = EventFrames(open_recordings("nmnist", folder), other, cache=cache, progress=False)
     assert not torch.equal(finer.spikes(range(6)), again.spikes(range(6)))
     event_files.write_nmnist(recording(77), folder / "Train" / "0" / "00003.bin")
@@ -335,7 +335,7 @@ def test_two_passes_at_once_leave_one_whole_cache(folder, tmp_path, monkeypatch)
 
 
 def test_a_window_without_events_is_said(folder):
-    late = Binning(sensor=BINNING.sensor, steps=4, step_us=100, start_us=10**9)
+    late = Binning(sensor=BINNING.sensor, num_steps=4, step_us=100, start_us=10**9)
     with pytest.warns(UserWarning, match="6 of 6 have no event"):
         EventFrames(open_recordings("nmnist", folder), late, progress=False)
 

@@ -14,11 +14,11 @@ def test_two_particles_by_hand():
     kappa = math.exp(-1)
     # particle 0: 1 * 3 + kappa * (-1) + 2 (0 - 1) kappa; particle 1: kappa * 3 - 1 + 2 (1 - 0) kappa
     expected = torch.tensor([[3 - kappa - 2 * kappa], [3 * kappa - 1 + 2 * kappa]]) / (1 + kappa)
-    torch.testing.assert_close(svgd_direction(points, gradients, "printed"), expected)
+    torch.testing.assert_close(svgd_direction(points, gradients, "unit"), expected)
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("kernel", ["printed", "median"])
+@pytest.mark.parametrize("kernel", ["unit", "median"])
 def test_the_repulsion_is_the_kernels_gradient_by_the_other_particle(rng, kernel):
     points = torch.randn(4, 3, generator=rng)
     values, bandwidth = gaussian_kernel(points, kernel)
@@ -70,12 +70,12 @@ def test_the_median_kernel_sees_the_particles_at_any_scale(rng):
     near, far = gaussian_kernel(points, "median").values, gaussian_kernel(100 * points, "median").values
     torch.testing.assert_close(near, far)
     assert 0.05 < near[0, 1] < 0.5
-    assert gaussian_kernel(100 * points, "printed").values[0, 1] == 0
+    assert gaussian_kernel(100 * points, "unit").values[0, 1] == 0
 
 
 def test_one_particle_and_particles_in_one_place_are_no_special_case():
     gradients = torch.ones(3, 2)
-    for kernel in ("printed", "median", "none"):
+    for kernel in ("unit", "median", "none"):
         assert torch.equal(svgd_direction(torch.zeros(1, 2), gradients[:1], kernel), gradients[:1])
         direction = svgd_direction(torch.zeros(3, 2), gradients, kernel)
         torch.testing.assert_close(direction, gradients)
@@ -83,7 +83,7 @@ def test_one_particle_and_particles_in_one_place_are_no_special_case():
 
 def test_what_has_no_meaning_is_named():
     with pytest.raises(InputError, match=r"\[J, P\]"):
-        gaussian_kernel(torch.zeros(3), "printed")
+        gaussian_kernel(torch.zeros(3), "unit")
     with pytest.raises(InputError, match="printed, median or none"):
         gaussian_kernel(torch.zeros(3, 1), "wide")
     with pytest.raises(InputError, match="gradients"):

@@ -12,11 +12,10 @@ from safetensors.torch import load_file
 
 from snn_gan_ext import InputError, cli
 from snn_gan_ext.experiments import runs
-from snn_gan_ext.metrics import classifiers
+from snn_gan_ext.experiments.papers import REPRODUCTIONS
 from snn_gan_ext.experiments.recipes import RECIPES
 from snn_gan_ext.experiments.recipes.base import Results
 from snn_gan_ext.experiments.recipes.digits import DigitsExperiment
-from snn_gan_ext.experiments.papers import REPRODUCTIONS
 
 KEYS = {
     "tstr",
@@ -216,7 +215,7 @@ def test_ctrl_c_while_judging_writes_no_metrics(run, monkeypatch, capsys):
     def interrupt(*_, **__):
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(transfer, "fit_classifier", interrupt)
+    monkeypatch.setattr(classifiers, "fit_classifier", interrupt)
     assert command("evaluate", run) == 128 + signal.SIGINT
     assert "while judging" in capsys.readouterr().err
     assert snapshot(run) == before

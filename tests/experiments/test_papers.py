@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError
-from snn_gan_ext.experiments import runs
 from snn_gan_ext.coding.images import Labelled, rate_encode
-from snn_gan_ext.experiments.recipes.digit_spikes import DigitSpikesML, DigitSpikesPooled
-from snn_gan_ext.experiments.recipes.judge import SpikeJudge
+from snn_gan_ext.experiments import runs
 from snn_gan_ext.experiments.papers import Settings, digits_curves, digits_noise, digits_spikes
 from snn_gan_ext.experiments.papers.table_1 import TABLE_1
+from snn_gan_ext.experiments.recipes.digit_spikes import DigitSpikesML, DigitSpikesPooled
+from snn_gan_ext.experiments.recipes.judge import SpikeJudge
 
 QUICK = {"seeds": 1, "steps": 2, "judge_steps": 2}
 
@@ -79,7 +79,7 @@ def test_the_judge_tells_good_samplers_from_bad(rng):
     assert abs(good["c2st"] - 0.5) < 0.15
 
     def mixed_up(labels, generator):
-        return rate_encode(images[1 - labels], 6, generator=generator)
+        return rate_encode(images[1 - labels], 6, rng=generator)
 
     bad = judge.judge(mixed_up)
     assert bad["snn_tstr"] < 0.1
@@ -120,11 +120,11 @@ def settings(folder, **options):
 
 
 def test_figure_5_is_made_of_runs_at_every_noise_level(tmp_path, trained, monkeypatch):
-    class Drawn:
+    class ImageSample:
         def sample(self, labels, rng):
             return {"images": torch.rand(len(labels), 64, generator=rng)}
 
-    monkeypatch.setattr(runs, "load_run", lambda folder: (None, Drawn()))
+    monkeypatch.setattr(runs, "load_run", lambda folder: (None, ImageSample()))
     metrics = digits_noise(settings(tmp_path, seeds=2))
     assert len(set(trained)) == len(trained) == 3 * 2 * 6
     assert metrics["trts"]["belief"] == {

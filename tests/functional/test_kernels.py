@@ -61,7 +61,7 @@ def test_without_the_kernels_a_layer_gives_the_same(monkeypatch, rng):
     """In single precision sums may round differently; a spike changes where a uniform lies between."""
     events = torch.empty(10, 4, 50).bernoulli_(0.05, generator=rng)
     uniforms = torch.rand(10, 4, 8, generator=rng)
-    layer = GLMLayer(50, 8, basis=bases.raised_cosine_basis(2, 6), generator=rng)
+    layer = GLMLayer(50, 8, basis=bases.raised_cosine_basis(2, 6), rng=rng)
     compiled = layer.sample(events, uniforms=uniforms)
     monkeypatch.setattr(glm, "arrays_of", lambda *tensors: None)
     plain = layer.sample(events, uniforms=uniforms)

@@ -23,7 +23,7 @@ def make(kind, options, rng, delay=1, basis=None, **more):
         basis=bases.raised_cosine_basis(2, 4) if basis is None else basis,
         delay=delay,
         bias_init=-0.5,
-        generator=rng,
+        rng=rng,
         **options,
         **more,
     )
@@ -62,7 +62,7 @@ def dense_reference(layer, x, spikes):
 @pytest.mark.parametrize("delay", [0, 1, 2])
 def test_potentials_are_eq_2_and_gradients_eq_5(rng, kind, options, delay):
     layer, x = make(kind, options, rng, delay), frames(rng)
-    run = layer.sample(x, generator=rng)
+    run = layer.sample(x, rng=rng)
     u, log_p = dense_reference(layer, x, run.spikes)
     torch.testing.assert_close(run.potentials, u.detach(), rtol=0, atol=1e-12)
     torch.testing.assert_close(run.log_likelihood, log_p.detach())
@@ -104,14 +104,14 @@ def test_transposed_layers_undo_the_sizes():
 def test_each_neuron_hears_its_own_past_only(rng):
     """Strong refractoriness: no neuron fires twice in a row, whatever its neighbours do."""
     layer = GLMConv2d(1, 2, 1, basis=bases.identity_basis(1), bias_init=2.0, feedback_init=-60.0)
-    spikes, _ = layer(torch.zeros(20, 2, 1, 5, 5), generator=rng)
+    spikes, _ = layer(torch.zeros(20, 2, 1, 5, 5), rng=rng)
     assert (spikes[1:] * spikes[:-1]).sum() == 0
     assert spikes.mean() > 0.3
 
 
 def test_feedback_gradients_are_shared_by_a_channel(rng):
     layer, x = make(GLMConv2d, {}, rng), frames(rng)
-    run = layer.sample(x, generator=rng)
+    run = layer.sample(x, rng=rng)
     by_neuron = glm.feedback_gradient(
         run.outputs.flatten(2), run.score.flatten(2), layer.feedback_basis
     )

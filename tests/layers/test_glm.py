@@ -20,7 +20,7 @@ BASES = {
 
 
 def make(rng, basis, delay, in_features=5, out_features=4, **options):
-    layer = GLMLayer(in_features, out_features, basis=basis, delay=delay, generator=rng, **options)
+    layer = GLMLayer(in_features, out_features, basis=basis, delay=delay, rng=rng, **options)
     with torch.no_grad():
         layer.feedback.normal_(generator=rng)
     return layer.double()
@@ -92,7 +92,7 @@ def test_global_seed_and_generator_seed_the_spikes():
     third, _ = layer(x)
     assert torch.equal(first, second)
     assert not torch.equal(second, third)
-    draws = [layer(x, generator=torch.Generator().manual_seed(1))[0] for _ in range(2)]
+    draws = [layer(x, rng=torch.Generator().manual_seed(1))[0] for _ in range(2)]
     assert torch.equal(*draws)
 
 
@@ -117,7 +117,7 @@ def test_masked_synapses_are_and_stay_zero(rng):
     mask = torch.rand(5, 4, generator=rng) < 0.5
     layer = make(rng, bases.exponential_basis(3, 1.0), 1, mask=mask)
     assert (layer.weight[:, ~mask] == 0).all()
-    run = layer.sample(torch.ones(6, 3, 5), generator=rng)
+    run = layer.sample(torch.ones(6, 3, 5), rng=rng)
     for per_sample in (False, True):
         gradient = layer.gradients(run, run.score, per_sample=per_sample)["weight"]
         assert (gradient[..., ~mask] == 0).all()
@@ -201,8 +201,8 @@ def test_wrong_input_is_named(call, names):
 def test_gradients_of_pieces_add_up(rng, size):
     layer = make(rng, bases.raised_cosine_basis(2, 4).double(), [0, 1, 1, 0, 2], in_features=5)
     x = (torch.rand(13, 3, 5, generator=rng) < 0.5).double()
-    past = layer.sample(x[:3], generator=rng)
-    run = layer.sample(x[3:], past.state, generator=rng)
+    past = layer.sample(x[:3], rng=rng)
+    run = layer.sample(x[3:], past.state, rng=rng)
     rewards = torch.randn(3, 1, generator=rng).double()
     whole = layer.gradients(run, run.score * rewards)
     pieces = [layer.gradients(piece, piece.score * rewards) for piece in run.pieces(size)]
@@ -221,8 +221,8 @@ def test_uniforms_that_are_passed_in_are_left_alone(rng):
 def test_observed_spikes_get_the_likelihood_they_had_when_drawn(rng):
     layer = make(rng, bases.raised_cosine_basis(2, 4).double(), 1, in_features=5)
     x = (torch.rand(13, 3, 5, generator=rng) < 0.5).double()
-    past = layer.sample(x[:3], generator=rng)
-    drawn = layer.sample(x[3:], past.state, generator=rng)
+    past = layer.sample(x[:3], rng=rng)
+    drawn = layer.sample(x[3:], past.state, rng=rng)
     observed = layer.observe(x[3:], drawn.spikes, past.state)
     assert torch.equal(observed.spikes, drawn.spikes)
     assert torch.equal(observed.potentials, drawn.potentials)

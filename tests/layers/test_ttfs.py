@@ -14,7 +14,7 @@ STEPS = 10
 
 @pytest.fixture
 def layer(rng):
-    return TTFSLinear(8, 5, generator=rng)
+    return TTFSLinear(8, 5, rng=rng)
 
 
 def test_spikes_and_times_say_the_same(layer, rng):
@@ -25,7 +25,7 @@ def test_spikes_and_times_say_the_same(layer, rng):
 
 
 def test_two_layers_learn_the_same_from_spikes_as_from_times(layer, rng):
-    second = TTFSLinear(5, 3, weight_mean=0.5, generator=rng)
+    second = TTFSLinear(5, 3, weight_mean=0.5, rng=rng)
     times = torch.randint(0, STEPS + 1, (4, 8), generator=rng).float()
     goal = torch.randint(0, STEPS, (4, 3), generator=rng).float()
 
@@ -47,8 +47,8 @@ def test_in_an_snntorch_model_with_snntorchs_code_and_loss(rng):
     targets = torch.arange(16) % 3
     spikes = spikegen.latency(images, num_steps=STEPS, normalize=True, linear=True)
     net = nn.Sequential(
-        TTFSLinear(12, 40, weight_mean=0.2, generator=rng),
-        TTFSLinear(40, 3, weight_mean=0.05, generator=rng),
+        TTFSLinear(12, 40, weight_mean=0.2, rng=rng),
+        TTFSLinear(40, 3, weight_mean=0.05, rng=rng),
     )
     utils.reset(net)
     loss_of = functional.mse_temporal_loss(target_is_time=False, on_target=2, off_target=8)
@@ -70,7 +70,7 @@ def test_names_in_snntorch():
 
 def test_the_seed_decides_the_weights():
     def weights(seed):
-        return TTFSRampLinear(6, 4, horizon=1.0, generator=torch.Generator().manual_seed(seed)).weight
+        return TTFSRampLinear(6, 4, horizon=1.0, rng=torch.Generator().manual_seed(seed)).weight
 
     assert (weights(3) == weights(3)).all()
     assert not (weights(3) == weights(4)).any()
@@ -137,8 +137,8 @@ def test_bad_input_is_refused(layer, call, words):
 @pytest.mark.parametrize("grad", [False, True])
 def test_autocast_moves_no_spike(grad, rng, monkeypatch):
     steps, ramp = (
-        TTFSLinear(300, 50, generator=rng),
-        TTFSRampLinear(300, 50, horizon=4.0, generator=rng),
+        TTFSLinear(300, 50, rng=rng),
+        TTFSRampLinear(300, 50, horizon=4.0, rng=rng),
     )
     times = torch.randint(0, 65, (20, 300), generator=rng).float()
     monkeypatch.setattr(ttfs, "arrays_of", lambda *tensors: None)  # as on a GPU

@@ -7,7 +7,7 @@ import torch
 from snn_gan_ext import InputError
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.datasets.digits import load_digits
-from snn_gan_ext.metrics import references, images, classifiers
+from snn_gan_ext.metrics import classifiers, images, references
 
 
 class Linear:

@@ -3,7 +3,7 @@ import torch
 
 from snn_gan_ext import InputError
 from snn_gan_ext.coding.images import Labelled
-from snn_gan_ext.metrics import distributions, references, classifiers
+from snn_gan_ext.metrics import classifiers, distributions, references
 
 
 def blobs(rng, count=400, spread=0.1, shift=0.0, classes=2, pixels=6):

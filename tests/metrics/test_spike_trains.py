@@ -46,7 +46,7 @@ def test_modes_by_hand(runs, mode):
 @given(st.integers(0, 2**32 - 1), st.integers(0, 49))
 def test_one_wrong_spike_is_a_mode_no_longer_or_within_tolerance(seed, step):
     """Flipping a step never makes one mode the other."""
-    spikes, modes = firing_modes(1, 50, generator=torch.Generator().manual_seed(seed))
+    spikes, modes = firing_modes(1, 50, rng=torch.Generator().manual_seed(seed))
     spikes[step] = 1 - spikes[step]
     assert spike_trains.mode_of(spikes[..., 0], MODES).item() in (-1, modes.item())
 
@@ -75,7 +75,7 @@ def test_autocorrelation_by_hand():
 def test_mmd_is_zero_for_one_law_and_not_for_another():
     def draw(seed, patterns=(BURST, TONIC)):
         rng = torch.Generator().manual_seed(seed)
-        return firing_modes(200, 50, patterns, generator=rng)[0][..., 0]
+        return firing_modes(200, 50, patterns, rng=rng)[0][..., 0]
 
     same = [spike_trains.autocorrelation_mmd(draw(s), draw(100 + s)) for s in range(10)]
     assert abs(sum(same) / 10) < 0.02

@@ -4,8 +4,8 @@ import torch
 from snn_gan_ext import InputError
 from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import IntervalDiscriminator
+from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
 from snn_gan_ext.networks.generators import ConditionalGenerator, StepResponseGenerator
-from snn_gan_ext.networks.ensembles import Discriminators, Population
 
 
 def conditional(seed):
@@ -17,14 +17,14 @@ def conditional(seed):
         latent_bits=4,
         gate_latent=True,
         basis=exponential_basis(4, 2.0),
-        generator=torch.Generator().manual_seed(seed),
+        rng=torch.Generator().manual_seed(seed),
     )
 
 
 def neuron(seed):
     rng = torch.Generator().manual_seed(seed)
     return StepResponseGenerator(
-        1, 20, basis=raised_cosine_basis(3, 9), weight_std=1.0, bias_init=0.0, generator=rng
+        1, 20, basis=raised_cosine_basis(3, 9), weight_std=1.0, bias_init=0.0, rng=rng
     )
 
 
@@ -32,7 +32,7 @@ def neuron(seed):
 @pytest.mark.parametrize("size", [1, 3])
 def test_members_do_side_by_side_what_they_do_alone(make, size, rng, device):
     alone = [make(seed).to(device) for seed in range(size)]
-    together = Population(alone).to(device)
+    together = Ensemble(alone).to(device)
     labels = (torch.arange(4 * size) % 3).to(device)
     noise = together.noise(len(labels), torch.Generator(device).manual_seed(0))
     sample = together.sample(labels, noise)
@@ -60,7 +60,7 @@ def test_draws_take_a_member_at_random_for_each_trial(rng):
         for parameter in member.parameters():
             parameter.data.zero_()
         member.network.layers["readout"].bias.data.fill_(30.0 if place == 2 else -30.0)
-    spikes, chosen = Population(members).draw(torch.zeros(2000, dtype=torch.long), rng)
+    spikes, chosen = Ensemble(members).draw(torch.zeros(2000, dtype=torch.long), rng)
     assert spikes.shape == (20, 2000, 1)
     assert torch.equal(spikes.mean((0, 2)), (chosen == 2).float())
     # A binomial count of 2000 at 1/4, within 5 standard deviations.
@@ -69,7 +69,7 @@ def test_draws_take_a_member_at_random_for_each_trial(rng):
 
 def test_weights_survive_a_state_dict_and_members_are_copies(rng):
     members = [neuron(0), neuron(1)]
-    population, other = Population(members), Population([neuron(2), neuron(3)])
+    population, other = Ensemble(members), Ensemble([neuron(2), neuron(3)])
     other.load_state_dict(population.state_dict())
     labels = torch.zeros(6, dtype=torch.long)
     noise = population.noise(6, rng)
@@ -80,20 +80,20 @@ def test_weights_survive_a_state_dict_and_members_are_copies(rng):
 
 def test_what_does_not_fit_is_named(rng):
     with pytest.raises(InputError, match="at least one"):
-        Population([])
+        Ensemble([])
     with pytest.raises(InputError, match="same names and shapes"):
-        Population([neuron(0), conditional(0)])
+        Ensemble([neuron(0), conditional(0)])
     longer, slower = neuron(1), neuron(1)
-    longer.steps = 21
+    longer.num_steps = 21
     slower.network.layers["readout"].basis.mul_(2)
     for other in (longer, slower, neuron(1).double()):
         with pytest.raises(InputError, match="the same settings"):
-            Population([neuron(0), other])
-    population = Population([neuron(0), neuron(1)])
+            Ensemble([neuron(0), other])
+    population = Ensemble([neuron(0), neuron(1)])
     for batch in (1, 3):
         with pytest.raises(InputError, match="multiple of the 2"):
             population.noise(batch, rng)
-    labelled = Population([conditional(0), conditional(1)])
+    labelled = Ensemble([conditional(0), conditional(1)])
     for generator in (conditional(0), labelled):
         with pytest.raises(InputError, match="labels"):
             generator(torch.tensor([0, 1, 3, 0]), rng)
@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_named(rng):
 
 def test_a_member_is_a_generator_of_its_own(rng):
     alone = [conditional(seed) for seed in range(3)]
-    population = Population(alone).double()
+    population = Ensemble(alone).double()
     member = population.member(1)
     assert {p.dtype for p in member.parameters()} == {torch.float64}
     expected = alone[1].double().state_dict()
@@ -124,4 +124,4 @@ def test_a_member_is_a_generator_of_its_own(rng):
 def test_discriminators_that_hear_no_labels_cannot_be_a_set():
     pair = [IntervalDiscriminator(1, 20), IntervalDiscriminator(1, 20)]
     with pytest.raises(InputError, match="labels"):
-        Discriminators(pair)
+        DiscriminatorEnsemble(pair)

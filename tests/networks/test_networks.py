@@ -18,7 +18,7 @@ from snn_gan_ext.networks.ttfs import OnOffDiscriminator
 
 def generator(**options):
     options = {"hidden": 7, "basis": exponential_basis(4, 2.0), **options}
-    return ConditionalGenerator(3, 5, 6, generator=torch.Generator().manual_seed(0), **options)
+    return ConditionalGenerator(3, 5, 6, rng=torch.Generator().manual_seed(0), **options)
 
 
 @pytest.mark.parametrize("gate", [False, True])
@@ -102,7 +102,7 @@ def test_initial_weights_shrink_with_the_inputs_and_the_basis(kind, sizes, rng):
 
     Of 40,000 weights: beyond 5 standard errors once in 2 million runs.
     """
-    layer = kind(*sizes, basis=2 * identity_basis(4), generator=rng)
+    layer = kind(*sizes, basis=2 * identity_basis(4), rng=rng)
     assert layer.weight.std().item() == pytest.approx(1 / 20, rel=5 / 80_000**0.5)
 
 
@@ -131,8 +131,8 @@ def test_wiring_of_any_depth_runs_and_loops_are_refused():
 
 
 def test_discriminator_hears_the_label_and_is_seeded():
-    d = MLPDiscriminator(5, 3, hidden=(8, 8), generator=torch.Generator().manual_seed(1))
-    same = MLPDiscriminator(5, 3, hidden=(8, 8), generator=torch.Generator().manual_seed(1))
+    d = MLPDiscriminator(5, 3, hidden=(8, 8), rng=torch.Generator().manual_seed(1))
+    same = MLPDiscriminator(5, 3, hidden=(8, 8), rng=torch.Generator().manual_seed(1))
     x = torch.rand(4, 5)
     logits = d(x, torch.tensor([0, 1, 2, 0]))
     assert logits.shape == (4,)
@@ -145,7 +145,7 @@ def test_discriminator_hears_the_label_and_is_seeded():
 )
 def test_label_scale_is_a_factor_on_the_weights_of_labels(kind, steps, rng):
     plain, scaled = (
-        kind(5, 3, *steps, label_scale=scale, generator=torch.Generator().manual_seed(1))
+        kind(5, 3, *steps, label_scale=scale, rng=torch.Generator().manual_seed(1))
         for scale in (1.0, 4.0)
     )
     with torch.no_grad():
@@ -155,7 +155,7 @@ def test_label_scale_is_a_factor_on_the_weights_of_labels(kind, steps, rng):
 
 
 def test_a_projection_adds_what_the_label_makes_of_the_last_hidden_layer(rng):
-    d = MLPDiscriminator(5, 3, hidden=(8,), projection=True, generator=rng)
+    d = MLPDiscriminator(5, 3, hidden=(8,), projection=True, rng=rng)
     x, labels = torch.rand(4, 5, generator=rng), torch.tensor([0, 1, 2, 0])
     heard = d.layers[:2](torch.cat([x, one_hot(labels, 3)], 1))
     product = (heard * d.projection.weight.T[labels]).sum(1)
@@ -184,8 +184,8 @@ def test_wrong_sizes_are_named(options):
 
 
 def test_the_temporal_discriminator_hears_when_spikes_come_and_the_label(rng):
-    d = TemporalDiscriminator(5, 3, 16, generator=torch.Generator().manual_seed(1))
-    same = TemporalDiscriminator(5, 3, 16, generator=torch.Generator().manual_seed(1))
+    d = TemporalDiscriminator(5, 3, 16, rng=torch.Generator().manual_seed(1))
+    same = TemporalDiscriminator(5, 3, 16, rng=torch.Generator().manual_seed(1))
     spikes = (torch.rand(16, 4, 5, generator=rng) < 0.3).float()
     labels = torch.tensor([0, 1, 2, 0])
     logits = d(spikes, labels)
@@ -220,7 +220,7 @@ def by_hand(d, train):
 
 
 def test_the_interval_discriminator_sums_over_spikes(rng):
-    d = IntervalDiscriminator(2, 30, scale=3.0, generator=rng)
+    d = IntervalDiscriminator(2, 30, scale=3.0, rng=rng)
     spikes = torch.bernoulli(torch.full((30, 6, 2), 0.2), generator=rng)
     spikes[:, 0], spikes[:, 1, 1] = 0, 0
     logits = d(spikes, torch.zeros(6, dtype=torch.long))
@@ -230,7 +230,7 @@ def test_the_interval_discriminator_sums_over_spikes(rng):
 
 
 def test_the_slope_of_the_interval_discriminator_is_what_a_spike_adds(rng):
-    d = IntervalDiscriminator(1, 40, generator=rng)
+    d = IntervalDiscriminator(1, 40, rng=rng)
     spikes = torch.zeros(40, 2, 1)
     spikes[[3, 9], 0] = 1
     spikes.requires_grad_()
@@ -266,9 +266,7 @@ def test_the_interval_discriminator_refuses_what_it_would_misjudge(spikes):
 
 
 def test_a_generator_of_one_step_without_delay_is_a_sigmoid_belief_network(rng):
-    net = ConditionalGenerator(
-        3, 5, 1, hidden=7, hidden_delay=0, basis=identity_basis(1), generator=rng
-    )
+    net = ConditionalGenerator(3, 5, 1, hidden=7, hidden_delay=0, basis=identity_basis(1), rng=rng)
     noise = net.noise(2, rng)
     runs = net.sample(torch.tensor([0, 2]), noise).runs
     hidden, readout = net.network.layers["hidden"], net.network.layers["readout"]
@@ -283,7 +281,7 @@ def test_a_generator_of_one_step_without_delay_is_a_sigmoid_belief_network(rng):
 @pytest.mark.usefixtures("double")
 def test_a_convolutional_generators_gradient_is_that_of_the_log_likelihood(rng):
     net = ConvolutionalGenerator(
-        3, (2, 9, 9), 4, maps=2, kernel_size=5, latent_bits=2, basis=identity_basis(2), generator=rng
+        3, (2, 9, 9), 4, maps=2, kernel_size=5, latent_bits=2, basis=identity_basis(2), rng=rng
     )
     labels, noise = torch.tensor([0, 2]), net.noise(2, rng)
     run = net.sample(labels, noise)
@@ -332,10 +330,10 @@ def test_frames_that_do_not_fit_are_named():
 @pytest.mark.parametrize("bits", [0, 3])
 def test_a_generator_without_hidden_neurons_starts_at_given_rates(rng, bits):
     net = ConditionalGenerator(
-        2, 4, 3, hidden=0, latent_bits=bits, basis=identity_basis(3), weight_std=0.0, generator=rng
+        2, 4, 3, hidden=0, latent_bits=bits, basis=identity_basis(3), weight_std=0.0, rng=rng
     )
     rates = 0.05 + 0.9 * torch.rand(3, 2, 4, generator=rng)
-    net.start_at(rates)
+    net.initialise_rates(rates)
     labels = torch.arange(2).repeat(4000)
     drawn = net(labels, rng)
     for label in range(2):
@@ -343,9 +341,9 @@ def test_a_generator_without_hidden_neurons_starts_at_given_rates(rng, bits):
         error = (drawn[:, labels == label].mean(1) - rates[:, label]).abs().max()
         assert error < 5 * 0.5 / 4000**0.5
     with pytest.raises(InputError, match="above 0"):
-        net.start_at(torch.zeros(3, 2, 4))
+        net.initialise_rates(torch.zeros(3, 2, 4))
     with pytest.raises(InputError, match="probabilities"):
-        net.start_at(rates[:2])
+        net.initialise_rates(rates[:2])
 
 
 def test_a_start_does_not_depend_on_where_arrays_lie(rng):
@@ -355,14 +353,14 @@ def test_a_start_does_not_depend_on_where_arrays_lie(rng):
     for size in range(8):
         junk.append(torch.zeros(1 + 997 * size))
         net = ConditionalGenerator(
-            10, 578, 10, hidden=0, basis=basis, generator=torch.Generator().manual_seed(0)
+            10, 578, 10, hidden=0, basis=basis, rng=torch.Generator().manual_seed(0)
         )
-        net.start_at(rates.clone())
+        net.initialise_rates(rates.clone())
         starts.append(net.network.layers["readout"].weight.detach())
     assert all(torch.equal(start, starts[0]) for start in starts)
 
 
 def test_labels_that_are_bytes_are_labels_too(rng):
-    discriminator = OnOffDiscriminator(16, 4, hidden=8, generator=rng)
+    discriminator = OnOffDiscriminator(16, 4, hidden=8, rng=rng)
     images, labels = torch.rand(4, 16, generator=rng), torch.full((4,), 3)
     assert torch.equal(discriminator(images, labels.byte()), discriminator(images, labels))

@@ -3,8 +3,8 @@
 import statistics
 from typing import Any
 
-from snn_gan_ext.experiments.recipes.nmnist_augment import NMNISTAugment
 from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, run_all
+from snn_gan_ext.experiments.recipes.nmnist_augment import NMNISTAugment
 
 __all__ = ["nmnist_augment"]
 

@@ -6,10 +6,17 @@ from typing import Any
 
 from snn_gan_ext import plots
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.experiments.loop import read_metrics
+from snn_gan_ext.experiments.papers.common import (
+    Settings,
+    finish,
+    markdown,
+    mean,
+    mean_and_range,
+    run_all,
+)
 from snn_gan_ext.experiments.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
 from snn_gan_ext.experiments.recipes.digits_belief import DigitsBelief
-from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, mean_and_range, run_all
-from snn_gan_ext.experiments.loop import read_metrics
 
 __all__ = ["digits_curves"]
 
@@ -74,7 +81,7 @@ def _mean_curve(settings: Settings, key: str) -> list[tuple[int, float]]:
         read_metrics(settings.out / f"{key}-seed{seed}" / "metrics.jsonl")
         for seed in range(settings.seeds)
     ]
-    looks = [{int(x["step"]): x[LOOK] for x in log if LOOK in x} for log in logs]
+    looks = [{int(x["update"]): x[LOOK] for x in log if LOOK in x} for log in logs]
     if not looks[0] or any(look.keys() != looks[0].keys() for look in looks):
         raise InputError(
             f"{settings.out / key}-seed*/metrics.jsonl",

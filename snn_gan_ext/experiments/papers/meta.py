@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from snn_gan_ext import plots
-from snn_gan_ext.experiments.recipes.digits_meta import ARMS, DigitsMeta
-from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, run_all
 from snn_gan_ext.experiments.loop import read_metrics
+from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, run_all
+from snn_gan_ext.experiments.recipes.digits_meta import ARMS, DigitsMeta
 
 __all__ = ["digits_meta"]
 
@@ -91,7 +91,7 @@ def _against_updates(settings: Settings, within: int) -> list[tuple[int, float]]
     for seed in range(settings.seeds):
         for line in read_metrics(settings.out / f"digits-meta-seed{seed}" / "metrics.jsonl"):
             if f"trts_{within}" in line:
-                looks.setdefault(int(line["step"]), []).append(line[f"trts_{within}"])
+                looks.setdefault(int(line["update"]), []).append(line[f"trts_{within}"])
     return [(step, mean(values)) for step, values in sorted(looks.items())]
 
 

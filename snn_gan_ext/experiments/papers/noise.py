@@ -7,13 +7,26 @@ import torch
 from matplotlib.figure import Figure
 
 from snn_gan_ext import plots
-from snn_gan_ext.experiments import runs
 from snn_gan_ext.coding.images import Labelled, add_noise
 from snn_gan_ext.datasets.digits import Split, load_digits
-from snn_gan_ext.metrics.distributions import pca_projection
-from snn_gan_ext.experiments.recipes.digits import CLASSES, SIDE, Digits, DigitsHybrid, DigitsTimeSurface
+from snn_gan_ext.experiments import runs
+from snn_gan_ext.experiments.papers.common import (
+    Settings,
+    finish,
+    markdown,
+    mean,
+    mean_and_range,
+    run_all,
+)
+from snn_gan_ext.experiments.recipes.digits import (
+    CLASSES,
+    SIDE,
+    Digits,
+    DigitsHybrid,
+    DigitsTimeSurface,
+)
 from snn_gan_ext.experiments.recipes.digits_belief import DigitsBelief
-from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, mean_and_range, run_all
+from snn_gan_ext.metrics.distributions import pca_projection
 
 __all__ = ["digits_noise"]
 

@@ -9,7 +9,16 @@ from typing import Any
 
 import torch
 
-from snn_gan_ext.metrics import references
+from snn_gan_ext.experiments.checkpoint import write_atomically
+from snn_gan_ext.experiments.loop import catch_signals
+from snn_gan_ext.experiments.papers.common import (
+    Settings,
+    finish,
+    markdown,
+    mean,
+    mean_and_range,
+    run_all,
+)
 from snn_gan_ext.experiments.recipes.digit_spikes import (
     DigitSpikes,
     DigitSpikesCNN,
@@ -19,9 +28,7 @@ from snn_gan_ext.experiments.recipes.digit_spikes import (
     DigitSpikesRate,
     DigitSpikesTimeSurface,
 )
-from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, mean_and_range, run_all
-from snn_gan_ext.experiments.checkpoint import write_atomically
-from snn_gan_ext.experiments.loop import catch_signals
+from snn_gan_ext.metrics import references
 
 __all__ = ["TABLE_1", "digits_spikes"]
 

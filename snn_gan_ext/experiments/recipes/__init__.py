@@ -15,7 +15,11 @@ from snn_gan_ext.experiments.recipes.digits_belief import DigitsBelief
 from snn_gan_ext.experiments.recipes.digits_meta import DigitsMeta
 from snn_gan_ext.experiments.recipes.nmnist import NMNIST, NMNISTSmall
 from snn_gan_ext.experiments.recipes.nmnist_augment import NMNISTAugment
-from snn_gan_ext.experiments.recipes.spiking_gan import SpikingGANDigits, SpikingGANMNIST, SpikingGANMNISTSmall
+from snn_gan_ext.experiments.recipes.spiking_gan import (
+    SpikingGANDigits,
+    SpikingGANMNIST,
+    SpikingGANMNISTSmall,
+)
 from snn_gan_ext.experiments.recipes.temporal_modes import TemporalModes
 from snn_gan_ext.experiments.recipes.ttfs import TTFSMNIST, TTFSDigits
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier
 
 from snn_gan_ext.coding.images import Labelled
-from snn_gan_ext.metrics import distributions, classifiers
+from snn_gan_ext.metrics import classifiers, distributions
 
 __all__ = ["Curves", "Judge"]
 

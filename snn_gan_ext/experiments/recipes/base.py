@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from snn_gan_ext.coding.events import Binning
 from snn_gan_ext.datasets.digits import Split
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.settings import SEED, check_setting, check_settings, one_of, whole
 from snn_gan_ext.experiments.loop import Algorithm, TrainingState
+from snn_gan_ext.settings import SEED, check_setting, check_settings, one_of, whole
 
 __all__ = ["Experiment", "Recipe", "Results", "Split", "digit_labels"]
 

@@ -10,16 +10,21 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
+from snn_gan_ext.algorithms.spikegan import SpikeGANState
 from snn_gan_ext.datasets.simulated_neurons import Neuron, record
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators.adversarial import Objective
+from snn_gan_ext.experiments.recipes.base import Results
+from snn_gan_ext.experiments.recipes.single_neuron import (
+    SALTS,
+    TITLES,
+    SingleNeuron,
+    SingleNeuronExperiment,
+)
+from snn_gan_ext.experiments.recipes.train_judge import told_apart_by_convolutions
 from snn_gan_ext.metrics import spike_trains
 from snn_gan_ext.networks.discriminators import IntervalDiscriminator
-from snn_gan_ext.experiments.recipes.base import Results
-from snn_gan_ext.experiments.recipes.single_neuron import SALTS, TITLES, SingleNeuron, SingleNeuronExperiment
-from snn_gan_ext.experiments.recipes.train_judge import told_apart_by_convolutions
 from snn_gan_ext.settings import check_settings, whole
-from snn_gan_ext.algorithms.spikegan import SpikeGANState
 
 __all__ = ["BrianAdex", "BrianModes", "BrianNeurons", "BrianNeuronsExperiment"]
 
@@ -98,7 +103,7 @@ class BrianNeuronsExperiment(SingleNeuronExperiment):
     recipe: BrianNeurons
 
     def _discriminator(self, weights: torch.Generator) -> nn.Module:
-        return IntervalDiscriminator(1, self.recipe.time_steps, generator=weights)
+        return IntervalDiscriminator(1, self.recipe.time_steps, rng=weights)
 
     def prepare(self) -> None:
         """Tells discriminators how many spikes a trial has."""

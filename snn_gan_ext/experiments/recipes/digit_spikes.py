@@ -8,10 +8,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
+from snn_gan_ext.algorithms.spikegan import Estimator
 from snn_gan_ext.coding.images import pooled_decode, time_surface_decode
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators.likelihood import Signal
-from snn_gan_ext.networks.discriminators import TemporalDiscriminator
+from snn_gan_ext.experiments.loop import Algorithm, TrainingState
 from snn_gan_ext.experiments.recipes.base import Results
 from snn_gan_ext.experiments.recipes.digits import (
     CLASSES,
@@ -21,10 +23,8 @@ from snn_gan_ext.experiments.recipes.digits import (
     DigitsExperiment,
 )
 from snn_gan_ext.experiments.recipes.judge import SpikeJudge
+from snn_gan_ext.networks.discriminators import TemporalDiscriminator
 from snn_gan_ext.settings import check_settings, whole
-from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
-from snn_gan_ext.experiments.loop import Algorithm, TrainingState
-from snn_gan_ext.algorithms.spikegan import Estimator
 
 __all__ = [
     "DigitSpikesCNN",
@@ -140,7 +140,7 @@ class DigitSpikesExperiment(DigitsExperiment):
         recipe = self.recipe
         if recipe.teacher == "likelihood":
             likelihood = MaximumLikelihood(
-                steps=recipe.steps,
+                updates=recipe.steps,
                 lr=recipe.likelihood_lr,
                 copies=recipe.copies,
                 signal=recipe.signal,
@@ -153,7 +153,7 @@ class DigitSpikesExperiment(DigitsExperiment):
                 CLASSES,
                 recipe.time_steps,
                 label_scale=recipe.label_scale,
-                generator=weights,
+                rng=weights,
             ).to(self.device)
             algorithm = self._spikegan(decode=_as_they_are)
             return algorithm, algorithm.init(self.generator, discriminator, rng)

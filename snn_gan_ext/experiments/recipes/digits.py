@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
+from snn_gan_ext.algorithms.spikegan import Batch, Estimator, SpikeGAN
 from snn_gan_ext.coding.images import (
     Labelled,
     add_noise,
@@ -17,17 +18,16 @@ from snn_gan_ext.coding.images import (
     rate_encode,
     time_surface_decode,
 )
-from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.datasets.digits import load_digits
 from snn_gan_ext.estimators.adversarial import Objective
 from snn_gan_ext.estimators.estimators import Baseline
-from snn_gan_ext.metrics import distributions, references, classifiers
+from snn_gan_ext.experiments.loop import Algorithm, TrainingState
+from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results, digit_labels
+from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
+from snn_gan_ext.metrics import classifiers, distributions, references
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator
-from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results, digit_labels
 from snn_gan_ext.settings import between, check_settings, whole
-from snn_gan_ext.experiments.loop import Algorithm, TrainingState
-from snn_gan_ext.algorithms.spikegan import Batch, Estimator, SpikeGAN
 
 __all__ = ["Digits", "DigitsExperiment", "DigitsHybrid", "DigitsTimeSurface"]
 
@@ -153,7 +153,7 @@ class DigitsExperiment(Experiment):
             gate_latent=recipe.gate_latent,
             latent_scale=(recipe.latent_hidden_scale, recipe.latent_readout_scale),
             basis=self._basis(),
-            generator=weights,
+            rng=weights,
         )
 
     def _learner(
@@ -170,14 +170,14 @@ class DigitsExperiment(Experiment):
             CLASSES,
             hidden=(recipe.discriminator_hidden,) * recipe.discriminator_layers,
             label_scale=recipe.label_scale,
-            generator=weights,
+            rng=weights,
         ).to(self.device)
 
     def _spikegan(self, decode: Callable[[Tensor], Tensor]) -> SpikeGAN:
         recipe = self.recipe
         return SpikeGAN(
             decode=decode,
-            steps=recipe.steps,
+            updates=recipe.steps,
             estimator=recipe.estimator,
             baseline=recipe.baseline,
             normalise_rewards=recipe.normalise_rewards,
@@ -297,7 +297,7 @@ class DigitsExperiment(Experiment):
         return Labelled(self.decode(self._encode(images, rng)), labels)
 
     def _encode(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        return rate_encode(images, self.recipe.time_steps, generator=rng)
+        return rate_encode(images, self.recipe.time_steps, rng=rng)
 
     def _noisy(self, images: Tensor, salt: int) -> Tensor:
         """Images as the generator's are; which pixels are noisy does not depend on the run's seed."""

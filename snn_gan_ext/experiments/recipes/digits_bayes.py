@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.estimators.svgd import Kernel
-from snn_gan_ext.networks.ensembles import Population
-from snn_gan_ext.experiments.recipes.digits import Digits, DigitsExperiment
-from snn_gan_ext.settings import check_settings, whole
 from snn_gan_ext.algorithms.bayes import BayesSpikeGAN, check_shares
 from snn_gan_ext.algorithms.spikegan import Estimator, SpikeGAN
+from snn_gan_ext.estimators.svgd import Kernel
+from snn_gan_ext.experiments.recipes.digits import Digits, DigitsExperiment
+from snn_gan_ext.networks.ensembles import Ensemble
+from snn_gan_ext.settings import check_settings, whole
 
 __all__ = ["DigitsBayes"]
 
@@ -35,7 +35,7 @@ class DigitsBayes(Digits):
     batch: int = 200
     estimator: Estimator = "hybrid"
     particles: int = 5
-    kernel: Kernel = "printed"
+    kernel: Kernel = "unit"
     prior_std: float = 0.0
 
     def check(self) -> None:
@@ -54,12 +54,12 @@ class DigitsBayesExperiment(DigitsExperiment):
 
     def _network(self, weights: torch.Generator) -> nn.Module:
         one = super()._network
-        return Population([one(weights) for _ in range(self.recipe.particles)])
+        return Ensemble([one(weights) for _ in range(self.recipe.particles)])
 
     def networks(self) -> dict[str, nn.Module]:
         """Each particle."""
         population = self.generator
-        assert isinstance(population, Population)
+        assert isinstance(population, Ensemble)
         return {f"particle {j}": population.member(j) for j in range(population.size)}
 
     def _spikegan(self, decode: Callable[[Tensor], Tensor]) -> SpikeGAN:

@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.functional.bases import identity_basis
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.experiments.recipes.digits import CLASSES, PIXELS, Digits, DigitsExperiment
+from snn_gan_ext.functional.bases import identity_basis
+from snn_gan_ext.networks.generators import ConditionalGenerator
 
 __all__ = ["DigitsBelief"]
 
@@ -63,7 +63,7 @@ class DigitsBeliefExperiment(DigitsExperiment):
             basis=identity_basis(1),
             hidden_feedback=0.0,
             hidden_delay=0,
-            generator=weights,
+            rng=weights,
         )
 
     def _encode(self, images: Tensor, rng: torch.Generator) -> Tensor:

@@ -10,20 +10,20 @@ from sklearn.neural_network import MLPClassifier
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
+from snn_gan_ext.algorithms.meta import MetaSpikeGAN, MetaState, MetaUpdate, TaskBatch, initialise_from
+from snn_gan_ext.algorithms.spikegan import Batch, Estimator, SpikeGAN
 from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
-from snn_gan_ext.functional.bases import exponential_basis
 from snn_gan_ext.datasets.digits import load_digits
 from snn_gan_ext.datasets.tasks import DigitTask, draw_tasks
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.metrics import classifiers
-from snn_gan_ext.networks.discriminators import MLPDiscriminator
-from snn_gan_ext.networks.generators import ConditionalGenerator
-from snn_gan_ext.networks.ensembles import Discriminators, Population
 from snn_gan_ext.experiments.recipes.adaptation import Curves, Judge
 from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.functional.bases import exponential_basis
+from snn_gan_ext.metrics import classifiers
+from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
+from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.settings import between, check_settings, whole
-from snn_gan_ext.algorithms.meta import MetaSpikeGAN, MetaState, MetaUpdate, TaskBatch, start_from
-from snn_gan_ext.algorithms.spikegan import Batch, Estimator, SpikeGAN
 
 __all__ = ["ARMS", "DigitsMeta", "DigitsMetaExperiment"]
 
@@ -137,7 +137,7 @@ class DigitsMeta(Recipe):
         """Within-task training: the stabilised SpikeGAN, at a constant rate."""
         return SpikeGAN(
             decode=rate_decode,
-            steps=steps,
+            updates=steps,
             estimator=self.estimator,
             baseline="leave_one_out",
             generator_lr=lr,
@@ -161,13 +161,13 @@ class DigitsMeta(Recipe):
             latent_bits=self.latent_bits,
             gate_latent=self.gate_latent,
             basis=exponential_basis(6, 2.0),
-            generator=weights,
+            rng=weights,
         )
 
     def make_discriminator(self, weights: torch.Generator) -> MLPDiscriminator:
         """A fresh discriminator."""
         hidden = (self.discriminator_hidden,)
-        return MLPDiscriminator(PIXELS, self.classes, hidden=hidden, label_scale=4.0, generator=weights)
+        return MLPDiscriminator(PIXELS, self.classes, hidden=hidden, label_scale=4.0, rng=weights)
 
     def _build(self, device: torch.device) -> "DigitsMetaExperiment":
         return DigitsMetaExperiment(self, device)
@@ -221,7 +221,7 @@ class DigitsMetaExperiment(Experiment):
         last = f"layers.{layers - 1}"
         return MetaSpikeGAN(
             inner=recipe.within(recipe.inner_lr, recipe.inner_steps),
-            steps=recipe.steps,
+            updates=recipe.steps,
             inner_steps=recipe.inner_steps,
             inner_batch=recipe.inner_batch,
             rate=recipe.meta_rate,
@@ -233,18 +233,18 @@ class DigitsMetaExperiment(Experiment):
             meta_capacity=recipe.meta_capacity,
         )
 
-    def _pairs(self, count: int, weights: torch.Generator) -> tuple[Population, Discriminators]:
+    def _pairs(self, count: int, weights: torch.Generator) -> tuple[Ensemble, DiscriminatorEnsemble]:
         """Fresh pairs of networks, side by side."""
         generators = [self.recipe.make_generator(weights) for _ in range(count)]
         discriminators = [self.recipe.make_discriminator(weights) for _ in range(count)]
         return (
-            Population(generators).to(self.device),
-            Discriminators(discriminators).to(self.device),
+            Ensemble(generators).to(self.device),
+            DiscriminatorEnsemble(discriminators).to(self.device),
         )
 
     def next_batch(self, rng: torch.Generator) -> TaskBatch:
         """Trials of the stream's next batch."""
-        number = self.state.step // self.recipe.task_steps
+        number = self.state.updates // self.recipe.task_steps
         data = self.stream[number].pick(self.splits.train)
         return TaskBatch(number, self._encoded([data], self.recipe.batch, rng))
 
@@ -309,16 +309,16 @@ class DigitsMetaExperiment(Experiment):
             parts.append(Labelled(data.images[picks], data.labels[picks]))
         images = torch.cat([part.images for part in parts]).to(self.device)
         labels = torch.cat([part.labels for part in parts]).to(self.device)
-        return Batch(rate_encode(images, self.recipe.time_steps, generator=rng), labels)
+        return Batch(rate_encode(images, self.recipe.time_steps, rng=rng), labels)
 
-    def _start(self, arm: Arm, count: int) -> tuple[Population, Discriminators]:
+    def _start(self, arm: Arm, count: int) -> tuple[Ensemble, DiscriminatorEnsemble]:
         """Pairs of networks as an arm starts them; what is fresh is the same in all arms."""
         pairs = self._pairs(count, torch.Generator().manual_seed(self.recipe.seed + 5000))
         generators, discriminators = pairs
         if arm != "random":
-            start_from(generators, self.generator["generator"])
+            initialise_from(generators, self.generator["generator"])
         if arm == "meta":
-            start_from(discriminators, self.generator["discriminator"])
+            initialise_from(discriminators, self.generator["discriminator"])
             rng = torch.Generator(self.device).manual_seed(self.recipe.seed + 6000)
             self.algorithm.refresh(discriminators, rng)
         return pairs

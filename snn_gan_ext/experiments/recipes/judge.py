@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
-from snn_gan_ext.functional.bases import exponential_basis
-from snn_gan_ext.metrics import distributions, classifiers
-from snn_gan_ext.networks.classifiers import SpikingClassifier
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
 from snn_gan_ext.algorithms.spikegan import Batch
+from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
+from snn_gan_ext.functional.bases import exponential_basis
+from snn_gan_ext.metrics import classifiers, distributions
+from snn_gan_ext.networks.classifiers import SpikingClassifier
 
 __all__ = ["Sampler", "SpikeJudge"]
 
@@ -80,7 +80,7 @@ class SpikeJudge:
 
     def encoded(self, images: Callable[[Tensor, torch.Generator], Tensor]) -> Sampler:
         """Rate-encodes what a sampler of images ``[B, N]`` draws for labels."""
-        return lambda labels, rng: rate_encode(images(labels, rng), self.time_steps, generator=rng)
+        return lambda labels, rng: rate_encode(images(labels, rng), self.time_steps, rng=rng)
 
     def _spiking(self, draw: Sampler) -> dict[str, float]:
         weights, rng = self._rng(40), self._rng(41)
@@ -90,16 +90,16 @@ class SpikeJudge:
             self.time_steps,
             hidden=self.snn_hidden,
             basis=exponential_basis(6, 2.0),
-            generator=weights,
+            rng=weights,
         )
-        algorithm = MaximumLikelihood(steps=self.snn_steps)
+        algorithm = MaximumLikelihood(updates=self.snn_steps)
         state = algorithm.init(network, rng)
         for _ in range(self.snn_steps):
             labels = torch.randint(self.classes, (100,), generator=rng)
             algorithm.update(state, Batch(draw(labels, rng), labels))
         labels = self.real.labels.repeat(self.copies)
         images = self.real.images.repeat(self.copies, 1)
-        spikes = rate_encode(images, self.time_steps, generator=rng)
+        spikes = rate_encode(images, self.time_steps, rng=rng)
         run = network.run(spikes, rng)
         guesses = {
             "snn_tstr": torch.sigmoid(run.potentials).mean(0),
@@ -113,7 +113,7 @@ class SpikeJudge:
         """Real images, encoded several times each, and as many samples of their labels; as rates."""
         labels = real.labels.repeat(self.copies)
         images = real.images.repeat(self.copies, 1)
-        spikes = rate_encode(images, self.time_steps, generator=self._rng(salt))
+        spikes = rate_encode(images, self.time_steps, rng=self._rng(salt))
         return Labelled(rate_decode(spikes), labels), self._rates(draw, labels, salt + 1)
 
     def _rates(self, draw: Sampler, labels: Tensor, salt: int) -> Labelled:

@@ -15,23 +15,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
+from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
+from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
+from snn_gan_ext.algorithms.spikegan import Batch, Estimator, SpikeGAN
 from snn_gan_ext.coding.events import Binning, Sensor, pooled_counts
 from snn_gan_ext.coding.images import Labelled, time_surface_decode
-from snn_gan_ext.functional.bases import raised_cosine_basis
 from snn_gan_ext.datasets import DATA_VARIABLE
 from snn_gan_ext.datasets.event_frames import EventFrames
 from snn_gan_ext.datasets.recordings import open_recordings
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results, digit_labels
+from snn_gan_ext.experiments.recipes.event_judge import EventJudge
+from snn_gan_ext.functional.bases import raised_cosine_basis
 from snn_gan_ext.metrics import events, references
 from snn_gan_ext.metrics.events import LabelledFrames
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator, ConvolutionalGenerator
-from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results, digit_labels
-from snn_gan_ext.experiments.recipes.event_judge import EventJudge
 from snn_gan_ext.settings import check_settings, whole
-from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
-from snn_gan_ext.algorithms.spikegan import Batch, Estimator, SpikeGAN
-from snn_gan_ext.algorithms.side_by_side import Together, TogetherState
 
 __all__ = [
     "NMNIST",
@@ -174,12 +174,12 @@ class NMNISTExperiment(Experiment):
         "train on synthetic, test on real": ("validation_tstr",),
     }
 
-    state: TogetherState
+    state: SideBySideState
 
     def __init__(self, recipe: NMNISTSmall, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         self.binning: Binning = Binning(
-            sensor=SENSOR, steps=recipe.time_steps, step_us=recipe.step_us, pool=recipe.pool
+            sensor=SENSOR, num_steps=recipe.time_steps, step_us=recipe.step_us, pool=recipe.pool
         )
         weights = torch.Generator().manual_seed(recipe.seed)
         networks = {"spikegan": self._spiking(weights), "ml": self._dense(0, 0, weights)}
@@ -201,7 +201,7 @@ class NMNISTExperiment(Experiment):
             stride=STRIDE,
             latent_bits=recipe.latent_bits,
             basis=self._basis(),
-            generator=weights,
+            rng=weights,
         ).to(self.device)
 
     def _basis(self) -> Tensor:
@@ -220,7 +220,7 @@ class NMNISTExperiment(Experiment):
             basis=self._basis(),
             label_std=recipe.label_std,
             weight_std=recipe.weight_std,
-            generator=weights,
+            rng=weights,
         ).to(self.device)
 
     @cached_property
@@ -261,7 +261,7 @@ class NMNISTExperiment(Experiment):
         for algorithm_state in self.state.states.values():
             for network in _generators(algorithm_state):
                 if isinstance(network, ConditionalGenerator):
-                    network.start_at(rates)
+                    network.initialise_rates(rates)
 
     def _class_rates(self) -> Tensor:
         """Share of spikes ``[T, classes, N]`` in training trials and one more, of all classes' mean."""
@@ -276,11 +276,11 @@ class NMNISTExperiment(Experiment):
 
     def _learners(
         self, networks: Mapping[str, nn.Module], weights: torch.Generator
-    ) -> tuple[Together, TogetherState, dict[str, nn.Module]]:
+    ) -> tuple[SideBySide, SideBySideState, dict[str, nn.Module]]:
         recipe = self.recipe
         spikegan = SpikeGAN(
             decode=self._pooled,
-            steps=recipe.steps,
+            updates=recipe.steps,
             estimator=recipe.estimator,
             generator_lr=recipe.generator_lr,
             discriminator_lr=recipe.discriminator_lr,
@@ -289,7 +289,7 @@ class NMNISTExperiment(Experiment):
             r1=recipe.r1,
             real_target=recipe.real_target,
         )
-        likelihood = MaximumLikelihood(steps=recipe.steps, lr=recipe.likelihood_lr)
+        likelihood = MaximumLikelihood(updates=recipe.steps, lr=recipe.likelihood_lr)
         silence = torch.zeros(recipe.time_steps, 1, int(np.prod(self.binning.shape[1:])))
         features = self._pooled(silence).shape[1]
         discriminator = MLPDiscriminator(
@@ -298,7 +298,7 @@ class NMNISTExperiment(Experiment):
             hidden=(recipe.discriminator_hidden,),
             label_scale=recipe.label_scale,
             projection=True,
-            generator=weights,
+            rng=weights,
         ).to(self.device)
 
         def rng(salt: int) -> torch.Generator:
@@ -306,9 +306,9 @@ class NMNISTExperiment(Experiment):
 
         state = spikegan.init(networks["spikegan"], discriminator, rng(1))
         states: dict[str, Any] = {"spikegan": state, "ml": likelihood.init(networks["ml"], rng(2))}
-        together = Together({"spikegan": spikegan, "ml": likelihood})
+        together = SideBySide({"spikegan": spikegan, "ml": likelihood})
         judged = {"spikegan": state.averaged, "ml": networks["ml"]}
-        return together, TogetherState(states, rng(3)), judged
+        return together, SideBySideState(states, rng(3)), judged
 
     def networks(self) -> dict[str, nn.Module]:
         return dict(self.generators)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.metrics import references
-from snn_gan_ext.metrics.events import LabelledFrames
 from snn_gan_ext.experiments.recipes.base import Results
 from snn_gan_ext.experiments.recipes.event_judge import EventJudge
 from snn_gan_ext.experiments.recipes.nmnist import CLASSES, NMNISTExperiment, NMNISTSmall, as_images
+from snn_gan_ext.metrics import references
+from snn_gan_ext.metrics.events import LabelledFrames
 from snn_gan_ext.settings import check_settings, whole
 
 __all__ = ["NMNISTAugment", "NMNISTAugmentExperiment"]

@@ -10,18 +10,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.functional.bases import raised_cosine_basis
+from snn_gan_ext.algorithms.bayes import BayesSpikeGAN, check_shares
+from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
+from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
+from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators.adversarial import Objective
 from snn_gan_ext.estimators.svgd import Kernel
-from snn_gan_ext.networks.generators import StepResponseGenerator
-from snn_gan_ext.networks.ensembles import Population
 from snn_gan_ext.experiments.recipes.base import Experiment, Recipe
+from snn_gan_ext.functional.bases import raised_cosine_basis
+from snn_gan_ext.networks.ensembles import Ensemble
+from snn_gan_ext.networks.generators import StepResponseGenerator
 from snn_gan_ext.settings import at_least, between, check_settings, whole
-from snn_gan_ext.algorithms.bayes import BayesSpikeGAN, check_shares
-from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
-from snn_gan_ext.algorithms.side_by_side import Together, TogetherState
 
 __all__ = ["SALTS", "TITLES", "SingleNeuron", "SingleNeuronExperiment"]
 
@@ -65,7 +65,7 @@ class SingleNeuron(Recipe):
     window: int
     basis_functions: int
     particles: int = 5
-    kernel: Kernel = "printed"
+    kernel: Kernel = "unit"
     kernel_fraction: float = 1.0
     prior_std: float = 0.0
     shared_std: float = 0.1
@@ -110,7 +110,7 @@ class SingleNeuron(Recipe):
 class SingleNeuronExperiment(Experiment):
     """Three generators that learn together, and what is drawn from them."""
 
-    state: TogetherState
+    state: SideBySideState
 
     def __init__(self, recipe: SingleNeuron, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
@@ -118,7 +118,7 @@ class SingleNeuronExperiment(Experiment):
         networks = {
             "ml": self._neurons(1, weights)[0].to(device),
             "spikegan": self._neurons(1, weights)[0].to(device),
-            "bayes": Population(self._neurons(recipe.particles, weights)).to(device),
+            "bayes": Ensemble(self._neurons(recipe.particles, weights)).to(device),
         }
         self.algorithm, self.state, self.generators = self._learners(networks, weights)
         self.generator = nn.ModuleDict(self.generators)
@@ -137,9 +137,9 @@ class SingleNeuronExperiment(Experiment):
         """A fresh discriminator of trials."""
 
     @property
-    def _population(self) -> Population:
+    def _population(self) -> Ensemble:
         population = self.generators["bayes"]
-        assert isinstance(population, Population)
+        assert isinstance(population, Ensemble)
         return population
 
     def _neurons(self, count: int, weights: torch.Generator) -> list[StepResponseGenerator]:
@@ -153,7 +153,7 @@ class SingleNeuronExperiment(Experiment):
                 basis=basis,
                 weight_std=recipe.particle_std,
                 bias_init=recipe.bias_init,
-                generator=weights,
+                rng=weights,
             )
             for _ in range(count)
         ]
@@ -170,12 +170,12 @@ class SingleNeuronExperiment(Experiment):
 
     def _learners(
         self, networks: Mapping[str, nn.Module], weights: torch.Generator
-    ) -> tuple[Together, TogetherState, dict[str, nn.Module]]:
+    ) -> tuple[SideBySide, SideBySideState, dict[str, nn.Module]]:
         """Algorithms, their states, and the generators to draw from."""
         recipe = self.recipe
         common: dict[str, Any] = {
             "decode": _as_they_are,
-            "steps": recipe.steps,
+            "updates": recipe.steps,
             "normalise_rewards": recipe.normalise_rewards,
             "advantage_floor": recipe.advantage_floor,
             "objective": recipe.objective,
@@ -186,7 +186,7 @@ class SingleNeuronExperiment(Experiment):
             "averaging": recipe.averaging,
             "real_target": 1.0,
         }
-        likelihood = MaximumLikelihood(steps=recipe.steps, lr=recipe.likelihood_lr)
+        likelihood = MaximumLikelihood(updates=recipe.steps, lr=recipe.likelihood_lr)
         spikegan = SpikeGAN(**common)
         bayes = BayesSpikeGAN(
             **common,
@@ -204,14 +204,14 @@ class SingleNeuronExperiment(Experiment):
         ml_state = likelihood.init(networks["ml"], rng(1))
         spikegan_state = spikegan.init(networks["spikegan"], discriminator(), rng(2))
         bayes_state = bayes.init(networks["bayes"], discriminator(), rng(3))
-        together = Together({"ml": likelihood, "spikegan": spikegan, "bayes": bayes})
+        together = SideBySide({"ml": likelihood, "spikegan": spikegan, "bayes": bayes})
         states = {"ml": ml_state, "spikegan": spikegan_state, "bayes": bayes_state}
         judged = {
             "ml": networks["ml"],
             "spikegan": spikegan_state.averaged,
             "bayes": bayes_state.averaged,
         }
-        return together, TogetherState(states, rng(4)), judged
+        return together, SideBySideState(states, rng(4)), judged
 
     def networks(self) -> dict[str, nn.Module]:
         """The single neurons: of maximum likelihood, of SpikeGAN, and each particle."""
@@ -241,7 +241,7 @@ class SingleNeuronExperiment(Experiment):
         return {"spikes": spikes.cpu(), "labels": labels, "particles": particles.cpu()}
 
     def _trains(self, name: str, count: int, salt: int) -> Tensor:
-        """Drawn trials ``[T, count]`` of one generator."""
+        """ImageSample trials ``[T, count]`` of one generator."""
         rng = torch.Generator(self.device).manual_seed(self.recipe.seed + 1000 * salt)
         labels = torch.zeros(count, dtype=torch.long, device=self.device)
         spikes: Tensor = self.generators[name](labels, rng)

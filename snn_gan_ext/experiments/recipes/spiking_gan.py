@@ -12,19 +12,19 @@ from sklearn.neural_network import MLPClassifier
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
+from snn_gan_ext.algorithms.image_gan import ImageGAN
+from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.datasets.mnist import find_mnist, load_mnist
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.metrics import distributions, references, images, classifiers
+from snn_gan_ext.experiments.loop import TrainingState
+from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results, digit_labels
+from snn_gan_ext.metrics import classifiers, distributions, images, references
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.images import MLPGenerator
 from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSGenerator
-from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results, digit_labels
 from snn_gan_ext.settings import at_least, check_settings, whole
-from snn_gan_ext.algorithms.image_gan import ImageGAN
-from snn_gan_ext.experiments.loop import TrainingState
-from snn_gan_ext.algorithms.side_by_side import Together, TogetherState
 
 __all__ = [
     "SpikingGANDigits",
@@ -98,7 +98,7 @@ class SpikingGANRecipe(Recipe):
 
     def algorithms(self) -> dict[str, ImageGAN]:
         """The learning algorithm of the spiking and of the ordinary GAN."""
-        common: dict[str, Any] = {"steps": self.steps, "averaging": self.averaging}
+        common: dict[str, Any] = {"updates": self.steps, "averaging": self.averaging}
         return {
             "spiking": ImageGAN(
                 **common,
@@ -201,7 +201,7 @@ class SpikingGANExperiment(Experiment):
         "Frechet distance, validation": ("spiking_frechet", "ann_frechet"),
     }
 
-    state: TogetherState
+    state: SideBySideState
 
     def __init__(self, recipe: SpikingGANRecipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
@@ -213,9 +213,9 @@ class SpikingGANExperiment(Experiment):
         }
         self.generators: dict[str, nn.Module] = {name: s.averaged for name, s in states.items()}
         self.generator = nn.ModuleDict(self.generators)
-        self.algorithm = Together(algorithms)
+        self.algorithm = SideBySide(algorithms)
         training: dict[str, TrainingState] = {**states}
-        self.state = TogetherState(training, self._rng(3))
+        self.state = SideBySideState(training, self._rng(3))
 
     def prepare(self) -> None:
         """Loads the digits, so that missing ones are missed before anything is written."""
@@ -242,7 +242,7 @@ class SpikingGANExperiment(Experiment):
         sizes: dict[str, Any] = {
             "latents": recipe.latents,
             "hidden": recipe.hidden,
-            "generator": weights,
+            "rng": weights,
         }
         width = recipe.discriminator_hidden
         generator: nn.Module
@@ -254,11 +254,11 @@ class SpikingGANExperiment(Experiment):
                 classes,
                 hidden=width,
                 weight_scale=recipe.discriminator_init,
-                generator=weights,
+                rng=weights,
             )
         else:
             generator = MLPGenerator(pixels, classes, **sizes)
-            discriminator = MLPDiscriminator(pixels, classes, hidden=(width,), generator=weights)
+            discriminator = MLPDiscriminator(pixels, classes, hidden=(width,), rng=weights)
         return generator.to(self.device), discriminator.to(self.device)
 
     def networks(self) -> dict[str, nn.Module]:

@@ -9,12 +9,17 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
-from snn_gan_ext.functional.bases import identity_basis
 from snn_gan_ext.datasets.patterns import BURST, TONIC, Pattern, Phase, firing_modes
+from snn_gan_ext.experiments.recipes.base import Results
+from snn_gan_ext.experiments.recipes.single_neuron import (
+    SALTS,
+    TITLES,
+    SingleNeuron,
+    SingleNeuronExperiment,
+)
+from snn_gan_ext.functional.bases import identity_basis
 from snn_gan_ext.metrics import spike_trains
 from snn_gan_ext.networks.discriminators import TemporalDiscriminator
-from snn_gan_ext.experiments.recipes.base import Results
-from snn_gan_ext.experiments.recipes.single_neuron import SALTS, TITLES, SingleNeuron, SingleNeuronExperiment
 
 __all__ = ["TemporalModes", "TemporalModesExperiment"]
 
@@ -75,7 +80,7 @@ class TemporalModesExperiment(SingleNeuronExperiment):
 
     def _discriminator(self, weights: torch.Generator) -> nn.Module:
         return TemporalDiscriminator(
-            1, 0, self.recipe.time_steps, layers=((16, 7, 2), (32, 5, 2)), generator=weights
+            1, 0, self.recipe.time_steps, layers=((16, 7, 2), (32, 5, 2)), rng=weights
         )
 
     def monitor(self) -> dict[str, float]:
@@ -86,7 +91,7 @@ class TemporalModesExperiment(SingleNeuronExperiment):
             trains = self._trains(name, 300, salt=2)
             found |= {f"{name}_{key}": value for key, value in self._shares(trains).items()}
             drawn.append(trains[:, :SHOWN])
-        self.state.drawn[f"{self.state.step}"] = torch.stack(drawn).to(torch.uint8)
+        self.state.drawn[f"{self.state.updates}"] = torch.stack(drawn).to(torch.uint8)
         return found
 
     def evaluate(self) -> Results:
@@ -149,6 +154,4 @@ class TemporalModesExperiment(SingleNeuronExperiment):
         """Trials ``[T, count, 1]``; the data do not depend on the run's seed."""
         rng = torch.Generator().manual_seed(salt)
         recipe = self.recipe
-        return firing_modes(count, recipe.time_steps, self.patterns, phase=recipe.phase, generator=rng)[
-            0
-        ]
+        return firing_modes(count, recipe.time_steps, self.patterns, phase=recipe.phase, rng=rng)[0]

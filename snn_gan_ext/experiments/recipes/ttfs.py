@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from snn_gan_ext import plots
+from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
+from snn_gan_ext.algorithms.temporal_backprop import FiringTimes, Targets, TemporalBackprop
 from snn_gan_ext.coding.augment import random_affine
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.coding.latency import latency_encode
-from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
 from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.datasets.mnist import find_mnist, load_mnist
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.experiments.loop import TrainingState
+from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
 from snn_gan_ext.metrics import first_spikes
 from snn_gan_ext.networks.ttfs import TTFSClassifier
-from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results
 from snn_gan_ext.settings import between, check_settings, whole
-from snn_gan_ext.experiments.loop import TrainingState
-from snn_gan_ext.algorithms.side_by_side import Together, TogetherState
-from snn_gan_ext.algorithms.temporal_backprop import FiringTimes, Targets, TemporalBackprop
 
 __all__ = ["TTFSMNIST", "TTFSDigits", "TTFSExperiment", "TTFSRecipe"]
 
@@ -77,7 +77,7 @@ class TTFSRecipe(Recipe):
     def algorithm(self, targets: Targets) -> TemporalBackprop:
         """The learning algorithm with these targets."""
         return TemporalBackprop(
-            steps=self.steps,
+            updates=self.steps,
             window=self.window,
             targets=targets,
             margin=self.margin,
@@ -147,7 +147,7 @@ class TTFSExperiment(Experiment):
         "spikes to the decision": tuple(f"{name}_spikes_to_decision" for name in TARGETS),
     }
 
-    state: TogetherState
+    state: SideBySideState
 
     def __init__(self, recipe: TTFSRecipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
@@ -157,12 +157,12 @@ class TTFSExperiment(Experiment):
         self.classifiers: dict[str, nn.Module] = {name: self._network() for name in TARGETS}
         self.generator = nn.ModuleDict(self.classifiers)
         algorithms: dict[str, Any] = {name: recipe.algorithm(name) for name in TARGETS}
-        self.algorithm = Together(algorithms)
+        self.algorithm = SideBySide(algorithms)
         states: dict[str, TrainingState] = {
             name: algorithm.init(self.classifiers[name], self._rng(1))
             for name, algorithm in algorithms.items()
         }
-        self.state = TogetherState(states, self._rng(2))
+        self.state = SideBySideState(states, self._rng(2))
 
     def fingerprint(self) -> str:
         """Of all digits."""
@@ -175,7 +175,7 @@ class TTFSExperiment(Experiment):
             CLASSES,
             self.recipe.window,
             hidden=self.recipe.hidden,
-            generator=torch.Generator().manual_seed(self.recipe.seed),
+            rng=torch.Generator().manual_seed(self.recipe.seed),
         ).to(self.device)
 
     def networks(self) -> dict[str, nn.Module]:
@@ -192,7 +192,7 @@ class TTFSExperiment(Experiment):
             degrees=recipe.degrees,
             scale=recipe.scale,
             shift=recipe.shift,
-            generator=rng,
+            rng=rng,
         )
         return FiringTimes(latency_encode(images, recipe.window), self._labels[picks])
 

@@ -14,9 +14,9 @@ from snn_gan_ext.functional._kernels.compiling import Array, compiled
 __all__ = ["masked_outer", "masked_product", "ramp_times", "step_times"]
 
 
-def step_times(inputs: Array, weight: Array, threshold: float, steps: int) -> tuple[Array, Array]:
+def step_times(inputs: Array, weight: Array, threshold: float, num_steps: int) -> tuple[Array, Array]:
     """See `snn_gan_ext.functional.ttfs.step_times`."""
-    times = np.full((len(inputs), weight.shape[1]), steps, inputs.dtype)
+    times = np.full((len(inputs), weight.shape[1]), num_steps, inputs.dtype)
     potentials = np.zeros_like(times)
     order = np.argsort(inputs, 1)
     _fire_at_steps(inputs, order, weight, times.dtype.type(threshold), times, potentials)

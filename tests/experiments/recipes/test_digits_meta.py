@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError, cli
-from snn_gan_ext.metrics import classifiers
 from snn_gan_ext.experiments.recipes.digits_meta import ARMS, DigitsMeta
+from snn_gan_ext.metrics import classifiers
 
 QUICK = {"inner_steps": 1, "stored_tasks": 1, "adapt_steps": 5, "tasks": 2, "synthetic_count": 20}
 
@@ -17,7 +17,7 @@ QUICK = {"inner_steps": 1, "stored_tasks": 1, "adapt_steps": 5, "tasks": 2, "syn
 def _quick_judges():
     fit = classifiers.fit_classifier
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transfer, "fit_classifier", lambda data, seed, epochs=60: fit(data, seed, 3))
+        patch.setattr(classifiers, "fit_classifier", lambda data, seed, epochs=60: fit(data, seed, 3))
         yield
 
 

@@ -13,13 +13,13 @@ from snn_gan_ext.coding.events import EVENT, Binning, bin_events
 from snn_gan_ext.datasets import event_files
 from snn_gan_ext.datasets.event_frames import EventFrames, time_first
 from snn_gan_ext.datasets.recordings import Recordings, open_recordings
-from snn_gan_ext.metrics import events
-from snn_gan_ext.metrics.events import LabelledFrames
+from snn_gan_ext.experiments.papers import Settings, nmnist_augment
 from snn_gan_ext.experiments.recipes.event_judge import EventJudge
 from snn_gan_ext.experiments.recipes.nmnist import NMNISTSmall
 from snn_gan_ext.experiments.recipes.nmnist_augment import NMNISTAugment
-from snn_gan_ext.experiments.papers import Settings, nmnist_augment
 from snn_gan_ext.experiments.synthetic import SyntheticEvents
+from snn_gan_ext.metrics import events
+from snn_gan_ext.metrics.events import LabelledFrames
 
 tonic = pytest.importorskip("tonic", reason="tonic is not installed")
 

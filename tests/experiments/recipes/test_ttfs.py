@@ -10,7 +10,11 @@ import torch
 
 from snn_gan_ext import InputError, cli
 from snn_gan_ext.experiments.recipes.base import Results
-from snn_gan_ext.experiments.recipes.spiking_gan import SpikingGANDigits, SpikingGANExperiment, SpikingGANMNIST
+from snn_gan_ext.experiments.recipes.spiking_gan import (
+    SpikingGANDigits,
+    SpikingGANExperiment,
+    SpikingGANMNIST,
+)
 from snn_gan_ext.experiments.recipes.ttfs import TTFSMNIST, TTFSDigits
 
 CLASSIFIERS = {"strict_accuracy", "tie_accuracy", "latency", "spikes_to_decision", "spikes_full"}
