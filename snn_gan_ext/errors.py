@@ -1,16 +1,16 @@
-"""The one exception that means "the input is at fault", and how its message is worded."""
+"""The exception for bad input."""
 
 __all__ = ["InputError"]
 
 
 class InputError(ValueError):
-    """Bad input. The message says in one line what was expected, what came, and the cure.
+    """Bad input, with the expected value, the actual one and the cure in one line.
 
     Args:
-        subject: the thing at fault, for example ``"labels"``.
-        expected: what it should have been.
-        got: what came instead.
-        cure: what the caller can do about it; left out where the first parts say it already.
+        subject: Name of the input, for example ``"labels"``.
+        expected: Description of valid input.
+        got: Description of the actual input.
+        cure: Instruction for the caller, if the rest does not imply it.
     """
 
     def __init__(self, subject: str, *, expected: str, got: str, cure: str = "") -> None:

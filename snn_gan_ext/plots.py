@@ -1,17 +1,27 @@
-"""Pictures: arrays in, matplotlib figures out. No figure is shown or saved here."""
+"""Pictures of data: tensors in, matplotlib figures out.
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+Figures follow matplotlib's defaults, whatever the user's ``matplotlibrc`` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from snn_gan_ext.metrics import spike_trains
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 __all__ = [
     "event_frames",
+    "histogram",
     "learning_curves",
     "lines",
     "pca_panels",
@@ -19,6 +29,7 @@ __all__ = [
     "raster",
     "raster_grid",
     "sample_grid",
+    "save",
     "spike_comparison",
     "time_surfaces",
     "train_statistics",
@@ -26,19 +37,53 @@ __all__ = [
 
 REAL, SYNTHETIC, NEUTRAL = "#1f2933", "#d1495b", "#7b8794"
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
+
+def _by_defaults(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Run a function under matplotlib's default settings."""
+
+    @wraps(draw)
+    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        import matplotlib.style
+
+        with matplotlib.style.context("default"):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@_by_defaults
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure to a file, at 110 dots an inch.
+
+    Args:
+        figure: Figure of this module.
+        path: File, whose suffix names the format.
+    """
+    figure.savefig(path, dpi=110)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))
+
+
+@_by_defaults
 def sample_grid(
     rows: Mapping[str, tuple[Tensor, Tensor]], classes: int, side: int, per_class: int = 6
 ) -> Figure:
-    """Samples by class: one column a class, one block of rows a source.
+    """Draw samples by class: a column for each class, a block for each source.
 
     Args:
-        rows: by title, images ``[B, side * side]`` and labels ``[B]``.
-        classes: number of columns.
-        side: height and width of an image in pixels.
-        per_class: how many of each class to show.
+        rows: Images ``[B, side * side]`` and labels ``[B]`` by title.
+        classes: Number of columns.
+        side: Height and width of an image in pixels.
+        per_class: Number of images of each class.
     """
-    figure = Figure(figsize=(0.62 * classes * len(rows) + 0.4, 0.62 * per_class + 0.5))
+    figure = _figure(0.62 * classes * len(rows) + 0.4, 0.62 * per_class + 0.5)
     axes = figure.subplots(1, len(rows), squeeze=False)[0]
     for axis, (title, (images, labels)) in zip(axes, rows.items(), strict=True):
         axis.imshow(_tile(images, labels, classes, side, per_class), cmap="gray_r", vmin=0, vmax=1)
@@ -48,18 +93,19 @@ def sample_grid(
     return figure
 
 
+@_by_defaults
 def pca_scatter(
     real: np.ndarray, synthetic: np.ndarray, real_labels: Tensor, synthetic_labels: Tensor
 ) -> Figure:
-    """Real and synthetic samples on the real data's first two principal components.
+    """Draw real and synthetic samples on the first two principal components of the real data.
 
     Args:
-        real: coordinates ``[B, 2]``.
-        synthetic: coordinates ``[B', 2]``.
-        real_labels: ``[B]``.
-        synthetic_labels: ``[B']``.
+        real: Coordinates ``[B, 2]`` of real samples.
+        synthetic: Coordinates ``[B', 2]`` of synthetic samples.
+        real_labels: Labels ``[B]``.
+        synthetic_labels: Labels ``[B']``.
     """
-    figure = Figure(figsize=(11, 3.8))
+    figure = _figure(11, 3.8)
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     axes[0].scatter(*real.T, s=6, c=real_labels, cmap="tab10")
     axes[0].set_title("real, by class")
@@ -76,14 +122,15 @@ def pca_scatter(
     return figure
 
 
+@_by_defaults
 def pca_panels(panels: Mapping[str, np.ndarray], labels: Tensor) -> Figure:
-    """Several sources on the same two principal components, one panel each, coloured by class.
+    """Draw sources on the same two principal components, one panel each, coloured by class.
 
     Args:
-        panels: by title, coordinates ``[B, 2]``; the first is drawn in grey behind the others.
-        labels: ``[B]``, the same for all.
+        panels: Coordinates ``[B, 2]`` by title; the first source is grey in the background of all.
+        labels: Labels ``[B]`` of every source.
     """
-    figure = Figure(figsize=(3.3 * len(panels), 3.4))
+    figure = _figure(3.3 * len(panels), 3.4)
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     behind = next(iter(panels.values()))
     for axis, (title, points) in zip(axes, panels.items(), strict=True):
@@ -95,15 +142,16 @@ def pca_panels(panels: Mapping[str, np.ndarray], labels: Tensor) -> Figure:
     return figure
 
 
+@_by_defaults
 def lines(curves: Mapping[str, Sequence[tuple[float, float]]], *, x_label: str, y_label: str) -> Figure:
-    """Curves in one panel.
+    """Draw curves in one panel.
 
     Args:
-        curves: by title, points (x, y).
-        x_label: of the horizontal axis.
-        y_label: of the vertical axis.
+        curves: Points (x, y) by title.
+        x_label: Label of the horizontal axis.
+        y_label: Label of the vertical axis.
     """
-    figure = Figure(figsize=(6.4, 4.2))
+    figure = _figure(6.4, 4.2)
     axis = figure.subplots()
     for title, points in curves.items():
         axis.plot(*zip(*points, strict=True), label=title, linewidth=1.3)
@@ -114,15 +162,16 @@ def lines(curves: Mapping[str, Sequence[tuple[float, float]]], *, x_label: str, 
     return figure
 
 
+@_by_defaults
 def histogram(samples: Mapping[str, Tensor], end: float, x_label: str) -> Figure:
-    """Histograms on top of each other.
+    """Draw histograms on top of each other.
 
     Args:
-        samples: by title, numbers ``[B]``.
-        end: of the axis, which begins at 0.
-        x_label: of the horizontal axis.
+        samples: Numbers ``[B]`` by title.
+        end: End of the horizontal axis, which begins at 0.
+        x_label: Label of the horizontal axis.
     """
-    figure = Figure(figsize=(6.4, 3.4))
+    figure = _figure(6.4, 3.4)
     axis = figure.subplots()
     for title, values in samples.items():
         axis.hist(values.numpy(), bins=64, range=(0, end), label=title, alpha=0.6)
@@ -132,18 +181,19 @@ def histogram(samples: Mapping[str, Tensor], end: float, x_label: str) -> Figure
     return figure
 
 
+@_by_defaults
 def raster(trials: Mapping[str, Tensor], y_label: str = "read-out neuron") -> Figure:
-    """Spikes of single trials, a panel each, in as many rows as a readable width asks for.
+    """Draw spikes of single trials, a panel each, in as many rows as a readable width needs.
 
     Args:
-        trials: by title, spikes ``[T, N]``.
-        y_label: what the N are.
+        trials: Spikes ``[T, N]`` by title.
+        y_label: Label of the vertical axis.
     """
     each = max(1.1, 0.045 * max(map(len, trials.values())))
     columns = min(len(trials), max(1, int(14 / each)))
     rows = -(-len(trials) // columns)
     height = 3.4 if rows == 1 else 2.4 * rows
-    figure = Figure(figsize=(each * columns + 0.8, height))
+    figure = _figure(each * columns + 0.8, height)
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axis in axes.flat[len(trials) :]:
         axis.remove()
@@ -157,14 +207,15 @@ def raster(trials: Mapping[str, Tensor], y_label: str = "read-out neuron") -> Fi
     return figure
 
 
+@_by_defaults
 def raster_grid(rows: Mapping[str, Mapping[str, Tensor]]) -> Figure:
-    """Spikes of one neuron over trials, a panel for each row and column.
+    """Draw spikes of one neuron over trials, a panel for each row and column.
 
     Args:
-        rows: by the row's title, by the column's title, spikes ``[T, B]``.
+        rows: Spikes ``[T, B]`` by title of the column, by title of the row.
     """
     columns = len(next(iter(rows.values())))
-    figure = Figure(figsize=(2.1 * columns + 0.6, 1.9 * len(rows) + 0.4))
+    figure = _figure(2.1 * columns + 0.6, 1.9 * len(rows) + 0.4)
     axes = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
     for line, (row_title, panels) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(row_title)
@@ -176,15 +227,16 @@ def raster_grid(rows: Mapping[str, Mapping[str, Tensor]]) -> Figure:
     return figure
 
 
+@_by_defaults
 def event_frames(sources: Mapping[str, Tensor]) -> Figure:
-    """Event frames summed over the trial, a row a source, and one trial of each over time below.
+    """Draw event frames averaged over time, a row for each source, and one trial of each over time.
 
     Args:
-        sources: by title, spikes ``[T, B, C, H, W]``. Of two polarities one is red and one blue.
+        sources: Spikes ``[T, B, C, H, W]`` by title. Of two polarities one is red and one blue.
     """
     steps, columns = next(iter(sources.values())).shape[:2]
     wide = max(columns, steps)
-    figure = Figure(figsize=(1.1 * wide, 2.4 * len(sources)))
+    figure = _figure(1.1 * wide, 2.4 * len(sources))
     axes = figure.subplots(2 * len(sources), wide, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
@@ -199,14 +251,15 @@ def event_frames(sources: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
+@_by_defaults
 def time_surfaces(sources: Mapping[str, Tensor]) -> Figure:
-    """Decaying traces of each pixel's spikes at the end of a trial, a row a source, a column a trial.
+    """Draw decaying traces of pixels at the end of trials, a row for each source.
 
     Args:
-        sources: by title, surfaces ``[B, C, H, W]`` in [0, 1], drawn as `event_frames` are.
+        sources: Surfaces ``[B, C, H, W]`` in [0, 1] by title, in the colours of `event_frames`.
     """
     columns = len(next(iter(sources.values())))
-    figure = Figure(figsize=(1.1 * columns, 1.3 * len(sources)))
+    figure = _figure(1.1 * columns, 1.3 * len(sources))
     axes = figure.subplots(len(sources), columns, squeeze=False)
     for line, (title, surfaces) in zip(axes, sources.items(), strict=True):
         line[0].set_title(title, fontsize=8, loc="left")
@@ -218,7 +271,7 @@ def time_surfaces(sources: Mapping[str, Tensor]) -> Figure:
 
 
 def _polarities(frame: Tensor) -> np.ndarray:
-    """``[C, H, W]`` in [0, 1] to an RGB picture on white."""
+    """Return a frame ``[C, H, W]`` in [0, 1] as an RGB picture on white."""
     picture = np.ones((*frame.shape[1:], 3), dtype=np.float32)
     for values, hidden in zip(frame.numpy(), ((1, 2), (0, 1)), strict=False):
         for channel in hidden:
@@ -226,14 +279,15 @@ def _polarities(frame: Tensor) -> np.ndarray:
     return picture.clip(0, 1)
 
 
+@_by_defaults
 def train_statistics(sources: Mapping[str, Tensor], dt: float) -> Figure:
-    """Inter-spike intervals and autocorrelograms of single neurons, all into the same two panels.
+    """Draw inter-spike intervals and autocorrelograms of single neurons into the same two panels.
 
     Args:
-        sources: by title, spikes ``[T, B]``.
-        dt: length of a time step in seconds.
+        sources: Spikes ``[T, B]`` by title.
+        dt: Length of a time step in seconds.
     """
-    figure = Figure(figsize=(10, 3.6))
+    figure = _figure(10, 3.6)
     axes = figure.subplots(1, 2)
     for title, trains in sources.items():
         _draw_statistics(axes, trains, dt, {"label": title})
@@ -241,15 +295,16 @@ def train_statistics(sources: Mapping[str, Tensor], dt: float) -> Figure:
     return figure
 
 
+@_by_defaults
 def spike_comparison(sources: Mapping[str, Tensor], dt: float) -> Figure:
-    """Rasters, inter-spike intervals and correlograms of two sources side by side.
+    """Draw rasters, inter-spike intervals and autocorrelograms of two sources side by side.
 
     Args:
-        sources: by title, spikes ``[T, B, N]``. Of several neurons the first trial is drawn, of a
-            single one the first 20 trials.
-        dt: length of a time step in seconds.
+        sources: Spikes ``[T, B, N]`` by title. The raster shows the first trial of several neurons, or
+            the first 20 trials of a single one.
+        dt: Length of a time step in seconds.
     """
-    figure = Figure(figsize=(13, 3.2))
+    figure = _figure(13, 3.2)
     axes = figure.subplots(1, 4)
     for axis, (title, spikes), colour in zip(axes, sources.items(), (REAL, SYNTHETIC), strict=False):
         one_neuron = spikes.shape[2] == 1
@@ -263,16 +318,16 @@ def spike_comparison(sources: Mapping[str, Tensor], dt: float) -> Figure:
 def _draw_statistics(
     axes: Sequence[Axes], trains: Tensor, dt: float, options: Mapping[str, Any]
 ) -> None:
-    """Histogram of intervals and autocorrelogram of trains ``[T, B]``, into two panels."""
+    """Draw the histogram of intervals and the autocorrelogram of trains ``[T, B]``."""
     intervals = spike_trains.interspike_intervals(trains)
     bins = np.arange(len(trains) + 1) - 0.5
     edges = (1e3 * dt * bins).tolist()
     axes[0].hist(1e3 * dt * intervals.numpy(), edges, histtype="step", **options)
     lags = min(len(trains), 51)
     lag = np.arange(1, lags)
-    # Of the steps that have one so much later: else it would fall with the lag by itself.
-    together = spike_trains.autocorrelation(trains, lags).mean(0).numpy()[1:]
-    axes[1].plot(1e3 * dt * lag, together * len(trains) / (len(trains) - lag), **options)
+    # Per step that has a partner a lag later; per step of the trial it would fall with the lag.
+    coincidences = spike_trains.autocorrelation(trains, lags).mean(0).numpy()[1:]
+    axes[1].plot(1e3 * dt * lag, coincidences * len(trains) / (len(trains) - lag), **options)
     axes[0].set(title="inter-spike intervals", xlabel="ms", ylabel="count")
     axes[1].set(title="autocorrelogram", xlabel="lag, ms", ylabel="coincidences a step")
     for axis in axes:
@@ -285,24 +340,25 @@ def _draw_raster(axis: Axes, spikes: Tensor) -> None:
     axis.set(xlim=(-0.5, len(spikes) - 0.5), xticks=[0, len(spikes) - 1])
 
 
+@_by_defaults
 def learning_curves(
     lines: Sequence[Mapping[str, float]], panels: Mapping[str, tuple[str, ...]]
 ) -> Figure:
-    """Metrics against training steps.
+    """Draw metrics over updates.
 
     Args:
-        lines: the metrics log, each with its ``step``.
-        panels: by title, the names of the metrics to draw into it; absent ones are left out.
+        lines: Lines of the metrics log, each with its ``update``.
+        panels: Names of metrics by title of the panel; absent metrics are left out.
     """
-    figure = Figure(figsize=(3.8 * len(panels), 3.2))
+    figure = _figure(3.8 * len(panels), 3.2)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, names) in zip(axes, panels.items(), strict=True):
         for name in names:
-            points = [(line["step"], line[name]) for line in lines if name in line]
+            points = [(line["update"], line[name]) for line in lines if name in line]
             if points:
                 style = "." if len(points) == 1 else "-"
                 axis.plot(*zip(*points, strict=True), style, label=name.replace("_", " "), linewidth=1)
-        axis.set(title=title, xlabel="step")
+        axis.set(title=title, xlabel="update")
         if axis.lines:
             axis.legend(fontsize=8)
         axis.grid(color=NEUTRAL, alpha=0.2)
@@ -311,7 +367,7 @@ def learning_curves(
 
 
 def _tile(images: Tensor, labels: Tensor, classes: int, side: int, per_class: int) -> np.ndarray:
-    """Images into one picture, a column a class, with a blank pixel between them."""
+    """Return images as one picture, a column for each class, with a blank pixel between them."""
     step = side + 1
     canvas = np.zeros((per_class * step, classes * step), dtype=np.float32)
     for label in range(classes):

@@ -3,22 +3,35 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.validation import Rule, at_least, check_settings, one_of
+
 __all__ = [
+    "CONSTANT",
+    "COSINE",
+    "LATE",
+    "LINEAR",
+    "SCHEDULE",
     "Algorithm",
     "Batch",
     "Discriminator",
     "Generator",
+    "ImageGenerator",
     "LayerRun",
+    "Network",
+    "Observation",
+    "ObservedRun",
     "Observer",
     "Sample",
     "Schedule",
     "TrainingState",
 ]
+
+Shape = Literal["linear", "late", "cosine"]
 
 
 class Batch(NamedTuple):
@@ -30,7 +43,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    r"""How a number changes over a run, as a function of progress :math:`p` from 0 to 1.
+    r"""A number that changes over a run, as a function of progress :math:`p` from 0 to 1.
 
     ============== =======================================================
     shape          value
@@ -41,21 +54,30 @@ class Schedule:
     ============== =======================================================
 
     Attributes:
-        start: value :math:`a` at the first update.
-        end: value :math:`b` at the last update.
-        shape: one of the shapes above.
+        start: Value :math:`a` at the first update.
+        end: Value :math:`b` at the last update.
+        shape: One of the shapes above.
+
+    Raises:
+        InputError: If ``start`` or ``end`` is negative or not finite, or the shape is unknown.
+
+    >>> Schedule(1.0, 0.2).at(update=50, updates=100)
+    0.6
     """
 
     start: float = 1.0
     end: float = 0.05
-    shape: Literal["linear", "late", "cosine"] = "linear"
+    shape: Shape = "linear"
+
+    def __post_init__(self) -> None:
+        check_settings(self, start=at_least(0), end=at_least(0), shape=one_of(Shape))
 
     def at(self, update: int, updates: int) -> float:
-        """Returns the value at an update of a run of so many updates.
+        """Return the value at an update.
 
         Args:
-            update: number of updates so far.
-            updates: length of the run.
+            update: Number of updates so far.
+            updates: Length of the run in updates.
         """
         progress = min(update / updates, 1.0)
         if self.shape == "cosine":
@@ -65,8 +87,27 @@ class Schedule:
         return self.start + (self.end - self.start) * progress
 
 
+CONSTANT = Schedule(1.0, 1.0)
+LINEAR = Schedule(1.0, 0.05)
+LATE = Schedule(1.0, 0.05, "late")
+COSINE = Schedule(1.0, 0.0, "cosine")
+
+SCHEDULE = Rule("a Schedule", lambda x: isinstance(x, Schedule))
+"""Rule for settings that are schedules."""
+
+
+class Network(Protocol):
+    """The part of `torch.nn.Module` that training needs."""
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> Any: ...
+    def requires_grad_(self, requires_grad: bool = True) -> Self: ...
+
+
 class LayerRun(Protocol):
-    """What a layer did: spikes, potentials and the score of its spikes, each ``[T, B, N]``."""
+    """Spikes, potentials and score of a layer in one batch, each ``[T, B, N]``."""
 
     @property
     def spikes(self) -> Tensor: ...
@@ -77,7 +118,7 @@ class LayerRun(Protocol):
 
 
 class Sample(Protocol):
-    """A batch drawn from a generator: read-out spikes ``[T, B, N]`` and what each layer did."""
+    """A batch drawn from a generator: read-out spikes ``[T, B, ...]`` and the run of each layer."""
 
     @property
     def spikes(self) -> Tensor: ...
@@ -85,40 +126,82 @@ class Sample(Protocol):
     def runs(self) -> Mapping[str, LayerRun]: ...
 
 
-class Generator(Protocol):
-    """What `SpikeGAN` asks of a generator; `ConditionalGenerator` is one.
+class Generator(Network, Protocol):
+    """A network that `SpikeGAN` can train; `ConditionalGenerator` is one.
 
     The layer named ``readout`` emits the spikes that the discriminator receives.
 
     Attributes:
-        size: number of generators side by side: 1, or the members of an `Ensemble`.
+        size: Number of generators side by side: 1, or the members of an `Ensemble`.
+        classes: Number of labels. With 0 or 1, labels may be None.
     """
 
-    size: int
-
+    @property
+    def size(self) -> int: ...
+    @property
+    def classes(self) -> int: ...
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]: ...
-    def sample(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> Any: ...
+    def sample(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> Sample: ...
+
+    # `sample` is the generator's own kind of sample.
     def gradients(
         self, sample: Any, errors: Mapping[str, Tensor], *, per_sample: bool = False
     ) -> dict[str, Tensor]: ...
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
 
 
-class Discriminator(Protocol):
-    """What adversarial training asks of a discriminator: logits ``[B]`` of trials and labels."""
+class ImageGenerator(Network, Protocol):
+    """A network that `ImageGAN` can train: differentiable images ``[B, N]`` and activity ``[B]``.
 
+    Attributes:
+        classes: Number of labels.
+    """
+
+    @property
+    def classes(self) -> int: ...
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> Tensor: ...
+    def __call__(self, labels: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class Discriminator(Network, Protocol):
+    """A network that returns logits ``[B]`` for decoded trials and their labels.
+
+    Attributes:
+        classes: Number of labels. With 0 or 1, labels may be None.
+    """
+
+    @property
+    def classes(self) -> int: ...
     def __call__(self, decoded: Tensor, labels: Tensor | None) -> Tensor: ...
 
 
-class Observer(Protocol):
-    """What `MaximumLikelihood` asks of a network; the layer named ``readout`` is the visible one.
+class ObservedRun(LayerRun, Protocol):
+    """A layer's run that later steps of the same trials can continue."""
 
-    Noise with three axes ``[T, B, size]`` is drawn for each step, other noise once a trial.
+    @property
+    def state(self) -> Any: ...
+
+
+class Observation(Protocol):
+    """The runs of all layers while the read-out layer was clamped to data."""
+
+    @property
+    def runs(self) -> Mapping[str, ObservedRun]: ...
+
+
+class Observer(Network, Protocol):
+    """A network that `MaximumLikelihood` can train; the layer named ``readout`` is the visible one.
+
+    Noise with three or more axes ``[T, B, ...]`` is drawn for each step, other noise once a trial.
+
+    Attributes:
+        num_steps: Number of time steps ``T`` of a trial.
+        hidden_delay: Time steps from a hidden spike to the visible neurons.
     """
 
-    num_steps: int
-    hidden_delay: int
-
+    @property
+    def num_steps(self) -> int: ...
+    @property
+    def hidden_delay(self) -> int: ...
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]: ...
     def observe(
         self,
@@ -126,7 +209,9 @@ class Observer(Protocol):
         labels: Tensor | None,
         noise: Mapping[str, Tensor],
         states: Mapping[str, Any] | None = None,
-    ) -> Any: ...
+    ) -> Observation: ...
+
+    # `sample` is the network's own kind of sample.
     def gradients(self, sample: Any, errors: Mapping[str, Tensor]) -> dict[str, Tensor]: ...
 
 
@@ -134,8 +219,8 @@ class TrainingState(Protocol):
     """Everything that training changes.
 
     Attributes:
-        updates: number of updates so far.
-        rng: the random source of the run.
+        updates: Number of updates so far.
+        rng: Random source of the run.
     """
 
     updates: int

@@ -1,1 +1,1 @@
-"""The training loop, checkpoints, and one learning algorithm a file."""
+"""Learning algorithms, one a file: frozen settings with ``init(...)`` and ``update(state, batch)``."""

@@ -3,25 +3,26 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN, SpikeGANState
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
+from snn_gan_ext.algorithms.state import AdversarialState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import svgd
 from snn_gan_ext.estimators.svgd import Kernel
-from snn_gan_ext.settings import Rule, between, check_settings, one_of
+from snn_gan_ext.types import Batch, Discriminator, Generator
+from snn_gan_ext.validation import Rule, between, check_settings, one_of
 
 __all__ = ["BayesSpikeGAN", "check_shares"]
 
 
 def check_shares(batch: int, particles: int) -> None:
-    """Makes sure that each particle has two trials or more, and all as many.
+    """Check that all particles get the same number of trials, two or more.
 
     Raises:
-        InputError: if not.
+        InputError: If they do not.
     """
     if batch < 2 * particles or batch % particles:
         raise InputError(
@@ -33,29 +34,28 @@ def check_shares(batch: int, particles: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class BayesSpikeGAN(SpikeGAN):
-    r"""One step of Algorithm 2: J generators against one discriminator, moved by SVGD.
+    r"""Algorithm 2: J generators against one discriminator, moved by SVGD.
 
-    The discriminator descends the mean of its losses on the particles' samples. Each particle's
-    gradient is then estimated as `SpikeGAN` estimates it, from its own share of the batch (advantages
-    are taken within the share), and the particles go along
+    The discriminator descends the mean of its losses on the particles' samples. `SpikeGAN` estimates
+    each particle's gradient from that particle's share of the batch. The particles then move along
 
     .. math:: \phi_j \leftarrow \phi_j + \eta \sum_{j'} \kappa(\phi_j, \phi_{j'})
         \nabla_{\phi_{j'}} \bigl(\log p(\phi_{j'}) + E \log D_\Phi(\tilde x)\bigr)
         + \nabla_{\phi_{j'}} \kappa(\phi_j, \phi_{j'}),
 
-    over the kernel's row sum (see `snn_gan_ext.estimators.svgd.svgd_direction`), into Adam.
+    over the kernel's row sum (see `snn_gan_ext.estimators.svgd.svgd_direction`), through Adam.
 
     With ``kernel="none"`` they are J independent generators that share a discriminator.
 
     Attributes:
-        kernel: printed (bandwidth 1), median or none.
-        kernel_fraction: share of the run in which the kernel acts, before each particle is on its own.
-            A wide kernel finds modes, and keeps the particles from settling in them.
-        prior_std: standard deviation of a Gaussian prior on every parameter, around 0; by default the
-            prior is improper and constant, as in the paper.
+        kernel: Kernel between particles: ``unit`` (bandwidth 1), ``median`` or ``none``.
+        kernel_fraction: Share of the run in which the kernel acts. Later each particle is on its own: a
+            wide kernel finds modes but keeps the particles from settling in them.
+        prior_std: Standard deviation of a Gaussian prior around 0 on every parameter. By default the
+            prior is constant and improper, as in the paper.
 
     Raises:
-        InputError: if a setting has no meaning, or two of them cannot go together.
+        InputError: If a setting is out of its range, or two settings exclude each other.
 
     References:
         SpikeGAN paper, section V, eq. 9-12 and Algorithm 2. In eq. 10-11 read "+ KL", without which the
@@ -80,46 +80,49 @@ class BayesSpikeGAN(SpikeGAN):
             )
 
     def init(
-        self, generator: nn.Module, discriminator: nn.Module, rng: torch.Generator
-    ) -> SpikeGANState:
-        """As `SpikeGAN.init`, with a `snn_gan_ext.networks.ensembles.Ensemble` as generator.
+        self, generator: Generator, discriminator: Discriminator, rng: torch.Generator
+    ) -> AdversarialState[Generator]:
+        """Return the state of a new run, as `SpikeGAN.init` does.
+
+        Args:
+            generator: Particles, a `snn_gan_ext.networks.ensembles.Ensemble`.
+            discriminator: Network that returns logits ``[B]`` for decoded trials and labels.
+            rng: Random source of all noise of the run, on the networks' device.
 
         Raises:
-            InputError: if the generator's parameters do not have its ``size`` as their first axis.
+            InputError: If the generator's parameters do not have its ``size`` as their first axis.
         """
-        size = getattr(generator, "size", None)
+        size = generator.size
         if any(parameter.shape[:1] != (size,) for parameter in generator.parameters()):
             raise InputError(
                 "generator",
-                expected="a Ensemble of particles",
+                expected="an Ensemble of particles",
                 got=type(generator).__name__,
-                cure="make one of J generators: Ensemble([...])",
+                cure="build one from J generators: Ensemble([...])",
             )
         return super().init(generator, discriminator, rng)
 
-    def update(self, state: SpikeGANState, batch: Batch) -> dict[str, float]:
-        """One adversarial step of all particles, in place.
+    def update(self, state: AdversarialState[Generator], batch: Batch) -> dict[str, float]:
+        """Train the discriminator and all particles once, in place.
 
         Returns:
-            As `SpikeGAN.update`, and ``particle_spread``: root mean square distance of the particles'
-            parameters from their mean.
+            Metrics of `SpikeGAN.update`, and ``particle_spread``: root mean square distance of the
+            particles' parameters from their mean.
 
         Raises:
-            InputError: if the batch has fewer than two trials a particle, or no equal share for each.
+            InputError: If the batch has fewer than two trials a particle, or unequal shares.
         """
-        size: Any = state.generator.size
-        check_shares(len(batch.labels), size)
+        check_shares(batch.spikes.shape[1], state.generator.size)
         metrics = super().update(state, batch)
         points = _flat({name: p.detach() for name, p in state.generator.named_parameters()})
         spread = (points - points.mean(0)).square().sum(1).mean().sqrt()
         return {**metrics, "particle_spread": float(spread)}
 
-    def _ascend(self, state: SpikeGANState, gradients: Mapping[str, Tensor]) -> None:
+    def _ascend(self, state: AdversarialState[Generator], gradients: Mapping[str, Tensor]) -> None:
         parameters = dict(state.generator.named_parameters())
-        size = next(iter(parameters.values())).shape[0]
         points = _flat({name: p.detach() for name, p in parameters.items()})
-        # `gradients` are means over the whole batch, of which a particle has one share.
-        posterior = size * _flat({name: gradients[name] for name in parameters})
+        # `gradients` are means over the whole batch, and a particle has one share of it.
+        posterior = state.generator.size * _flat({name: gradients[name] for name in parameters})
         posterior = posterior - points / self.prior_std**2
         kernel = self.kernel if state.updates < self.kernel_fraction * self.updates else "none"
         direction = svgd.svgd_direction(points, posterior, kernel)
@@ -134,5 +137,5 @@ class BayesSpikeGAN(SpikeGAN):
 
 
 def _flat(tensors: Mapping[str, Tensor]) -> Tensor:
-    """Tensors ``[J, ...]`` side by side, ``[J, P]``."""
+    """Return tensors ``[J, ...]`` side by side, ``[J, P]``."""
     return torch.cat([tensor.flatten(1) for tensor in tensors.values()], 1)

@@ -7,19 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_gan_ext.experiments.loop import Algorithm, TrainingState
+from snn_gan_ext.types import Algorithm, TrainingState
 
 __all__ = ["SideBySide", "SideBySideState"]
 
 
 @dataclass
 class SideBySideState:
-    """The states of all, one source of batches, and what was drawn on the way.
+    """States of all algorithms, one source of batches, and tensors drawn during training.
 
     Attributes:
-        states: by the algorithm's name.
-        rng: of the batches.
-        drawn: tensors to be kept with the run, by name; such as trials drawn while training.
+        states: State of each algorithm by its name.
+        rng: Random source of the batches.
+        updates: Number of updates so far.
+        drawn: Tensors to be kept with the run by name, such as trials drawn during training.
     """
 
     states: Mapping[str, TrainingState]
@@ -28,6 +29,7 @@ class SideBySideState:
     drawn: dict[str, Tensor] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values only, fit for ``torch.load(weights_only=True)``."""
         return {
             "updates": self.updates,
             "rng": self.rng.get_state(),
@@ -36,7 +38,7 @@ class SideBySideState:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Goes back to what `state_dict` saved."""
+        """Restore the values that `state_dict` returned."""
         self.updates = saved["updates"]
         self.rng.set_state(saved["rng"].cpu())
         self.drawn = dict(saved["drawn"])
@@ -46,19 +48,19 @@ class SideBySideState:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Each algorithm takes its step on the same batch; none hears of the others.
+    """Independent algorithms that update on the same batches.
 
     Attributes:
-        algorithms: by name.
+        algorithms: Algorithms by name.
     """
 
     algorithms: Mapping[str, Algorithm]
 
     def update(self, state: SideBySideState, batch: Any) -> dict[str, float]:
-        """One step of all.
+        """Update the state of each algorithm on one batch, in place.
 
         Returns:
-            Their metrics, with the algorithm's name in front.
+            Metrics of all algorithms, prefixed with the algorithm's name.
         """
         metrics: dict[str, float] = {}
         for name, algorithm in self.algorithms.items():

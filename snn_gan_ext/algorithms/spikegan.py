@@ -2,22 +2,35 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snn_gan_ext.algorithms import averaging
-from snn_gan_ext.algorithms.state import NetworksState
+from snn_gan_ext.algorithms.state import AdversarialState, check_pair
+from snn_gan_ext.coding.decoders import Spikes
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import adversarial, estimators
 from snn_gan_ext.estimators.adversarial import Objective
 from snn_gan_ext.estimators.estimators import Baseline
-from snn_gan_ext.settings import above, at_least, between, check_settings, one_of, whole
+from snn_gan_ext.types import (
+    LINEAR,
+    SCHEDULE,
+    Batch,
+    Discriminator,
+    Generator,
+    Network,
+    Sample,
+    Schedule,
+)
+from snn_gan_ext.validation import above, at_least, between, check_settings, one_of, whole
 
-__all__ = ["GAN_RULES", "Batch", "Estimator", "Generator", "SpikeGAN", "SpikeGANState"]
+__all__ = ["GAN_RULES", "Estimator", "SpikeGAN"]
 
 Estimator = Literal["reinforce", "hybrid"]
+
+SPIKES = Spikes()
 
 GAN_RULES = {
     "updates": whole(1),
@@ -25,157 +38,66 @@ GAN_RULES = {
     "discriminator_lr": at_least(0),
     "beta1": between(0, 1, closed="left"),
     "beta2": between(0, 1, closed="left"),
-    "final_lr_fraction": between(0, 1),
+    "schedule": SCHEDULE,
     "averaging": between(0, 1, closed="left"),
     "r1": at_least(0),
 }
-"""What `SpikeGAN` and `snn_gan_ext.algorithms.image_gan.ImageGAN` ask of the settings they share."""
-
-
-class LayerRun(Protocol):
-    """What a layer did: its potentials and the score of its spikes, each ``[T, B, N]``."""
-
-    @property
-    def spikes(self) -> Tensor: ...
-    @property
-    def potentials(self) -> Tensor: ...
-    @property
-    def score(self) -> Tensor: ...
-
-
-class Sample(Protocol):
-    """A batch drawn from a generator: read-out spikes ``[T, B, N]`` and what each layer did."""
-
-    @property
-    def spikes(self) -> Tensor: ...
-    @property
-    def runs(self) -> Mapping[str, LayerRun]: ...
-
-
-class Generator(Protocol):
-    """What `SpikeGAN` asks of a generator; `ConditionalGenerator` is one.
-
-    The layer named ``readout`` emits the spikes the discriminator judges.
-    """
-
-    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]: ...
-    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> Any: ...
-    def gradients(
-        self, sample: Any, errors: Mapping[str, Tensor], *, per_sample: bool = False
-    ) -> dict[str, Tensor]: ...
-
-
-class Batch(NamedTuple):
-    """Real trials ``[T, B, N]`` with their labels ``[B]``."""
-
-    spikes: Tensor
-    labels: Tensor
-
-
-@dataclass
-class SpikeGANState(NetworksState):
-    """Everything that training changes.
-
-    Attributes:
-        generator: as it is trained.
-        averaged: the generator to draw from in the end: the running mean of its weights, or itself
-            where none is taken.
-        discriminator: its opponent.
-        generator_optimizer: of the generator's weights.
-        discriminator_optimizer: of the discriminator's.
-        rng: the random source.
-        updates: number of updates so far.
-    """
-
-    generator: nn.Module
-    averaged: nn.Module
-    discriminator: nn.Module
-    generator_optimizer: torch.optim.Adam
-    discriminator_optimizer: torch.optim.Adam
-    rng: torch.Generator
-    updates: int = 0
-
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Adam]:
-        averaged = {} if self.averaged is self.generator else {"averaged": self.averaged}
-        return {
-            **averaged,
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "generator_optimizer": self.generator_optimizer,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
-
-
-def _checked(batch: Batch, sample: Sample) -> Batch:
-    """The batch in the generator's precision."""
-    if not isinstance(batch.spikes, Tensor):
-        raise InputError("batch", expected="spikes in a tensor", got=type(batch.spikes).__name__)
-    if len(batch.labels) < 2:
-        raise InputError(
-            "batch", expected="at least two trials, to be compared", got=f"{len(batch.labels)}"
-        )
-    if batch.spikes.shape != sample.spikes.shape:
-        raise InputError(
-            "batch",
-            expected=f"spikes [T, B, N] = {list(sample.spikes.shape)}, as the generator's",
-            got=f"{list(batch.spikes.shape)}",
-            cure="time comes first; build the generator for as many steps and neurons as trials have",
-        )
-    if not bool(((batch.spikes >= 0) & (batch.spikes <= 1)).all()):
-        raise InputError("batch", expected="spikes of 0 and 1", got="other values, or NaN")
-    return batch._replace(spikes=batch.spikes.to(sample.spikes.dtype))
+"""Rules for the settings that `SpikeGAN` and `snn_gan_ext.algorithms.image_gan.ImageGAN` share."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpikeGAN:
-    r"""One step of Algorithm 1: the discriminator by backpropagation, the generator by a local rule.
+    r"""Adversarial training of a spiking generator by a local learning rule.
 
-    The discriminator descends eq. 6 plus an R1 penalty; the generator then ascends its expected
-    reward :math:`r_b`, which the updated discriminator gives each trial (eq. 7-8). (Algorithm 1 takes
-    rewards from before the update. "Bias" below takes the discriminator as given, as if it had not just
-    learned from these very trials.)
+    Each update trains both networks once on a batch of real trials and as many generated ones:
+
+    1. The discriminator descends its cross-entropy (eq. 6) plus an R1 penalty, by backpropagation.
+    2. The generator ascends its expected reward :math:`r_b`, which the updated discriminator assigns to
+       each generated trial (eq. 7-8). Each synapse adds up its trace times the error of its neuron.
 
     ==================== ============================================================= =============
-    estimator            error at each neuron                                          bias
+    estimator            error of each neuron                                          bias
     ==================== ============================================================= =============
-    ``reinforce``        :math:`A_b (s - \sigma(u))` everywhere                        none (*)
-    ``hybrid``           that for hidden neurons; straight-through for read-outs:      read-outs
-                         :math:`\partial r / \partial s \; p (1 - p)`
+    ``reinforce``        :math:`A_b (s - \sigma(u))`                                   none (*)
+    ``hybrid``           hidden neurons: as above;                                     read-outs
+                         read-outs: :math:`\partial r / \partial s \; p (1 - p)`
     ==================== ============================================================= =============
 
-    (*) if the baseline is an unbiased one; dividing by the batch's standard deviation
-    (``normalise_rewards``) changes the length of the step. The variance-minimising baseline is for
-    ``reinforce`` alone.
+    (*) With an unbiased baseline and a given discriminator. Algorithm 1 computes rewards before the
+    discriminator's update, this class after it. ``normalise_rewards`` changes the length of the step.
 
     Attributes:
-        decode: spikes ``[T, B, N]`` to what the discriminator judges ``[B, ...]``; differentiable.
-        updates: length of the run; both learning rates fall linearly over it.
-        estimator: see above.
-        baseline: what is subtracted from the rewards; see `snn_gan_ext.estimators.estimators`.
-        normalise_rewards: divide advantages by their standard deviation over the batch.
-        advantage_floor: added to that standard deviation. Where rewards are nearly alike, as those of a
-            generator that has fallen silent, dividing by it alone would blow up what is noise.
-        objective: ``non_saturating`` (log D), ``saturating`` (the printed -log(1 - D)) or
-            ``jeffreys`` (e^logit + logit).
+        decode: Differentiable map from spikes ``[T, B, ...]`` to the discriminator's input. The
+            spikes themselves by default; see `snn_gan_ext.coding.decoders`.
+        updates: Length of the run in updates.
+        estimator: Estimator of the generator's gradient, see above.
+        baseline: Number subtracted from rewards, see `snn_gan_ext.estimators.estimators.advantage`.
+            ``variance_minimising`` works with ``reinforce`` only.
+        normalise_rewards: Division of advantages by their standard deviation over the batch.
+        advantage_floor: Number added to that standard deviation. It keeps noise small where all rewards
+            are nearly equal, as those of a silent generator are.
+        objective: Reward of a generated trial: ``non_saturating`` (:math:`\log D`), ``saturating``
+            (:math:`-\log(1 - D)`, as in eq. 1) or ``jeffreys`` (:math:`e^l + l` of the logit l).
         generator_lr: Adam's learning rate for the generator.
-        discriminator_lr: that of the discriminator.
-        beta1: Adam's first decay; 0.9 fails here.
+        discriminator_lr: Adam's learning rate for the discriminator.
+        beta1: Adam's first decay. 0.9 fails here.
         beta2: Adam's second decay.
-        final_lr_fraction: what is left of both learning rates at the last step.
-        averaging: decay of a running mean of the generator's weights (`SpikeGANState.averaged`); 0 for
-            none. Where training circles around an equilibrium, the mean is near it.
-        r1: weight of the R1 penalty.
-        real_target: the discriminator's target for real trials; below 1 is label smoothing.
+        schedule: Factor on both learning rates over the run.
+        averaging: Decay of the running mean of the generator's weights (`AdversarialState.averaged`); 0
+            for none. Training circles around an equilibrium, and the mean lies near it.
+        r1: Weight :math:`\gamma` of the penalty :math:`\gamma E\lVert\nabla_x D(x)\rVert^2` at real
+            trials; D is the logit here.
+        real_target: Target of the discriminator for real trials. Below 1 it is label smoothing.
 
     Raises:
-        InputError: if a setting has no meaning, or two of them cannot go together.
+        InputError: If a setting is out of its range, or two settings exclude each other.
 
     References:
         SpikeGAN paper, Algorithm 1, eq. 1 and 6-8.
     """
 
-    decode: Callable[[Tensor], Tensor]
-    updates: int
+    decode: Callable[[Tensor], Tensor] = SPIKES
+    updates: int = 3000
     estimator: Estimator = "reinforce"
     baseline: Baseline = "batch_mean"
     normalise_rewards: bool = True
@@ -185,7 +107,7 @@ class SpikeGAN:
     discriminator_lr: float = 3e-3
     beta1: float = 0.5
     beta2: float = 0.999
-    final_lr_fraction: float = 0.05
+    schedule: Schedule = LINEAR
     averaging: float = 0.0
     r1: float = 1.0
     real_target: float = 0.9
@@ -209,57 +131,64 @@ class SpikeGAN:
             )
 
     def init(
-        self, generator: nn.Module, discriminator: nn.Module, rng: torch.Generator
-    ) -> SpikeGANState:
-        """Pairs fresh optimisers with the networks.
+        self, generator: Generator, discriminator: Discriminator, rng: torch.Generator
+    ) -> AdversarialState[Generator]:
+        """Return the state of a new run.
 
         Args:
-            generator: a module that also is a `Generator`.
-            discriminator: logits ``[B]`` from decoded trials and labels.
-            rng: the seeded source of all noise of the run, on the networks' device.
+            generator: Spiking generator, such as `ConditionalGenerator` or an `Ensemble`.
+            discriminator: Network that returns logits ``[B]`` for decoded trials and labels.
+            rng: Random source of all noise of the run, on the networks' device.
 
         Raises:
-            InputError: if the baseline is one for each parameter and the generator a population.
+            InputError: If the networks have different numbers of labels, or the baseline does not work
+                with an ensemble.
         """
-        if self.baseline == "variance_minimising" and hasattr(generator, "size"):
+        if self.baseline == "variance_minimising" and generator.size > 1:
             raise InputError(
                 "baseline",
-                expected="one number a trial, for a population",
+                expected="one number a trial for an ensemble",
                 got=self.baseline,
                 cure="take leave_one_out",
             )
-        return SpikeGANState(
+        check_pair(generator, discriminator)
+        return AdversarialState(
             generator=generator,
-            averaged=averaging.twin(generator) if self.averaging else generator,
+            averaged=averaging.frozen_copy(generator) if self.averaging else generator,
             discriminator=discriminator,
             generator_optimizer=self._adam(generator, self.generator_lr),
             discriminator_optimizer=self._adam(discriminator, self.discriminator_lr),
             rng=rng,
         )
 
-    def update(self, state: SpikeGANState, batch: Batch) -> dict[str, float]:
-        """One adversarial step, in place.
+    def update(self, state: AdversarialState[Generator], batch: Batch) -> dict[str, float]:
+        """Train both networks once, in place.
+
+        Args:
+            state: State from `init`.
+            batch: Real trials; labels are None where the networks use none.
 
         Returns:
-            The step's losses, mean logits and mean reward, by name.
+            Losses, mean logits and mean reward, by name.
 
         Raises:
-            InputError: if the batch has fewer than two trials, is not as long or as wide as the
-                generator's trials, or holds something else than numbers from 0 to 1.
+            InputError: If the batch has fewer than two trials, is not as long or as wide as the
+                generator's trials, or holds values outside [0, 1].
         """
-        generator: Any = state.generator
-        sample = generator.sample(batch.labels, generator.noise(len(batch.labels), state.rng))
+        count = _trials(batch)
+        sample = state.generator.sample(batch.labels, state.generator.noise(count, state.rng))
         batch = _checked(batch, sample)
-        self._set_learning_rates(state)
+        factor = self.schedule.at(state.updates, self.updates)
+        state.set_learning_rates(self.generator_lr * factor, self.discriminator_lr * factor)
         metrics = self._update_discriminator(state, batch, sample)
         metrics |= self._update_generator(state, batch.labels, sample)
         state.updates += 1
         if state.averaged is not state.generator:
-            averaging.follow(state.averaged, state.generator, self.averaging, state.updates)
+            averaging.update_average(state.averaged, state.generator, self.averaging, state.updates)
         return {name: float(value) for name, value in metrics.items()}
 
     def _update_discriminator(
-        self, state: SpikeGANState, batch: Batch, sample: Sample
+        self, state: AdversarialState[Generator], batch: Batch, sample: Sample
     ) -> dict[str, Tensor]:
         real = self.decode(batch.spikes).detach().requires_grad_(self.r1 > 0)
         real_logits = state.discriminator(real, batch.labels)
@@ -277,10 +206,10 @@ class SpikeGAN:
         }
 
     def _update_generator(
-        self, state: SpikeGANState, labels: Tensor, sample: Sample
+        self, state: AdversarialState[Generator], labels: Tensor | None, sample: Sample
     ) -> dict[str, Tensor]:
         rewards, slope = self._rewards(state, labels, sample.spikes)
-        generator: Any = state.generator
+        generator = state.generator
         if self.baseline == "variance_minimising":
             scores = {name: run.score for name, run in sample.runs.items()}
             per_sample = generator.gradients(sample, scores, per_sample=True)
@@ -290,19 +219,19 @@ class SpikeGAN:
                 for name, gradient in per_sample.items()
             }
         else:
-            advantages = self._advantages(state, rewards, labels)
+            advantages = self._advantages(rewards, labels, generator.size)
             errors = self._errors(sample, advantages, slope)
             gradients = {
-                name: gradient / len(labels)
+                name: gradient / len(rewards)
                 for name, gradient in generator.gradients(sample, errors).items()
             }
         self._ascend(state, gradients)
         return {"reward": rewards.mean()}
 
     def _rewards(
-        self, state: SpikeGANState, labels: Tensor, spikes: Tensor
+        self, state: AdversarialState[Generator], labels: Tensor | None, spikes: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Rewards ``[B]``, and for the hybrid estimator their slope at the spikes ``[T, B, N]``."""
+        """Return rewards ``[B]`` and, for the hybrid estimator, their slope at the spikes."""
         hybrid = self.estimator == "hybrid"
         spikes = spikes.detach().requires_grad_(hybrid)
         with torch.set_grad_enabled(hybrid):
@@ -311,10 +240,10 @@ class SpikeGAN:
         slope = torch.autograd.grad(rewards.sum(), spikes)[0] if hybrid else None
         return rewards.detach(), slope
 
-    def _advantages(self, state: SpikeGANState, rewards: Tensor, labels: Tensor) -> Tensor:
-        """Advantages ``[B]``; in a population they are taken within each member's share."""
-        members: int = getattr(state.generator, "size", 1)
-        shares = zip(rewards.chunk(members), labels.chunk(members), strict=True)
+    def _advantages(self, rewards: Tensor, labels: Tensor | None, members: int) -> Tensor:
+        """Return advantages ``[B]``, taken within each member's share of the batch."""
+        groups = [None] * members if labels is None else labels.chunk(members)
+        shares = zip(rewards.chunk(members), groups, strict=True)
         return torch.cat([self._scaled(estimators.advantage(r, self.baseline, y)) for r, y in shares])
 
     def _scaled(self, advantages: Tensor) -> Tensor:
@@ -330,24 +259,43 @@ class SpikeGAN:
         }
         if slope is not None:
             potentials = sample.runs["readout"].potentials
+            slope = slope.reshape(potentials.shape)
             errors["readout"] = estimators.straight_through_error(slope, potentials)
         return errors
 
-    def _ascend(self, state: SpikeGANState, gradients: Mapping[str, Tensor]) -> None:
+    def _ascend(self, state: AdversarialState[Generator], gradients: Mapping[str, Tensor]) -> None:
         for name, parameter in state.generator.named_parameters():
             if parameter.requires_grad:
                 parameter.grad = -gradients[name]
         state.generator_optimizer.step()
 
-    def _set_learning_rates(self, state: SpikeGANState) -> None:
-        progress = min(state.updates / self.updates, 1.0)
-        factor = 1.0 - (1.0 - self.final_lr_fraction) * progress
-        for optimizer, rate in (
-            (state.generator_optimizer, self.generator_lr),
-            (state.discriminator_optimizer, self.discriminator_lr),
-        ):
-            optimizer.param_groups[0]["lr"] = rate * factor
-
-    def _adam(self, module: nn.Module, rate: float) -> torch.optim.Adam:
+    def _adam(self, module: Network, rate: float) -> torch.optim.Adam:
         betas = (float(self.beta1), float(self.beta2))
         return torch.optim.Adam(module.parameters(), lr=rate, betas=betas, fused=True)
+
+
+def _trials(batch: Batch) -> int:
+    """Return the number of trials."""
+    spikes = batch.spikes
+    if not isinstance(spikes, Tensor) or spikes.dim() < 2:
+        got = list(spikes.shape) if isinstance(spikes, Tensor) else type(spikes).__name__
+        raise InputError("batch", expected="spikes in a tensor [T, B, ...]", got=f"{got}")
+    if spikes.shape[1] < 2:
+        raise InputError(
+            "batch", expected="at least two trials, to be compared", got=f"{spikes.shape[1]}"
+        )
+    return spikes.shape[1]
+
+
+def _checked(batch: Batch, sample: Sample) -> Batch:
+    """Return the batch in the generator's precision."""
+    if batch.spikes.shape != sample.spikes.shape:
+        raise InputError(
+            "batch",
+            expected=f"spikes [T, B, ...] = {list(sample.spikes.shape)}, as the generator's",
+            got=f"{list(batch.spikes.shape)}",
+            cure="time comes first; build the generator for as many steps and neurons as trials have",
+        )
+    if not bool(((batch.spikes >= 0) & (batch.spikes <= 1)).all()):
+        raise InputError("batch", expected="spikes of 0 and 1", got="other values, or NaN")
+    return batch._replace(spikes=batch.spikes.to(sample.spikes.dtype))

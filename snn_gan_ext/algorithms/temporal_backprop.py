@@ -1,21 +1,20 @@
 """Classification by the first spike, learned by backpropagation through firing times."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.algorithms.state import NetworksState
-from snn_gan_ext.coding.images import check_labels
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import temporal
-from snn_gan_ext.metrics.first_spikes import decided_rightly
-from snn_gan_ext.settings import at_least, between, check_settings, one_of, whole
+from snn_gan_ext.functional.ttfs import StepSpikes
+from snn_gan_ext.types import COSINE, SCHEDULE, Network, Schedule
+from snn_gan_ext.validation import at_least, between, check_labels, check_settings, one_of, whole
 
-__all__ = ["FiringTimes", "Targets", "TemporalBackprop", "TemporalState"]
+__all__ = ["FiringTimes", "Targets", "TemporalBackprop", "TemporalNetwork", "TemporalState"]
 
 Targets = Literal["relative", "aggressive"]
 
@@ -27,52 +26,67 @@ class FiringTimes(NamedTuple):
     labels: Tensor
 
 
-@dataclass
-class TemporalState(NetworksState):
-    """Everything that training changes.
+class TemporalNetwork(Network, Protocol):
+    """A network that maps firing steps ``[B, I]`` to the spikes of each of its layers.
 
     Attributes:
-        network: the classifier.
-        optimizer: of its weights.
-        rng: the random source of the batches.
-        updates: number of updates so far.
+        num_steps: Number of time steps ``T`` of a trial.
     """
 
-    network: nn.Module
+    @property
+    def num_steps(self) -> int: ...
+    def weights(self) -> Sequence[nn.Parameter]: ...
+    def __call__(self, times: Tensor) -> Sequence[StepSpikes]: ...
+
+
+@dataclass
+class TemporalState(NetworksState):
+    """State of training through firing times.
+
+    Attributes:
+        network: Classifier in training.
+        optimizer: Optimiser of its weights.
+        rng: Random source of the batches.
+        updates: Number of updates so far.
+    """
+
+    network: TemporalNetwork
     optimizer: torch.optim.Adam
     rng: torch.Generator
     updates: int = 0
 
-    def _parts(self) -> Mapping[str, nn.Module | torch.optim.Optimizer]:
+    def _parts(self) -> dict[str, Network | torch.optim.Optimizer]:
         return {"network": self.network, "optimizer": self.optimizer}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalBackprop:
-    """Adam on the squared distance of output times from their targets, and homeostasis.
+    """Adam on the squared distance of output times from their targets, with homeostasis.
 
     Attributes:
-        updates: length of the run; the learning rate falls to 0 over it along a cosine.
-        window: length T of a trial in time steps, the network's.
+        updates: Length of the run in updates.
+        window: Number of time steps ``T`` of a trial, as the network has.
         targets: ``relative`` to the earliest output (S4NN), or ``aggressive``; see
             `snn_gan_ext.estimators.temporal`.
-        margin: steps by which the other outputs should come later.
-        deadline: step at which the label's output should have fired; of ``aggressive`` alone.
+        margin: Time steps by which the other outputs should fire later.
+        deadline: Time step by which the label's output should fire; for ``aggressive`` only.
         lr: Adam's learning rate.
-        least_active: hidden neurons that fire in a smaller share of a batch are helped; outputs in
-            less than 0.4 times that.
-        boost: added to all of such a neuron's weights after a step; 0 for no homeostasis.
+        schedule: Factor on the learning rate over the run.
+        least_active: Smallest share of a batch in which a hidden neuron should fire; for outputs 0.4
+            times as much.
+        boost: Number added to all weights of a neuron that fires less; 0 for no homeostasis.
 
     Raises:
-        InputError: if a setting has no meaning.
+        InputError: If a setting is out of its range.
     """
 
-    updates: int
-    window: int
+    updates: int = 3000
+    window: int = 64
     targets: Targets = "aggressive"
     margin: float = 10.0
     deadline: float = 14.0
     lr: float = 3e-3
+    schedule: Schedule = COSINE
     least_active: float = 0.05
     boost: float = 2e-3
 
@@ -85,47 +99,47 @@ class TemporalBackprop:
             margin=between(0, self.window, closed="neither"),
             deadline=between(0, self.window - 1),
             lr=at_least(0),
+            schedule=SCHEDULE,
             least_active=between(0, 1),
             boost=at_least(0),
         )
 
-    def init(self, network: nn.Module, rng: torch.Generator) -> TemporalState:
-        """Pairs a fresh optimiser with the network.
+    def init(self, network: TemporalNetwork, rng: torch.Generator) -> TemporalState:
+        """Return the state of a new run.
 
         Args:
-            network: called with firing steps ``[B, I]`` it returns a `StepSpikes` for each of its
-                layers, whose weights ``network.layers[k].weight`` are, as `TTFSClassifier` does.
-            rng: the seeded source of the batches, on the network's device.
+            network: Network such as `TTFSClassifier`.
+            rng: Random source of the batches, on the network's device.
         """
         return TemporalState(network, torch.optim.Adam(network.parameters(), lr=self.lr), rng)
 
     def update(self, state: TemporalState, batch: FiringTimes) -> dict[str, float]:
-        """One step, in place.
+        """Train the network on one batch, in place.
 
         Returns:
-            The loss, the share of trials whose first output is the label's (ties lose), the mean step
-            of the first output, and the share of hidden neurons that fire, by name.
+            Loss, share of trials whose first output is the label's (ties lose), mean step of the first
+            output, and share of hidden neurons that fire, by name.
 
         Raises:
-            InputError: if the batch does not fit the network.
+            InputError: If the batch does not fit the network.
         """
-        network: Any = state.network
+        network = state.network
         if network.num_steps != self.window:
             raise InputError("network", expected=f"{self.window} steps", got=f"{network.num_steps}")
         if not len(batch.times):
             raise InputError("batch", expected="at least one trial", got="none")
         fired = network(batch.times)
         outputs = fired[-1].times
-        check_labels(batch.labels, *outputs.shape)
-        loss = temporal.temporal_loss(outputs, self._targets(outputs, batch.labels), self.window)
-        rate = 0.5 * self.lr * (1 + math.cos(math.pi * min(state.updates / self.updates, 1.0)))
+        labels = check_labels(batch.labels, outputs.shape[1], len(outputs))
+        loss = temporal.temporal_loss(outputs, self._targets(outputs, labels), self.window)
+        rate = self.lr * self.schedule.at(state.updates, self.updates)
         state.optimizer.param_groups[0]["lr"] = rate
         state.optimizer.zero_grad()
         torch.autograd.backward(loss)
         state.optimizer.step()
-        self._keep_alive(state, [layer.times for layer in fired])
+        self._keep_alive(network, [layer.times for layer in fired])
         state.updates += 1
-        progress = self._progress(fired[0].times, outputs.detach(), batch.labels)
+        progress = self._progress(fired[0].times, outputs.detach(), labels)
         return {"loss": float(loss.detach()), **progress}
 
     def _targets(self, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -133,16 +147,15 @@ class TemporalBackprop:
             return temporal.relative_targets(outputs, labels, self.margin, self.window)
         return temporal.aggressive_targets(outputs, labels, self.margin, self.deadline, self.window)
 
-    def _keep_alive(self, state: TemporalState, times: list[Tensor]) -> None:
-        network: Any = state.network
-        for layer, fired in zip(network.layers, times, strict=True):
-            if not layer.weight.requires_grad:
+    def _keep_alive(self, network: TemporalNetwork, times: Sequence[Tensor]) -> None:
+        for weight, fired in zip(network.weights(), times, strict=True):
+            if not weight.requires_grad:
                 continue
             least = self.least_active * (0.4 if fired is times[-1] else 1.0)
-            temporal.keep_alive(layer.weight, fired, self.window, least, self.boost)
+            temporal.keep_alive(weight, fired, self.window, least, self.boost)
 
     def _progress(self, hidden: Tensor, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        right = decided_rightly(outputs, labels, self.window)
+        right = temporal.decided_rightly(outputs, labels, self.window)
         return {
             "accuracy": float(right.float().mean()),
             "first_output": float(outputs.min(1).values.mean()),

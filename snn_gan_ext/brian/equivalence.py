@@ -1,4 +1,4 @@
-"""Does Brian2 do what we do? Spike for spike on one noise, and by statistics on its own.
+"""Equivalence with Brian2: spike for spike on the same noise, and in statistics on independent noise.
 
 Spikes are ``[T, B, N]``: B trials of N neurons over T steps. Times and rates are in seconds and Hz.
 """
@@ -12,32 +12,31 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor, nn
 
 from snn_gan_ext.brian.network import BrianNetwork, require_brian2
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.settings import check_setting, whole
+from snn_gan_ext.validation import check_setting, whole
 
 __all__ = ["Comparison", "compare", "free_run", "mismatches", "replay", "trial_statistics"]
 
 Array = NDArray[np.float64]
 
 MOST_PAIRS = 64
-"""Of neurons whose spike-time tiling is taken in a trial."""
+"""Number of pairs of neurons whose spike-time tiling is computed in a trial."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One statistic of our spikes beside Brian2's.
+    """One statistic of our spikes and Brian2's.
 
     Attributes:
-        name: of the statistic.
-        ours: its mean over trials.
-        brian: the same in Brian2.
-        p: of the test that both come from one law, corrected for the number of tests; NaN if fewer than
-            20 trials of either have the statistic, so that there is nothing to test.
-        passed: whether that is above the false-alarm rate, or there is nothing to test.
+        name: Name of the statistic.
+        ours: Mean over our trials.
+        brian: Mean over Brian2's trials.
+        p: p-value of one distribution for both, corrected for the number of tests; NaN if fewer than 20
+            trials of either have the statistic, so that there is no test.
+        passed: Whether ``p`` is above the false-alarm rate, or there is no test.
     """
 
     name: str
@@ -47,53 +46,65 @@ class Comparison:
     passed: bool
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; None for a mean of nothing."""
+        """Return plain values; None for NaN."""
         values = asdict(self)
         return {name: None if x != x else x for name, x in values.items()}
 
 
 def replay(
-    generator: nn.Module, labels: Tensor, rng: torch.Generator, dt: float = 1e-3
+    generator: nn.Module, labels: Tensor | int, rng: torch.Generator, dt: float = 1e-3
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Spikes of every layer, ours and Brian2's, on the same noise in double precision.
+    """Run a generator here and in Brian2 on the same noise, in double precision.
 
     Args:
-        generator: with the methods of `snn_gan_ext.networks.generators.ConditionalGenerator`.
-        labels: ``[B]``.
-        rng: of the noise.
-        dt: length of a time step in seconds.
+        generator: Generator of GLM layers, such as
+            `snn_gan_ext.networks.generators.ConditionalGenerator`.
+        labels: Labels ``[B]``, or the number of trials of a generator without labels.
+        rng: Random source of the noise.
+        dt: Length of a time step in seconds.
 
     Returns:
-        Ours and Brian2's, by layer.
+        Our spikes and Brian2's, by layer.
 
     Raises:
-        InputError: if Brian2 is missing or cannot express the generator.
+        InputError: If Brian2 is missing or cannot express the generator.
     """
     twin = _double(generator)
-    noise = {name: x.double() for name, x in twin.noise(len(labels), rng).items()}
-    ours = {name: run.spikes for name, run in twin.sample(labels, noise).runs.items()}
-    network = BrianNetwork(twin.network, twin.exogenous(labels, noise), noise, dt)
+    given, noise = _inputs(twin, labels, rng)
+    ours = {name: run.spikes for name, run in twin.sample(given, noise).runs.items()}
+    network = BrianNetwork(twin.network, twin.exogenous(given, noise), noise, dt)
     return ours, network.run()
 
 
 def free_run(
-    generator: nn.Module, labels: Tensor, rng: torch.Generator, seed: int, dt: float = 1e-3
+    generator: nn.Module, labels: Tensor | int, rng: torch.Generator, seed: int, dt: float = 1e-3
 ) -> tuple[Tensor, Tensor]:
-    """Read-out spikes ``[T, B, N]``, ours and Brian2's, each on noise of its own.
+    """Run a generator here and in Brian2 on independent noise.
 
     Args:
-        generator: as for `replay`.
-        labels: ``[B]``.
-        rng: of our noise, and of the latent bits in both.
-        seed: of Brian2's.
-        dt: length of a time step in seconds.
+        generator: Generator as for `replay`.
+        labels: Labels ``[B]``, or the number of trials of a generator without labels.
+        rng: Random source of our noise, and of the latent bits of both.
+        seed: Seed of Brian2's noise.
+        dt: Length of a time step in seconds.
+
+    Returns:
+        Our read-out spikes ``[T, B, N]`` and Brian2's.
     """
     twin = _double(generator)
     ours = twin(labels, rng)
-    noise = {name: x.double() for name, x in twin.noise(len(labels), rng).items()}
+    given, noise = _inputs(twin, labels, rng)
     require_brian2().seed(seed)
-    network = BrianNetwork(twin.network, twin.exogenous(labels, noise), dt=dt)
+    network = BrianNetwork(twin.network, twin.exogenous(given, noise), dt=dt)
     return ours.flatten(2), network.run()["readout"].flatten(2)
+
+
+def _inputs(
+    twin: Any, labels: Tensor | int, rng: torch.Generator
+) -> tuple[Tensor | None, dict[str, Tensor]]:
+    """Return labels, if there are any, and noise in double precision."""
+    given, count = (None, labels) if isinstance(labels, int) else (labels, len(labels))
+    return given, {name: x.double() for name, x in twin.noise(count, rng).items()}
 
 
 def _double(generator: nn.Module) -> Any:
@@ -107,18 +118,18 @@ def _double(generator: nn.Module) -> Any:
 
 
 def trial_statistics(spikes: Tensor, dt: float = 1e-3) -> dict[str, Array]:
-    """Statistics of each trial, by elephant; NaN where a trial has too few spikes for one.
+    """Compute statistics of each trial by elephant; NaN where a trial has too few spikes.
 
     Args:
-        spikes: ``[T, B, N]``.
-        dt: length of a time step in seconds.
+        spikes: Spikes ``[T, B, N]``.
+        dt: Length of a time step in seconds.
 
     Returns:
-        By name, ``[B]``: means over neurons of the rate (Hz), of the inter-spike interval (s), and of
-        its coefficients of variation CV, CV2 and LV; with two neurons or more the Fano factor of their
-        counts and the mean spike-time tiling coefficient of neighbours (of large layers, of some).
+        Arrays ``[B]`` by name: means over neurons of the rate (Hz), of the inter-spike interval (s),
+        and of its coefficients of variation CV, CV2 and LV. Two neurons or more also have the Fano
+        factor of their counts and the mean spike-time tiling coefficient of at most 64 neighbours.
     """
-    # One precision for all: ranks must not depend on how a number was rounded.
+    # One precision for all: ranks must not depend on rounding.
     trials = [_statistics_of(trial, dt) for trial in spikes.double().transpose(0, 1)]
     return {name: np.array([trial[name] for trial in trials]) for name in trials[0]}
 
@@ -166,27 +177,29 @@ def compare(
     false_alarm: float = 0.01,
     comparisons: int = 1,
 ) -> list[Comparison]:
-    """Tests whether two sets of trials follow one law.
+    """Test whether two sets of trials follow one distribution.
 
-    Trials are independent, so each statistic of a trial is compared by a two-sample
-    Kolmogorov-Smirnov test over trials, and each neuron's count by a Mann-Whitney test. The p-values
-    are corrected together by Holm's method: two equal laws fail in a share of ``false_alarm`` of all
-    comparisons at most. ("counts of neurons" stands for the neuron with the smallest p.)
+    Trials are independent. A two-sample Kolmogorov-Smirnov test over trials compares each statistic of
+    a trial, a Mann-Whitney test each neuron's count. Holm's method corrects all p-values together: two
+    equal distributions fail in a share of at most ``false_alarm`` of all comparisons. "counts of
+    neurons" shows the neuron with the smallest p.
 
     Args:
-        ours: ``[T, B, N]``.
-        brian: ``[T, B', N]``.
-        dt: length of a time step in seconds.
-        false_alarm: of all comparisons together.
-        comparisons: how many there are, of which this is one; p-values are that many times as large.
+        ours: Our spikes ``[T, B, N]``.
+        brian: Brian2's spikes ``[T, B', N]``.
+        dt: Length of a time step in seconds.
+        false_alarm: Rate of false alarms in all comparisons together.
+        comparisons: Number of comparisons, of which this is one; it multiplies p-values.
 
     Returns:
         A comparison for each statistic, and one for all neurons' counts.
 
     Raises:
-        InputError: if there are fewer than 20 trials, the two differ in length or neurons, or something
-            else than zeros and ones is compared.
+        InputError: If there are fewer than 20 trials, the sets differ in length or neurons, or spikes
+            are not zeros and ones.
     """
+    from scipy import stats
+
     if not (0 < dt < np.inf and 0 < false_alarm < 1):
         raise InputError(
             "dt and false_alarm", expected="seconds, and a rate below 1", got=f"{dt} and {false_alarm}"
@@ -202,7 +215,7 @@ def compare(
     if ours.shape[::2] != brian.shape[::2] or min(ours.shape[1], brian.shape[1]) < 20:
         raise InputError(
             "trials",
-            expected="20 or more of as many steps and neurons",
+            expected="20 or more, of one number of steps and neurons",
             got=f"{list(ours.shape)} and {list(brian.shape)}",
         )
     left, right = trial_statistics(ours, dt), trial_statistics(brian, dt)
@@ -214,7 +227,7 @@ def compare(
         values[name] = (_mean(a), _mean(b), p)
     counts = [x.sum(0).double().numpy() for x in (ours, brian)]
     by_neuron = stats.mannwhitneyu(counts[0], counts[1], axis=0, method="asymptotic").pvalue
-    # Neurons that fire as often in every trial of both have no rank to differ in.
+    # Neurons with the same count in every trial of both have no ranks, and no difference.
     by_neuron = np.where(np.isfinite(by_neuron), by_neuron, 1.0)
     corrected = _holm(np.concatenate([[p for *_, p in values.values()], by_neuron]))
     corrected = np.minimum(comparisons * corrected, 1.0)
@@ -229,7 +242,7 @@ def compare(
 
 
 def _holm(p: Array) -> Array:
-    """Holm's step-down correction of p-values."""
+    """Return p-values with Holm's step-down correction."""
     corrected = np.full_like(p, np.nan)
     order = np.argsort(p)[: np.isfinite(p).sum()]  # NaN, no test, comes last
     steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
@@ -238,10 +251,10 @@ def _holm(p: Array) -> Array:
 
 
 def mismatches(ours: Mapping[str, Tensor], brian: Mapping[str, Tensor]) -> dict[str, int]:
-    """Number of steps at which a neuron fired in one and not in the other, by layer.
+    """Count the spikes that only one of two runs has, by layer.
 
     Raises:
-        InputError: if the two do not have the same layers, steps, trials and neurons.
+        InputError: If the two differ in layers, steps, trials or neurons.
     """
     shapes = [{name: tuple(x.shape) for name, x in spikes.items()} for spikes in (ours, brian)]
     if shapes[0] != shapes[1]:

@@ -1,17 +1,17 @@
 r"""A network of GLM layers as a Brian2 `Network`.
 
-Each layer becomes a `NeuronGroup` whose membrane potential is the log-odds of a spike,
+Each layer becomes a `NeuronGroup`. Its membrane potential is the log-odds of a spike:
 
 .. code-block:: none
 
     u = bias + drive : 1
     threshold: rand() < 1 / (1 + exp(-u))
 
-and each filter one delayed synapse for every lag that it reaches, which adds its tap to ``drive``.
-Within a time step a layer first hears its synapses, then fires, then forgets its drive; layers follow
-one another, so that an input without delay acts in its own step, as in a `GLMNetwork`.
+Each filter becomes one delayed synapse for every lag, which adds the filter's tap to ``drive``. Within
+a time step each layer in turn receives its input, fires, and clears its drive. So an input without
+delay acts in its own step, as in a `GLMNetwork`.
 
-Trials run one after another, with a pause in between in which nothing fires and every filter runs out.
+Trials run one after another. The silent pauses between them are as long as the longest filter.
 """
 
 import math
@@ -28,7 +28,7 @@ from torch import Tensor
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.networks.glm import GLMNetwork
-from snn_gan_ext.settings import check_setting, one_of
+from snn_gan_ext.validation import check_setting, one_of
 
 __all__ = ["BrianNetwork", "Target", "require_brian2", "use_target"]
 
@@ -37,15 +37,15 @@ Target = Literal["numpy", "cython", "cpp_standalone"]
 EQUATIONS = """
 u = bias + drive : 1   # membrane potential: the log-odds of a spike
 bias : 1 (constant)
-drive : 1              # what the synapses add to the potential in this time step
+drive : 1              # sum of the synapses' taps in this time step
 """
 
 
 def require_brian2() -> Any:
-    """Brian2's module.
+    """Return the module ``brian2``.
 
     Raises:
-        InputError: if Brian2 is not installed.
+        InputError: If Brian2 is not installed.
     """
     try:
         import brian2
@@ -57,7 +57,7 @@ def require_brian2() -> Any:
             got="an environment without it",
             cure='install the extra brian2: pip install ".[brian2]"',
         ) from None
-    # Brian2 calls its parser library by names that this has since changed, at every equation.
+    # Brian2 uses old names of its parser library, which warns at every equation.
     changed = getattr(pyparsing, "PyparsingDeprecationWarning", None)
     if changed is not None:
         warnings.filterwarnings("ignore", category=changed)
@@ -66,14 +66,14 @@ def require_brian2() -> Any:
 
 @contextmanager
 def use_target(target: Target) -> Iterator[None]:
-    """Lets Brian2 generate code for a target, and goes back to what it did before.
+    """Set the target of Brian2's code generation, and restore the previous one afterwards.
 
     Args:
-        target: numpy (starts at once), cython (compiles for a minute or two when cold), or
-            cpp_standalone (a program of its own for each network).
+        target: ``numpy`` (starts at once), ``cython`` (compiles for a minute or two at first), or
+            ``cpp_standalone`` (compiles a program for each network).
 
     Raises:
-        InputError: if Brian2 is missing or the target is unknown.
+        InputError: If Brian2 is missing or the target is unknown.
     """
     brian2 = require_brian2()
     check_setting("target", target, one_of(Target))
@@ -95,7 +95,14 @@ def use_target(target: Target) -> Iterator[None]:
 
 
 class _Stage(NamedTuple):
-    """A layer's neurons by their filters: ``[M, size, N]`` of each source, ``[L, N]``, and ``[N]``."""
+    """A layer's filters.
+
+    Attributes:
+        synaptic: Filters ``[M, size, N]`` by source.
+        feedback: Feedback filters ``[L, N]``.
+        bias: Biases ``[N]``.
+        sizes: Shape of the layer's neurons.
+    """
 
     synaptic: dict[str, Tensor]
     feedback: Tensor
@@ -107,22 +114,20 @@ class BrianNetwork:
     """GLM layers in Brian2 with their inputs and, for a replay, their noise.
 
     Args:
-        network: a `GLMNetwork`, or a single layer, whose input is then called ``input`` and whose
-            neurons ``layer``.
-        exogenous: spikes of each input by name, zeros and ones ``[T, B, *size]``.
-        uniforms: noise in [0, 1) of each layer ``[T, B, *size]``, for the very same spikes; without it
-            Brian2 draws its own (`brian2.seed` makes it repeatable).
-        dt: length of a time step in seconds.
+        network: A `GLMNetwork`, or a single layer named ``layer`` with the input ``input``.
+        exogenous: Spikes ``[T, B, *size]`` by input, zeros and ones.
+        uniforms: Noise ``[T, B, *size]`` in [0, 1) by layer, for exactly the same spikes. By default
+            Brian2 draws its own, which ``brian2.seed`` makes repeatable.
+        dt: Length of a time step in seconds.
 
     Attributes:
         network: Brian2's `Network`.
-        groups: Brian2's `SpikeGeneratorGroup` of each input that has neurons, and `NeuronGroup` of each
-            layer, by name.
-        synapses: Brian2's `Synapses`, by "source to target".
-        monitors: Brian2's `SpikeMonitor` of each layer, by name.
+        groups: Brian2's `NeuronGroup` by layer, and `SpikeGeneratorGroup` by input that has neurons.
+        synapses: Brian2's `Synapses` by "source to target".
+        monitors: Brian2's `SpikeMonitor` by layer.
 
     Raises:
-        InputError: if Brian2 is missing, an input is none of zeros and ones, or sizes do not fit.
+        InputError: If Brian2 is missing, inputs are not zeros and ones, or sizes do not match.
     """
 
     def __init__(
@@ -148,13 +153,13 @@ class BrianNetwork:
         self.synapses: dict[str, Any] = {}
         self.monitors: dict[str, Any] = {}
         for name, spikes in exogenous.items():
-            if spikes[0, 0].numel():  # Brian2 has no group of no neurons
+            if spikes[0, 0].numel():  # Brian2 has no empty groups
                 self._add_input(name, spikes)
         for name, stage in self._stages.items():
             self._add_neurons(name, stage, _noise_of(name, uniforms, (*self._shape, *stage.sizes)))
             for source, taps in stage.synaptic.items():
                 self._add_synapses(source, name, taps)
-            # The spikes of a step are heard in the next one: the first lag needs no delay.
+            # A layer receives its own spikes in the next step: the first lag needs no delay.
             own = torch.diag_embed(stage.feedback)
             self._add_synapses(name, name, own)
         self.network = self._brian.Network(
@@ -163,10 +168,10 @@ class BrianNetwork:
         self.network.schedule = self._schedule(exogenous)
 
     def run(self) -> dict[str, Tensor]:
-        """Simulates all trials.
+        """Simulate all trials.
 
         Returns:
-            Spikes ``[T, B, *size]`` of each layer by name, zeros and ones.
+            Spikes ``[T, B, *size]`` by layer, zeros and ones.
         """
         self.network.run(self.trials * self._period * self.dt, namespace={})
         return {name: self._spikes(name) for name in self._stages}
@@ -176,9 +181,9 @@ class BrianNetwork:
         return self.num_steps, self.trials
 
     def _schedule(self, exogenous: Mapping[str, Tensor]) -> list[str]:
-        """The slots of a time step: inputs, then each layer in turn, then Brian2's own."""
+        """Return the slots of a time step: inputs, then each layer in turn, then Brian2's own."""
         inputs = [f"{name}_fires" for name in exogenous]
-        layers = [f"{name}_{does}" for name in self._stages for does in ("hears", "fires", "forgets")]
+        layers = [f"{name}_{does}" for name in self._stages for does in ("receives", "fires", "clears")]
         return ["start", *inputs, *layers, "groups", "thresholds", "synapses", "resets", "end"]
 
     def _add_input(self, name: str, spikes: Tensor) -> None:
@@ -211,12 +216,12 @@ class BrianNetwork:
         )
         group.bias = stage.bias.double().numpy()
         group.thresholder["spike"].when = f"{name}_fires"
-        group.run_regularly("drive = 0", dt=self.dt, when=f"{name}_forgets")
+        group.run_regularly("drive = 0", dt=self.dt, when=f"{name}_clears")
         self.groups[name] = group
         self.monitors[name] = self._brian.SpikeMonitor(group, name=f"{name}_monitor")
 
     def _add_synapses(self, source: str, target: str, taps: Tensor) -> None:
-        """One synapse for each lag, source and target ``[M, I, N]`` with a tap that is not zero."""
+        """Add a synapse for each nonzero tap ``[M, I, N]`` of a lag, a source and a target."""
         lag, pre, post = taps.nonzero(as_tuple=True)
         if not len(lag):
             return
@@ -231,11 +236,11 @@ class BrianNetwork:
         synapses.connect(i=pre.numpy(), j=post.numpy())
         synapses.w = taps[lag, pre, post].double().numpy()
         synapses.delay = lag.numpy() * self.dt
-        synapses.pre.when = f"{target}_hears"
+        synapses.pre.when = f"{target}_receives"
         self.synapses[f"{source} to {target}"] = synapses
 
     def _on_the_clock(self, values: Tensor, in_pauses: float) -> np.ndarray:
-        """``[T, B, N]`` with the trials one after another, ``[B * (T + pause), N]``."""
+        """Return trials ``[T, B, N]`` one after another, ``[B * (T + pause), N]``."""
         pause = values.new_full((self._period - self.num_steps, *values.shape[1:]), in_pauses)
         one_by_one = torch.cat([values, pause]).transpose(0, 1)
         return one_by_one.flatten(0, 1).double().cpu().numpy()
@@ -249,7 +254,7 @@ class BrianNetwork:
 
 
 def _stages(network: GLMNetwork | GLMNeurons, exogenous: Mapping[str, Tensor]) -> dict[str, _Stage]:
-    """The layers by name, in the order in which they run."""
+    """Return the layers by name, in the order in which they run."""
     if isinstance(network, GLMNeurons):
         layers = {"layer": network}
         wiring: dict[str, tuple[str, ...]] = {"layer": ("input",)}
@@ -267,7 +272,7 @@ def _stages(network: GLMNetwork | GLMNeurons, exogenous: Mapping[str, Tensor]) -
     for name, layer in layers.items():
         sources = wiring[name]
         widths = [math.prod(sizes[source]) for source in sources]
-        filters = layer.filters(_heard(network, name, sources, sizes))
+        filters = layer.filters(_input_size(network, name, sources, sizes))
         sizes[name] = tuple(filters.bias.shape)
         flat = filters.synaptic.reshape(len(filters.synaptic), sum(widths), -1).cpu()
         parts = torch.split(flat, widths, dim=1)
@@ -280,13 +285,13 @@ def _stages(network: GLMNetwork | GLMNeurons, exogenous: Mapping[str, Tensor]) -
     return stages
 
 
-def _heard(
+def _input_size(
     network: GLMNetwork | GLMNeurons,
     name: str,
     sources: tuple[str, ...],
     sizes: Mapping[str, tuple[int, ...]],
 ) -> tuple[int, ...]:
-    """Size of all that a layer hears together, behind time and batch."""
+    """Return the size of a layer's whole input, without time and batch."""
     if isinstance(network, GLMNeurons):
         return sizes[sources[0]]
     parts = [network.input_size(name, source) for source in sources]
@@ -305,7 +310,7 @@ def _check_inputs(names: list[str], exogenous: Mapping[str, Tensor]) -> None:
                 f"input {name!r}",
                 expected="zeros and ones",
                 got="other values, or NaN",
-                cure="Brian2 hears spikes; encode currents first",
+                cure="encode currents as spikes first",
             )
 
 

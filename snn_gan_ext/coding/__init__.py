@@ -1,1 +1,1 @@
-"""Images and events to spikes, and back."""
+"""Codes between images or event recordings and spikes."""

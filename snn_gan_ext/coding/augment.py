@@ -1,4 +1,4 @@
-"""Small random changes of images that leave their class as it is."""
+"""Image transforms that keep the class of an image."""
 
 import math
 
@@ -20,30 +20,30 @@ def random_affine(
     shift: int = 1,
     rng: torch.Generator | None = None,
 ) -> Tensor:
-    """Turns, scales and shifts each square image at random, about its centre; around it is dark.
+    """Rotate, scale and shift each square image at random about its centre, on a dark background.
 
-    Each pixel becomes that of the nearest place: a blend of neighbours would make new grey levels,
-    which as latencies are spikes at new times.
+    Pixels come from the nearest place. Interpolation would make new grey levels, and with them spikes
+    at new times in the latency code.
 
     Args:
-        images: ``[B, side ** 2]`` in [0, 1].
-        degrees: largest angle.
-        scale: largest relative change of size.
-        shift: largest shift along each axis, in whole pixels.
-        rng: of the draws, on the images' device.
+        images: Images ``[B, side ** 2]`` in [0, 1].
+        degrees: Largest angle, 0 .. 360 degrees.
+        scale: Largest relative change of size, at least 0 and below 1.
+        shift: Largest shift along each axis in whole pixels, 0 .. ``side``.
+        rng: Random source, on the device of the images.
 
     Returns:
-        ``[B, side ** 2]`` in [0, 1].
+        Images ``[B, side ** 2]`` in [0, 1].
 
     Raises:
-        InputError: if the images are not square, or a bound has no meaning.
+        InputError: If the images are not square, or a limit is out of range.
     """
     check_images(images)
     batch, side = len(images), _side(images)
     if not 0 <= degrees <= 360 or not 0 <= scale < 1 or not 0 <= shift <= side:
         raise InputError(
             "degrees, scale and shift",
-            expected=f"0 .. 360, 0 or more and below 1, and 0 .. {side}",
+            expected=f"0 .. 360; 0 or more, below 1; 0 .. {side}",
             got=f"{degrees}, {scale} and {shift}",
         )
 
@@ -62,19 +62,19 @@ def random_affine(
 
 
 def turned(images: Tensor, degrees: float) -> Tensor:
-    """Turns square images about their centre, against the clock; dark comes in from outside.
+    """Rotate square images about their centre, counter-clockwise, on a dark background.
 
-    Multiples of 90 degrees move pixels; other angles blend the four nearest ones.
+    Multiples of 90 degrees move pixels; other angles interpolate between the four nearest ones.
 
     Args:
-        images: ``[B, side ** 2]`` in [0, 1].
-        degrees: the angle.
+        images: Images ``[B, side ** 2]`` in [0, 1].
+        degrees: Angle in degrees.
 
     Returns:
-        ``[B, side ** 2]`` in [0, 1].
+        Images ``[B, side ** 2]`` in [0, 1].
 
     Raises:
-        InputError: if the images are not square.
+        InputError: If the images are not square.
     """
     check_images(images)
     batch, side = len(images), _side(images)
@@ -92,5 +92,5 @@ def turned(images: Tensor, degrees: float) -> Tensor:
 def _side(images: Tensor) -> int:
     side = math.isqrt(images.shape[1])
     if side * side != images.shape[1] or not side:
-        raise InputError("images", expected="square ones", got=f"{images.shape[1]} pixels")
+        raise InputError("images", expected="square images", got=f"{images.shape[1]} pixels")
     return side

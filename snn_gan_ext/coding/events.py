@@ -1,8 +1,8 @@
-"""Event-camera recordings to spikes and back.
+"""Codes between event-camera recordings and spikes.
 
-A recording is a structured NumPy array with the fields ``x``, ``y``, ``t`` and ``p`` in any order, as
-Tonic has them: pixel, time in microseconds and polarity of each event. Without ``y`` it has one row;
-where a sensor has one polarity, ``p`` says nothing. Spikes are frames ``[T, C, H, W]`` of 0 and 1.
+A recording is a structured NumPy array with Tonic's fields ``x``, ``y``, ``t`` and ``p``, in any order:
+pixel, time in microseconds and polarity of each event. Sensors of one row need no ``y``; sensors of one
+polarity ignore ``p``. Spikes are frames ``[T, C, H, W]``, exactly 0 or 1.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from snn_gan_ext.errors import InputError
 __all__ = ["EVENT", "Binning", "Sensor", "bin_events", "pooled_counts", "problem_of", "to_events"]
 
 EVENT = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
-"""Fields of an event, as in Tonic's N-MNIST."""
+"""Dtype of an event, as in Tonic's N-MNIST."""
 
 Events = NDArray[np.void]
 
@@ -27,9 +27,9 @@ class Sensor(NamedTuple):
     """Size of a sensor, in the order of Tonic's ``sensor_size``.
 
     Attributes:
-        width: pixels along x.
-        height: pixels along y.
-        polarities: kinds of events.
+        width: Number of pixels along x.
+        height: Number of pixels along y.
+        polarities: Number of polarities.
     """
 
     width: int
@@ -39,19 +39,19 @@ class Sensor(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Binning:
-    """How events become spikes: a pixel spikes in a step if it has one event or more in it.
+    """Bins of time and space: a pixel spikes at a step that holds at least one of its events.
 
     Attributes:
-        sensor: the sensor's size.
-        num_steps: number of time steps ``T``.
-        step_us: length of a step in microseconds.
-        start_us: where the first step begins; events before it or after the last step are left out.
-        crop: (left, top, width, height) of the pixels to keep; all by default.
-        pool: side of the squares of pixels that become one; those at the edge may be cut off.
-        merge_polarities: whether both polarities become one.
+        sensor: Size of the sensor.
+        num_steps: Number of time steps ``T``.
+        step_us: Length of a step in microseconds.
+        start_us: Start of the first step in microseconds. Events outside the steps are dropped.
+        crop: Pixels to keep, (left, top, width, height); all by default.
+        pool: Side of the squares of pixels that become one; squares at the edge may be smaller.
+        merge_polarities: Whether both polarities become one channel.
 
     Raises:
-        InputError: if a number has no meaning, or the crop leaves the sensor.
+        InputError: If a size, a step or ``pool`` is below 1, or the crop leaves the sensor.
     """
 
     sensor: Sensor
@@ -83,49 +83,48 @@ class Binning:
         if any(type(number) is not int or number < 1 for number in numbers):
             raise InputError(
                 "binning",
-                expected="whole sizes, steps, step_us and pool of at least 1",
-                got=f"sensor {tuple(self.sensor)!r}, steps {self.num_steps!r}, step_us {self.step_us!r}, "
-                f"pool {self.pool!r}",
+                expected="whole numbers of at least 1 for sensor, num_steps, step_us and pool",
+                got=f"{tuple(self.sensor)!r}, {self.num_steps!r}, {self.step_us!r} and {self.pool!r}",
             )
         left, top, width, height = self.window
         inside = left + width <= self.sensor.width and top + height <= self.sensor.height
         if min(left, top) < 0 or min(width, height) < 1 or not inside:
             raise InputError(
-                "crop", expected=f"a window of {tuple(self.sensor)[:2]}", got=f"{self.crop}"
+                "crop", expected=f"a window within {tuple(self.sensor)[:2]}", got=f"{self.crop}"
             )
 
     @property
     def window(self) -> tuple[int, int, int, int]:
-        """The pixels that are kept: left, top, width, height."""
+        """Pixels to keep: left, top, width, height."""
         return self.crop or (0, 0, self.sensor.width, self.sensor.height)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """``(T, C, H, W)`` of the spikes."""
+        """Shape of the spikes ``(T, C, H, W)``."""
         _, _, width, height = self.window
         channels = 1 if self.merge_polarities else self.sensor.polarities
         return self.num_steps, channels, -(-height // self.pool), -(-width // self.pool)
 
     @property
     def sensor_size(self) -> Sensor:
-        """Of what `to_events` makes of the spikes."""
+        """Size of a sensor for the spikes, as `to_events` returns them."""
         _, channels, height, width = self.shape
         return Sensor(width, height, channels)
 
 
 def bin_events(events: Events, binning: Binning, *, check: bool = True) -> NDArray[np.bool_]:
-    """Spikes of a recording.
+    """Return the spikes of a recording.
 
     Args:
-        events: from the sensor of the binning (`problem_of` tells); their order does not matter.
-        binning: how.
-        check: make sure that the events are from the sensor; leave it out after `problem_of`.
+        events: Events of the sensor of the binning, in any order.
+        binning: Bins of time and space.
+        check: Whether to check the events; unnecessary after `problem_of`.
 
     Returns:
-        ``[T, C, H, W]``.
+        Spikes ``[T, C, H, W]``.
 
     Raises:
-        InputError: if an event is not from the sensor.
+        InputError: If an event does not fit the sensor.
     """
     steps, channels, height, width = binning.shape
     if check and (problem := _unusable(events, binning.sensor)) is not None:
@@ -145,25 +144,27 @@ def bin_events(events: Events, binning: Binning, *, check: bool = True) -> NDArr
 
 
 def to_events(spikes: Tensor | NDArray[np.bool_], step_us: int, start_us: int = 0) -> Events:
-    """A recording with one event for each spike, in the middle of its step, sorted by time.
+    """Return a recording with one event per spike, in the middle of its step, sorted by time.
 
-    With the same ``step_us``, `bin_events` gives the very same spikes back.
+    `bin_events` with the same ``step_us`` recovers the spikes exactly.
 
     Args:
-        spikes: ``[T, C, H, W]``, zeros and ones.
-        step_us: length of a step in microseconds.
-        start_us: where the first step begins.
+        spikes: Spikes ``[T, C, H, W]``, zeros and ones.
+        step_us: Length of a step in microseconds.
+        start_us: Start of the first step in microseconds.
 
     Returns:
         Events of dtype `EVENT`.
 
     Raises:
-        InputError: if the spikes are of another shape or hold anything else.
+        InputError: If the spikes have another shape or other values, or ``step_us`` is below 1.
     """
     values = np.asarray(spikes)
     if values.ndim != 4 or not np.isin(values, (0, 1)).all():
         raise InputError(
-            "spikes", expected="zeros and ones [T, C, H, W]", got=f"{list(values.shape)}, or others"
+            "spikes",
+            expected="zeros and ones [T, C, H, W]",
+            got=f"{list(values.shape)}, or others",
         )
     if type(step_us) is not int or type(start_us) is not int or not 1 <= step_us < 2**40:
         raise InputError(
@@ -179,9 +180,13 @@ def to_events(spikes: Tensor | NDArray[np.bool_], step_us: int, start_us: int = 
 
 
 def problem_of(events: Events, sensor: Sensor) -> str | None:
-    """What is wrong with a recording, if anything.
+    """Return the first problem of a recording in words, or None.
 
-    No events, other fields than x, y, t and p, a pixel off the sensor, or time that runs backwards.
+    Problems are a missing field, a pixel outside the sensor, no events, and time that runs backwards.
+
+    Args:
+        events: Recording.
+        sensor: Size of the sensor.
     """
     if (problem := _unusable(events, sensor)) is not None:
         return problem
@@ -193,7 +198,7 @@ def problem_of(events: Events, sensor: Sensor) -> str | None:
 
 
 def _unusable(events: Events, sensor: Sensor) -> str | None:
-    """Why these are no events of this sensor, whatever their order."""
+    """Return the first problem that does not depend on the order of events, or None."""
     names = getattr(getattr(events, "dtype", None), "names", None)
     needed = {"x", "t", "p"} if sensor.height == 1 else {"x", "y", "t", "p"}
     if names is None or events.ndim != 1 or not needed <= set(names):
@@ -201,7 +206,7 @@ def _unusable(events: Events, sensor: Sensor) -> str | None:
     for name in sorted(needed):
         kind, values = events.dtype[name].kind, events[name]
         if kind not in "biuf":
-            return f"{name} that are no numbers: {events.dtype[name]}"
+            return f"{name} of dtype {events.dtype[name]}"
         if kind == "f" and not (np.isfinite(values) & (values == np.floor(values))).all():
             return f"{name} that are no whole numbers (times are in microseconds)"
         if len(values) and float(values.max()) >= 2**62:
@@ -226,21 +231,21 @@ def _field(events: Events, name: str) -> NDArray[np.int64]:
 
 
 def pooled_counts(spikes: Tensor, pools: tuple[tuple[int, int], ...]) -> Tensor:
-    r"""Spike counts in blocks of time and space, each divided by the square root of its size.
+    r"""Return spike counts in blocks of time and space, divided by the root of the block size.
 
     .. math:: x_b = \frac{1}{\sqrt{n_b}} \sum_{i \in b} s_i
 
-    A block that stands out over the edge counts as if there were silence.
+    Blocks at the edge are padded with silence.
 
     Args:
-        spikes: ``[T, B, C, H, W]``; differentiable.
-        pools: (time blocks, side of the pixel blocks) of each pooling; the time blocks divide T.
+        spikes: Spikes ``[T, B, C, H, W]``; differentiable.
+        pools: Number of time blocks, a divisor of ``T``, and side of the pixel blocks of each pooling.
 
     Returns:
-        Features ``[B, F]``, all poolings side by side.
+        Features ``[B, F]`` of all poolings, concatenated.
 
     Raises:
-        InputError: if the time blocks do not divide T.
+        InputError: If a number of time blocks does not divide ``T``.
     """
     if spikes.dim() != 5 or not pools:
         raise InputError(

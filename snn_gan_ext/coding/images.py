@@ -1,7 +1,7 @@
-"""Images to spikes and back.
+"""Codes between images and spikes.
 
-Images are ``[B, N]`` with values in [0, 1] (0 is silence, 1 a spike at every step); spikes are
-``[T, B, N]`` of exact 0 and 1. Time is in steps.
+Images are ``[B, N]`` with values in [0, 1]: 0 is silence, 1 a spike at every step. Spikes are
+``[T, B, N]``, exactly 0 or 1. Time is in steps.
 """
 
 from typing import NamedTuple
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import check_labels, check_positive
 
 __all__ = [
     "Labelled",
     "add_noise",
     "check_images",
     "check_labelled",
-    "check_labels",
     "pooled_decode",
     "rate_decode",
     "rate_encode",
@@ -25,7 +25,12 @@ __all__ = [
 
 
 class Labelled(NamedTuple):
-    """Images ``[B, N]`` with values in [0, 1] and their labels, whole numbers ``[B]``."""
+    """Images with labels.
+
+    Attributes:
+        images: Grey values in [0, 1], ``[B, N]``.
+        labels: Classes ``[B]``, whole numbers.
+    """
 
     images: Tensor
     labels: Tensor
@@ -38,20 +43,20 @@ def rate_encode(
     uniforms: Tensor | None = None,
     rng: torch.Generator | None = None,
 ) -> Tensor:
-    r"""Bernoulli spikes with the pixel's value as probability, :math:`s_{i,t} = [U_{i,t} < x_i]`.
+    r"""Draw Bernoulli spikes with pixel values as probabilities, :math:`s_{i,t} = [U_{i,t} < x_i]`.
 
     Args:
-        images: ``[B, N]`` in [0, 1].
-        num_steps: number of steps ``T``.
-        uniforms: noise in [0, 1), ``[T, B, N]``.
-        rng: draws the noise where none is given.
+        images: Images ``[B, N]`` in [0, 1].
+        num_steps: Number of time steps ``T``.
+        uniforms: Noise in [0, 1), ``[T, B, N]``.
+        rng: Random source of the noise if ``uniforms`` is not given.
 
     Returns:
         Spikes ``[T, B, N]``.
 
     Raises:
-        InputError: if ``num_steps`` is below 1, an image holds NaN or values outside [0, 1], or the noise
-            has another shape.
+        InputError: If ``num_steps`` is below 1, an image holds NaN or values outside [0, 1], or the
+            noise has another shape.
 
     References:
         SpikeGAN paper, section VII-A.
@@ -62,23 +67,22 @@ def rate_encode(
             [0., 1.]])
     """
     check_images(images)
-    if num_steps < 1:
-        raise InputError("num_steps", expected="T of at least 1", got=f"{num_steps}")
+    check_positive(num_steps=num_steps)
     shape = (num_steps, *images.shape)
     if uniforms is None:
         uniforms = torch.rand(shape, generator=rng, device=images.device)
     elif not bool(((uniforms >= 0) & (uniforms <= 1)).all()):
-        raise InputError("uniforms", expected="values in [0, 1)", got="others, or NaN")
+        raise InputError("uniforms", expected="values in [0, 1)", got="other values, or NaN")
     elif tuple(uniforms.shape) != shape:
         raise InputError("uniforms", expected=f"shape {list(shape)}", got=f"{list(uniforms.shape)}")
     return (uniforms < images).to(images.dtype)
 
 
 def rate_decode(spikes: Tensor) -> Tensor:
-    r"""Share of steps with a spike, :math:`\frac1T \sum_t s_{i,t}`.
+    r"""Return the share of steps with a spike, :math:`\frac1T \sum_t s_{i,t}`.
 
     Args:
-        spikes: ``[T, B, N]``.
+        spikes: Spikes ``[T, B, N]``.
 
     Returns:
         Images ``[B, N]``.
@@ -91,22 +95,22 @@ def rate_decode(spikes: Tensor) -> Tensor:
 
 
 def time_surface_decode(spikes: Tensor, decay: float = 2.0) -> Tensor:
-    r"""Last sample of an exponentially decaying trace.
+    r"""Return the last sample of an exponentially decaying trace.
 
     .. math:: x_i = \sum_t e^{-(T - 1 - t)/\tau} s_{i,t} \Big/ \sum_t e^{-(T - 1 - t)/\tau}
 
-    Late spikes count for more, so ``T`` steps tell up to ``2 ** T`` grey levels apart, where rates tell
-    ``T + 1``. The scale makes a neuron that always fires a 1.
+    Later spikes have larger weights, so ``T`` steps encode up to ``2 ** T`` grey levels; rates encode
+    ``T + 1``. A neuron that fires at every step decodes to 1.
 
     Args:
-        spikes: ``[T, B, N]``.
-        decay: time constant in steps.
+        spikes: Spikes ``[T, B, N]``.
+        decay: Time constant in steps.
 
     Returns:
         Images ``[B, N]``.
 
     Raises:
-        InputError: if ``decay`` is not positive.
+        InputError: If ``decay`` is not above 0.
 
     References:
         SpikeGAN paper, section VII-A; Lagorce et al. (2017), "HOTS".
@@ -120,18 +124,18 @@ def time_surface_decode(spikes: Tensor, decay: float = 2.0) -> Tensor:
 
 
 def add_noise(images: Tensor, fraction: float, rng: torch.Generator | None = None) -> Tensor:
-    """Adds uniform noise from [0, 1) to a share of each image's pixels, and cuts off at 1.
+    """Add uniform noise from [0, 1) to a share of the pixels, clipped at 1.
 
     Args:
-        images: ``[B, N]`` in [0, 1].
-        fraction: share of noisy pixels, picked anew for each image; rounded to whole pixels.
-        rng: of the picks and the noise.
+        images: Images ``[B, N]`` in [0, 1].
+        fraction: Share of noisy pixels in each image, rounded to whole pixels. Each image has its own.
+        rng: Random source of the pixels and of the noise.
 
     Returns:
-        ``[B, N]``.
+        Noisy images ``[B, N]``.
 
     Raises:
-        InputError: if the fraction or the images lie outside [0, 1].
+        InputError: If the fraction or an image lies outside [0, 1].
 
     References:
         SpikeGAN paper, section VIII-A and Fig. 5.
@@ -148,17 +152,17 @@ def add_noise(images: Tensor, fraction: float, rng: torch.Generator | None = Non
 
 
 def pooled_decode(spikes: Tensor, width: int) -> Tensor:
-    """Share of steps with a spike in each bin of so many steps, for all neurons side by side.
+    """Return firing rates in bins of time.
 
     Args:
-        spikes: ``[T, B, N]`` with ``T`` a multiple of ``width``.
-        width: steps in a bin.
+        spikes: Spikes ``[T, B, N]``, ``T`` a multiple of ``width``.
+        width: Number of steps in a bin.
 
     Returns:
-        ``[B, T / width * N]``.
+        Shares of steps with a spike ``[B, T / width * N]``.
 
     Raises:
-        InputError: if the bins do not fill the trial.
+        InputError: If ``width`` does not divide ``T``.
     """
     _check_spikes(spikes)
     if width < 1 or len(spikes) % width:
@@ -168,41 +172,15 @@ def pooled_decode(spikes: Tensor, width: int) -> Tensor:
 
 
 def check_labelled(data: Labelled) -> None:
-    """Makes sure of images as `check_images` has them, with a label of 0 or more for each.
+    """Check images and their labels: one label per image, at least one of them.
 
     Raises:
-        InputError: otherwise.
+        InputError: If `check_images` or `check_labels` refuses them, or there is none.
     """
     check_images(data.images)
-    labels = data.labels
-    if tuple(labels.shape) != (len(data.images),) or labels.is_floating_point() or not len(labels):
-        raise InputError(
-            "labels",
-            expected=f"whole numbers [{len(data.images)}], at least one",
-            got=f"{labels.dtype} {list(labels.shape)}",
-        )
-    if int(labels.min()) < 0:
-        raise InputError("labels", expected="0 or more", got=f"{int(labels.min())}")
-
-
-def check_labels(labels: Tensor, count: int, classes: int) -> None:
-    """Makes sure of so many whole numbers below a number of classes.
-
-    Raises:
-        InputError: otherwise.
-    """
-    if tuple(labels.shape) != (count,) or labels.dtype != torch.int64:
-        raise InputError(
-            "labels",
-            expected=f"whole numbers [{count}] (int64)",
-            got=f"{labels.dtype} {list(labels.shape)}",
-        )
-    if count and not bool(((labels >= 0) & (labels < classes)).all()):
-        raise InputError(
-            "labels",
-            expected=f"0 .. {classes - 1}",
-            got=f"{int(labels.min())} .. {int(labels.max())}",
-        )
+    check_labels(data.labels, count=len(data.images))
+    if not len(data.labels):
+        raise InputError("labels", expected="at least one", got="none")
 
 
 def _check_spikes(spikes: Tensor) -> None:
@@ -211,10 +189,10 @@ def _check_spikes(spikes: Tensor) -> None:
 
 
 def check_images(images: Tensor) -> None:
-    """Makes sure of ``[B, N]`` floats in [0, 1].
+    """Check that images are floats ``[B, N]`` in [0, 1].
 
     Raises:
-        InputError: otherwise, NaN included.
+        InputError: If the shape or the dtype is another, or a value is NaN or outside [0, 1].
     """
     if images.dim() != 2 or not images.is_floating_point():
         raise InputError(

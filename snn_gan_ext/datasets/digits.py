@@ -1,4 +1,4 @@
-"""The 8 x 8 handwritten digits that scikit-learn ships, split once and for all."""
+"""The 8 x 8 handwritten digits of scikit-learn, split into training, validation and test data."""
 
 import hashlib
 from typing import Literal, NamedTuple
@@ -16,14 +16,20 @@ TEST_SIZE, VALIDATION_SIZE = 450, 247
 
 
 class DigitSplits(NamedTuple):
-    """Disjoint parts: learn on ``train``, choose on ``validation``, report on ``test``."""
+    """Disjoint parts of a set of digits.
+
+    Attributes:
+        train: Digits to learn from.
+        validation: Digits to choose settings by.
+        test: Digits to report results on.
+    """
 
     train: Labelled
     validation: Labelled
     test: Labelled
 
     def fingerprint(self) -> str:
-        """Changes with the digits, their labels and the split."""
+        """Return a hash of the digits, their labels and the split."""
         digest = hashlib.sha256()
         for digits in self:
             for part in digits:
@@ -31,15 +37,15 @@ class DigitSplits(NamedTuple):
         return digest.hexdigest()[:16]
 
     def held_out(self, name: Split) -> Labelled:
-        """What to judge on."""
+        """Return the part to evaluate on."""
         return self.test if name == "test" else self.validation
 
 
 def load_digits(split_seed: int = 0) -> DigitSplits:
-    """1,797 digits of 64 pixels (UCI), stratified by class into 1,100 / 247 / 450.
+    """Load 1,797 digits of 64 pixels (UCI), stratified by class into 1,100 / 247 / 450.
 
     Args:
-        split_seed: which split; results are comparable only on the same one.
+        split_seed: Seed of the split. Results are comparable only on the same split.
     """
     from sklearn.datasets import load_digits as load
 
@@ -50,13 +56,13 @@ def load_digits(split_seed: int = 0) -> DigitSplits:
 
 
 def split(digits: Labelled, test: float, validation: float, split_seed: int) -> DigitSplits:
-    """Splits digits at random, stratified by class.
+    """Split digits at random, stratified by class.
 
     Args:
-        digits: all of them.
-        test: number of test digits, or their share if below 1.
-        validation: the same of validation.
-        split_seed: which split.
+        digits: Digits to split.
+        test: Number of test digits, or their share if below 1.
+        validation: Number of validation digits, or their share if below 1.
+        split_seed: Seed of the split.
     """
     from sklearn.model_selection import train_test_split
 

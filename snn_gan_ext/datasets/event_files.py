@@ -12,23 +12,23 @@ from snn_gan_ext.errors import InputError
 __all__ = ["end_to_end", "read_nmnist", "write_hdf5", "write_nmnist", "write_nmnist_folder"]
 
 OVERFLOW_Y = 240
-"""Row that marks no event, but a clock that began anew."""
+"""Row that marks an overflow of the clock instead of an event."""
 OVERFLOW_US = 2**13
 LAST_US = 2**23 - 1
 
 
 def read_nmnist(path: Path) -> Events:
-    """Events of a file in N-MNIST's format, five bytes each: x, y, polarity (1 bit) and time (23 bits).
+    """Read a file in N-MNIST's format, five bytes an event: x, y, polarity (1 bit) and time (23 bits).
 
     Args:
-        path: of the file.
+        path: Path of the file.
 
     Returns:
-        Events of dtype `EVENT`, times in microseconds; the same as ``tonic.io.read_mnist_file``.
+        Events of dtype `EVENT`, times in microseconds, as ``tonic.io.read_mnist_file`` returns them.
 
     Raises:
-        InputError: if the file ends within an event.
-        OSError: if it cannot be read.
+        InputError: If the file ends within an event.
+        OSError: If it cannot be read.
 
     References:
         Orchard et al. (2015), "Converting static image datasets to spiking neuromorphic datasets using
@@ -49,14 +49,14 @@ def read_nmnist(path: Path) -> Events:
 
 
 def write_nmnist(events: Events, path: Path) -> None:
-    """Writes events into a file that `read_nmnist` and ``tonic.io.read_mnist_file`` read back equal.
+    """Write events to a file in N-MNIST's format, which holds them without loss.
 
     Args:
-        events: pixels below 240 and two polarities, times in microseconds below 2^23 (8.4 s).
-        path: of the file.
+        events: Events on rows below 240, of two polarities, times in microseconds below 2^23 (8.4 s).
+        path: Path of the file.
 
     Raises:
-        InputError: if an event does not fit into the format.
+        InputError: If an event does not fit into the format.
     """
     _check_fits(events)
     x, y, t, p = (events[name].astype(np.int64) for name in ("x", "y", "t", "p"))
@@ -71,24 +71,24 @@ def _check_fits(events: Events) -> None:
         if len(values) and not 0 <= int(values.min()) <= int(values.max()) <= last:
             raise InputError(
                 f"events, {name}",
-                expected=f"0 .. {last}, as N-MNIST files have it",
+                expected=f"0 .. {last} in N-MNIST files",
                 got=f"{int(values.min())} .. {int(values.max())}",
-                cure="take the format npz or hdf5",
+                cure="use the format npz or hdf5",
             )
 
 
 def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Path) -> None:
-    """Writes recordings end to end into one file: ``events/x`` and so on, ``offsets`` and ``labels``.
+    """Write recordings end to end into one file: ``events/x`` and so on, ``offsets`` and ``labels``.
 
-    Recording k is from ``offsets[k]`` to ``offsets[k + 1]``.
+    Recording k reaches from ``offsets[k]`` to ``offsets[k + 1]``.
 
     Args:
-        recordings: events of dtype `EVENT`.
-        labels: one for each.
-        path: of the file.
+        recordings: Events of dtype `EVENT`.
+        labels: Labels ``[n]`` of the recordings.
+        path: Path of the file.
 
     Raises:
-        InputError: if h5py, which comes with Tonic, is missing.
+        InputError: If h5py, which comes with Tonic, is missing.
     """
     try:
         import h5py
@@ -97,7 +97,7 @@ def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Pa
             "hdf5",
             expected="the package h5py",
             got="an environment without it",
-            cure='install the extra tonic: pip install ".[tonic]", or take the format npz',
+            cure='install the extra tonic: pip install ".[tonic]", or use the format npz',
         ) from None
     events, offsets = end_to_end(recordings)
     part = path.with_name(path.name + ".part")
@@ -112,21 +112,21 @@ def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Pa
 
 
 def end_to_end(recordings: Sequence[Events]) -> tuple[Events, NDArray[np.int64]]:
-    """All events one after another, where each recording begins, and where all end ``[n + 1]``."""
+    """Return all events in a row, and the offsets ``[n + 1]`` of recordings and of the end."""
     offsets = np.cumsum([0, *map(len, recordings)])
     return np.concatenate([np.empty(0, EVENT), *recordings]), offsets
 
 
 def write_nmnist_folder(recordings: Sequence[Events], labels: NDArray[np.int64], folder: Path) -> None:
-    """Writes recordings as Tonic lays out N-MNIST: ``Train/<label>/<number>.bin``.
+    """Write recordings in Tonic's layout of N-MNIST: ``Train/<label>/<number>.bin``.
 
     Args:
-        recordings: as for `write_nmnist`.
-        labels: digits, one for each.
-        folder: made if need be.
+        recordings: Events as for `write_nmnist`.
+        labels: Digits ``[n]`` of the recordings.
+        folder: Folder, which is created if necessary.
 
     Raises:
-        InputError: if an event does not fit into the format.
+        InputError: If an event does not fit into the format.
     """
     for events in recordings:
         _check_fits(events)

@@ -21,41 +21,40 @@ from tqdm import tqdm
 from snn_gan_ext.coding.events import Binning, bin_events
 from snn_gan_ext.datasets.recordings import UNOPENED, Problem, Recordings
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.settings import check_setting, one_of, whole
+from snn_gan_ext.validation import check_setting, one_of, whole
 
 __all__ = ["Damaged", "EventFrames", "time_first"]
 
 Damaged = Literal["refuse", "skip"]
 
 FORMAT = 1
-"""Counts up when what a cache holds changes its meaning."""
+"""Version of the cache, part of its key."""
 
 
 class EventFrames(Dataset[tuple[Tensor, int]]):
     """Spikes of all recordings of a data set, binned once and then read from disk.
 
-    On the first pass all recordings are read, checked and binned, by several processes if wanted, and
-    written to disk a bit a spike; memory does not grow with their number.
+    The first pass reads, checks and bins all recordings and writes them to disk, one bit for each pixel
+    and step. Its memory does not grow with their number.
 
     Args:
-        recordings: what to bin.
-        binning: how; for the sensor of the recordings.
-        damaged: what to do about recordings that cannot be used: ``refuse`` them all, or ``skip`` these
-            with a warning.
-        cache: a folder in which later sets of the same recordings and binning find the spikes. Without
-            one they are kept in a temporary folder.
-        workers: processes for the first pass.
-        progress: show a progress bar, on a terminal.
+        recordings: Recordings to bin.
+        binning: Binning for the sensor of the recordings.
+        damaged: Treatment of unusable recordings: ``refuse`` the data set, or ``skip`` them and warn.
+        cache: Folder that keeps the spikes for later sets of the same recordings and binning. The
+            default is a temporary folder.
+        workers: Number of processes of the first pass.
+        progress: Show a progress bar on a terminal.
 
     Attributes:
-        binning: as above.
-        targets: labels ``[n]``.
-        names: of the recordings.
-        problems: recordings that were skipped, and files that are none.
+        binning: Binning of the recordings.
+        targets: Labels ``[n]``.
+        names: Names of the recordings.
+        problems: Recordings that were skipped, and stray files.
 
     Raises:
-        InputError: if recordings cannot be used and are to be refused, none is left, the sensors
-            differ, a cache is asked for and the recordings have no key, or what is in it is damaged.
+        InputError: If unusable recordings are refused, none is left, the sensors differ, recordings
+            without a key are to be cached, or the cache is damaged.
     """
 
     def __init__(
@@ -79,9 +78,9 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         if cache is not None and recordings.key is None:
             raise InputError(
                 "cache",
-                expected="recordings with a key, to know them again by",
+                expected="recordings with a key",
                 got="none",
-                cure="Recordings(dataset, key='name and version of the data')",
+                cure="give one: Recordings(dataset, key='name and version of the data')",
             )
         self.binning = binning
         kept = (
@@ -97,7 +96,7 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
             warnings.warn(f"recordings: {len(self)} are used, {listed}", stacklevel=2)
 
     def _open(self) -> None:
-        """Reads what the first pass left, and makes sure that it is whole."""
+        """Open the results of the first pass, and check that they are complete."""
         try:
             about = json.loads((self._folder / "about.json").read_text())
             self.targets: NDArray[np.int64] = np.array(about["targets"], dtype=np.int64)
@@ -110,13 +109,13 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise InputError(
                 "cache",
-                expected=f"what an earlier pass left in {self._folder}",
+                expected=f"the complete results of an earlier pass in {self._folder}",
                 got=str(error).splitlines()[0] if str(error) else type(error).__name__,
                 cure="remove that folder",
             ) from error
 
     def fingerprint(self) -> str:
-        """Changes with the recordings' names, targets and spikes."""
+        """Return a hash of the recordings' names, targets and spikes."""
         digest = hashlib.sha256(json.dumps([self.names, self.targets.tolist()]).encode())
         digest.update(self._map().data)
         return digest.hexdigest()[:16]
@@ -129,15 +128,18 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Spikes ``[T, C, H, W]`` and the target of a recording."""
+        """Return spikes ``[T, C, H, W]`` and the target of a recording."""
         return self.spikes([index])[:, 0], int(self.targets[index])
 
     def spikes(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
-        """Spikes ``[T, B, C, H, W]`` of some recordings, floats.
+        """Return spikes ``[T, B, C, H, W]`` of recordings as floats.
+
+        Args:
+            indices: Indices ``[B]`` of recordings.
 
         Raises:
-            InputError: if the indices are no whole numbers ``[B]``.
-            IndexError: if there is no such recording.
+            InputError: If the indices are not whole numbers ``[B]``.
+            IndexError: If there is no such recording.
         """
         if self._packed is None:
             self._packed = self._map()
@@ -150,7 +152,7 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         return torch.from_numpy(bits.reshape(-1, *shape)).transpose(0, 1).float()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A worker process opens the file for itself.
+        # Each worker process opens the file itself.
         return {**self.__dict__, "_packed": None}
 
     def _fill(
@@ -161,11 +163,11 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         workers: int,
         progress: bool,
     ) -> Path:
-        """The first pass; the folder that it returns is there as a whole."""
+        """Run the first pass and return its folder, which is complete."""
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix="filling-", dir=kept and kept.parent))
-        # Removed with this object, unless it has become the cache's.
+        # Removed with this object, unless it becomes the cache.
         remove = weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         try:
             problems = _first_pass(recordings, self.binning, place, workers, progress)
@@ -173,7 +175,7 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         except BaseException:
             remove()
             raise
-        # What could not be opened this time may be there the next.
+        # A file that could not be opened this time may be readable the next.
         if kept is None or any(reason.startswith(UNOPENED) for _, reason in problems):
             return place
         try:
@@ -189,7 +191,7 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
 def _first_pass(
     recordings: Recordings, binning: Binning, place: Path, workers: int, progress: bool
 ) -> list[Problem]:
-    """Writes ``spikes.npy``, a bit a spike, and ``about.json``."""
+    """Write ``spikes.npy``, one bit for each pixel and step, and ``about.json``."""
     names, targets, problems, silent = [], [], list(recordings.ignored), 0
     bytes_each = -(-int(np.prod(binning.shape)) // 8)
     bits = place / "bits"
@@ -221,9 +223,9 @@ def _refuse(problems: Sequence[Problem], recordings: Recordings, damaged: Damage
     if not usable or (unusable and damaged == "refuse"):
         raise InputError(
             "recordings",
-            expected="sound ones",
+            expected="readable events of the sensor",
             got=_named(problems) if problems else "none",
-            cure="mend or remove them, or skip them: damaged='skip'",
+            cure="repair or remove them, or skip them: damaged='skip'",
         )
 
 
@@ -234,7 +236,7 @@ def _named(problems: Sequence[Problem]) -> str:
 
 
 def time_first(batch: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-    """A `DataLoader`'s ``collate_fn``: spikes ``[T, B, C, H, W]`` and targets ``[B]``."""
+    """Collate items of a `DataLoader` to spikes ``[T, B, C, H, W]`` and targets ``[B]``."""
     spikes, targets = zip(*batch, strict=True)
     return torch.stack(spikes, 1), torch.tensor(targets)
 

@@ -1,4 +1,4 @@
-"""MNIST digits, from a file or through scikit-learn, split once and for all."""
+"""MNIST digits, from a file or through scikit-learn, split into training, validation and test data."""
 
 import os
 from pathlib import Path
@@ -22,15 +22,15 @@ NAMES = (("images", "labels"), ("x_train", "y_train"), ("x_test", "y_test"))
 
 
 def find_mnist(data: str, download: bool) -> Path | None:
-    """The file to read; None where MNIST is to be fetched.
+    """Return the file to read, or None if MNIST is to be downloaded.
 
     Args:
-        data: a file's name; if it is empty, ``mnist/mnist8k.npz`` in the folder that the environment
-            variable SNN_GAN_EXT_DATA names.
-        download: fetch it instead.
+        data: Path of a file; if empty, ``mnist/mnist8k.npz`` in the folder of the environment variable
+            SNN_GAN_EXT_DATA.
+        download: Download MNIST instead.
 
     Raises:
-        InputError: if neither says where the digits are, both do, or there is no such file.
+        InputError: If both a file and a download are asked for, or there is no such file.
     """
     if data and download:
         raise InputError("--data and --download", expected="one of them", got="both")
@@ -42,26 +42,26 @@ def find_mnist(data: str, download: bool) -> Path | None:
             f"MNIST ({path})" if data or DATA_VARIABLE in os.environ else "MNIST",
             expected="a .npz file with images [n, 28, 28] and labels [n] (Keras's mnist.npz will do)",
             got="none",
-            cure="--data FILE, or --download to have scikit-learn fetch it from OpenML (15 MB)",
+            cure="give --data FILE, or --download to fetch it from OpenML (15 MB)",
         )
     return path
 
 
 def load_mnist(path: Path | None, side: int = SIDE, split_seed: int = 0) -> DigitSplits:
-    """Digits with values in [0, 1], 11 : 2 : 3 into training, validation and test, stratified by class.
+    """Load digits in [0, 1], split 11 : 2 : 3 into training, validation and test, stratified by class.
 
-    All digits are mixed before they are split, MNIST's own test digits among them.
+    The split mixes MNIST's own training and test digits.
 
     Args:
-        path: a file as `find_mnist` names it, or None to fetch MNIST (70,000 digits) from OpenML.
-        side: 28, or 14 for the means of squares of four pixels.
-        split_seed: which split; results are comparable only on the same one.
+        path: File as `find_mnist` returns it; None downloads 70,000 digits from OpenML.
+        side: Side of an image in pixels: 28, or 14 for means of four pixels.
+        split_seed: Seed of the split. Results are comparable only on the same split.
 
     Returns:
-        Images ``[n, side ** 2]`` and labels.
+        Images ``[n, side ** 2]`` and labels of each part.
 
     Raises:
-        InputError: if the file is damaged or holds something else, or the side is another one.
+        InputError: If the file is not a sound MNIST file, or ``side`` is neither 28 nor 14.
     """
     if side not in (SIDE, SIDE // 2):
         raise InputError("side", expected=f"{SIDE} or {SIDE // 2}", got=f"{side}")
@@ -86,7 +86,7 @@ def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
                 _check_arrays(path, images, labels)
     except InputError:
         raise
-    except Exception as error:  # whatever the zip and the array formats may trip over
+    except Exception as error:  # zip and array formats raise many kinds
         got = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{path}", expected="a readable .npz file", got=got) from None
     if not parts:

@@ -1,4 +1,4 @@
-"""Firing modes of a neuron: periodic runs of spikes and silence, each trial in one mode.
+"""Artificial firing modes of a neuron: periodic runs of spikes and silence.
 
 Source: SpikeGAN paper, section VIII-C and Fig. 7a.
 """
@@ -20,9 +20,9 @@ class Pattern(NamedTuple):
     """A firing mode.
 
     Attributes:
-        name: what it is called.
-        spikes: consecutive spikes, in time steps.
-        silence: steps without a spike between two such runs.
+        name: Name of the mode.
+        spikes: Number of consecutive spikes.
+        silence: Number of silent time steps between two runs of spikes.
     """
 
     name: str
@@ -42,20 +42,21 @@ def firing_modes(
     phase: Phase = "random",
     rng: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Spike trains of one neuron, each in a mode drawn at random.
+    """Draw spike trains of one neuron, each in a random mode.
 
     Args:
-        count: number of trials ``B``.
-        num_steps: length ``T`` of a trial in time steps.
-        patterns: the modes.
-        phase: where in its period a trial begins: anywhere (random), or with a run of spikes (start).
-        rng: the seeded source; torch's global generator by default.
+        count: Number of trials ``B``.
+        num_steps: Number of time steps ``T``.
+        patterns: Modes to draw from.
+        phase: First step of a trial within its period: any one (random), or that of a run of spikes
+            (start).
+        rng: Random source; torch's global one by default.
 
     Returns:
-        Spikes ``[T, B, 1]`` and the index of each trial's mode ``[B]``.
+        Spikes ``[T, B, 1]`` and indices of modes ``[B]``.
 
     Raises:
-        InputError: if a size is below 1, there is no mode, or the phase is unknown.
+        InputError: If a number is below 1, there is no mode, or the phase is unknown.
 
     >>> spikes, modes = firing_modes(2, 12, (TONIC,), phase="start")
     >>> spikes[:, 0, 0].int().tolist()
@@ -65,8 +66,8 @@ def firing_modes(
     if not patterns or any(type(number) is not int or number < 1 for number in numbers):
         raise InputError(
             "firing modes",
-            expected="whole numbers: a trial, a step, modes of a spike and a silent step, or more",
-            got=f"count {count}, steps {num_steps}, patterns {list(patterns)}",
+            expected="whole numbers of at least 1 and at least one pattern",
+            got=f"count {count}, num_steps {num_steps}, patterns {list(patterns)}",
         )
     if phase not in ("random", "start"):
         raise InputError("phase", expected="random or start", got=f"{phase!r}")

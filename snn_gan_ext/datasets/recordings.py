@@ -1,4 +1,4 @@
-"""Event-camera recordings: any Tonic data set, each recording checked as it is read."""
+"""Event-camera recordings from any Tonic data set, each checked when it is read."""
 
 import hashlib
 import operator
@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from snn_gan_ext.coding.events import Events, Sensor, problem_of
 from snn_gan_ext.datasets.event_files import read_nmnist
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.settings import check_setting, one_of
+from snn_gan_ext.validation import check_setting, one_of
 
 __all__ = [
     "DataSetName",
@@ -25,7 +25,7 @@ UNOPENED = "cannot be opened"
 
 
 class EventDataset(Protocol):
-    """What a Tonic data set is: recordings by index, with their target."""
+    """A Tonic data set: recordings by index, each with its target."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> tuple[Any, Any]: ...
@@ -35,8 +35,8 @@ class Problem(NamedTuple):
     """A recording that cannot be used.
 
     Attributes:
-        name: of its file, or its index.
-        reason: what is wrong with it.
+        name: Name of its file, or its index.
+        reason: Fault of the recording.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Problem(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Where a data set's files are, below its folder or below ``folder/tonic``."""
+    """Locations of a data set's files, below its folder or below ``folder/tonic``."""
 
     tonic: str
     train: str
@@ -62,24 +62,24 @@ LAYOUTS: dict[str, _Layout] = {
 
 
 class Recordings:
-    """A data set with what is needed to check it and to know it again.
+    """A data set with its sensor, to check recordings, and its key, to cache them.
 
     Args:
-        dataset: recordings by index; any Tonic data set, without transforms.
-        sensor: its sensor; by default what the data set calls ``sensor_size``.
-        key: something that changes with the data, for the cache; by default made of the data set's
-            class and settings and of the names, sizes and times of the files that it lists as ``data``,
-            if it does and has no transforms.
-        ignored: files beside the recordings that are none.
+        dataset: Any Tonic data set without transforms, or another sequence of recordings and targets.
+        sensor: Width, height and polarities of the sensor; by default ``dataset.sensor_size``.
+        key: Text that changes with the data, for the cache. The default is a hash of the data set's
+            class and settings and of the names, sizes and times of its files, for data sets without
+            transforms that list their files as ``data``.
+        ignored: Stray files beside the recordings.
 
     Attributes:
-        dataset: as above.
-        sensor: its size.
-        key: as above, or None.
-        ignored: as above.
+        dataset: Data set.
+        sensor: Size of the sensor.
+        key: Key of the data; None if there is none.
+        ignored: Stray files beside the recordings.
 
     Raises:
-        InputError: if the data set has no ``sensor_size`` and none is given.
+        InputError: If the data set has no ``sensor_size`` and none is given.
     """
 
     def __init__(
@@ -100,14 +100,14 @@ class Recordings:
         return len(self.dataset)
 
     def name(self, index: int) -> str:
-        """Of a recording: its file, if it has one."""
+        """Return the name of a recording: its file, if it has one."""
         return str(Path(*self._files[index].parts[-3:])) if self._files else f"recording {index}"
 
     def read(self, index: int) -> tuple[Events, int] | Problem:
-        """A recording and its target, or what is wrong with it.
+        """Return a recording and its target, or its problem.
 
         Raises:
-            InputError: if the data set's reader needs a package that is missing.
+            InputError: If the data set's reader needs a package that is missing.
         """
         try:
             events, target = self.dataset[index]
@@ -116,11 +116,11 @@ class Recordings:
                 "reader",
                 expected=f"the package {error.name}",
                 got="an environment without it",
-                cure=f"pip install {error.name}",
+                cure=f"install it: pip install {error.name}",
             ) from None
         except MemoryError:
             raise
-        except Exception as error:  # whatever a reader says of a damaged file
+        except Exception as error:  # readers raise many kinds on damaged files
             said = str(error).splitlines() or [type(error).__name__]
             reason = UNOPENED if isinstance(error, OSError) else "cannot be read"
             return Problem(self.name(index), f"{reason}: {said[0][:200]}")
@@ -131,7 +131,7 @@ class Recordings:
         except TypeError:
             label = -1
         if not 0 <= label < 2**31:
-            return Problem(self.name(index), f"target {target!r} is no whole number of 0 or more")
+            return Problem(self.name(index), f"target {target!r} is not a whole number of 0 or more")
         return events, label
 
 
@@ -145,17 +145,18 @@ def _files_of(dataset: EventDataset) -> list[Path]:
 def open_recordings(
     name: DataSetName, folder: Path, *, train: bool = True, download: bool = False
 ) -> Recordings:
-    """A named data set through Tonic.
+    """Open a data set through Tonic.
 
     Args:
-        name: which.
-        folder: Tonic's ``save_to``, or the data set's own folder within it. Without ``download`` what
-            is there is all there is, be it a part of the data set.
-        train: the training or the test recordings; CIFAR10-DVS has no such split.
-        download: let Tonic download what is missing into ``folder``.
+        name: Name of the data set.
+        folder: Tonic's ``save_to``, or the data set's own folder within it. Without ``download`` it may
+            hold a part of the data set.
+        train: Open the training recordings instead of the test recordings; CIFAR10-DVS has no such
+            split.
+        download: Let Tonic download missing files to ``folder``.
 
     Raises:
-        InputError: if Tonic is missing, the name is unknown, or the folder holds no such recordings.
+        InputError: If Tonic is missing, the name is unknown, or the folder holds no such recordings.
     """
     check_setting("data set", name, one_of(DataSetName))
     layout = LAYOUTS[name]
@@ -165,14 +166,14 @@ def open_recordings(
         return Recordings(tonic_class(save_to=str(folder), **split))
     pattern = layout.train if train else layout.test
     root = _root(Path(folder), layout, pattern)
-    # Tonic looks for its files in save_to / name of the class, and downloads unless they are all there.
+    # Tonic looks for files in save_to / name of the class, and downloads them unless all are there.
     partial = type(root.name, (tonic_class,), {"_check_exists": lambda self: True, **OWN.get(name, {})})
     try:
         found = partial(save_to=str(root.parent), **split)
-    except Exception as error:  # whatever Tonic says of files that are none of the data set's
+    except Exception as error:  # Tonic raises many kinds on foreign files
         said = str(error).splitlines() or [type(error).__name__]
         raise InputError(
-            f"{root}", expected=f"{pattern} as Tonic lays them out", got=said[0][:200]
+            f"{root}", expected=f"{pattern} in Tonic's layout", got=said[0][:200]
         ) from error
     return Recordings(found, ignored=_strays(root, pattern))
 
@@ -203,7 +204,7 @@ def _root(folder: Path, layout: _Layout, pattern: str) -> Path:
 
 
 def _strays(root: Path, pattern: str) -> tuple[Problem, ...]:
-    """Files among the recordings that are none."""
+    """Return stray files among the recordings."""
     top = root / Path(pattern).parts[0]
     recordings = set(root.glob(pattern))
     places = {path.parent for path in recordings} - {root}
@@ -213,7 +214,7 @@ def _strays(root: Path, pattern: str) -> tuple[Problem, ...]:
 
 
 def _list_nmnist(self: Any, save_to: str, train: bool = True) -> None:
-    """Tonic's own list takes the last letter of any folder for the label."""
+    """List recordings by the label of their folder; Tonic takes its last letter."""
     _require_tonic().dataset.Dataset.__init__(self, save_to)
     root, layout = Path(self.location_on_system), LAYOUTS["nmnist"]
     paths = sorted(root.glob(layout.train if train else layout.test))
@@ -221,7 +222,7 @@ def _list_nmnist(self: Any, save_to: str, train: bool = True) -> None:
 
 
 def _read_nmnist(self: Any, index: int) -> tuple[Events, int]:
-    """Tonic's own reader takes a file that ends within an event for a shorter one."""
+    """Read a recording; Tonic accepts files that end within an event."""
     return read_nmnist(Path(self.data[index])), self.targets[index]
 
 
@@ -231,7 +232,7 @@ OWN: dict[str, dict[str, Callable[..., Any]]] = {
 
 
 def _fingerprint(dataset: EventDataset, files: Sequence[Path]) -> str | None:
-    """What tells a data set in files from all others; None where that cannot be told."""
+    """Return a hash that identifies a data set in files; None where that is impossible."""
     transforms = ("transform", "target_transform", "transforms")
     if not files or any(getattr(dataset, name, None) is not None for name in transforms):
         return None

@@ -1,7 +1,7 @@
-"""Neurons with detailed dynamics, simulated in Brian2: recordings to learn from and to be held against.
+"""Recordings of detailed neurons, simulated in Brian2.
 
-Each trial is one neuron of its own, driven by noise of its own, from a time at which it has long
-forgotten how it started. Times are in seconds.
+Trials are independent: each is another neuron with other noise. Recording starts when the neurons have
+settled. Times are in seconds.
 """
 
 import math
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from snn_gan_ext.brian.network import require_brian2, use_target
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.settings import SEED, check_setting, one_of, whole
+from snn_gan_ext.validation import SEED, check_setting, one_of, whole
 
 __all__ = ["Neuron", "record"]
 
 Neuron = Literal["lif", "adex", "chattering"]
 
 CLOCK = 1e-4
-"""Seconds between two steps of the simulation."""
+"""Length of a step of the simulation in seconds."""
 
 
 def record(
@@ -34,27 +34,28 @@ def record(
     dt: float = 1e-3,
     warm_up: float = 0.3,
 ) -> Tensor:
-    """Spikes of as many independent neurons as there are trials.
+    """Record spikes of independent neurons, one for each trial.
 
-    The simulation takes steps of 0.1 ms on Brian2's numpy target. NumPy's global random numbers go on
-    afterwards as if none had been drawn.
+    The simulation takes steps of 0.1 ms on Brian2's numpy target. It restores the state of NumPy's
+    global random source.
 
     Args:
-        neuron: ``lif`` (leaky integrate-and-fire with conductance synapses and escape noise; CV some
-            0.65), ``adex`` (adaptive exponential integrate-and-fire with short bursts; 0.7), or
+        neuron: Model: ``lif`` (leaky integrate-and-fire with conductance synapses and escape noise; CV
+            about 0.65), ``adex`` (adaptive exponential integrate-and-fire with short bursts; 0.7), or
             ``chattering`` (Izhikevich's model; long bursts, 1.7).
-        trials: number of neurons ``B``.
-        num_steps: length ``T`` of the recording in time steps.
-        seed: of the simulation.
-        dt: length of a time step in seconds: whole tenths of a millisecond, at most 1 ms, so that no
-            step has two spikes.
-        warm_up: seconds that are simulated before, in whole tenths of a millisecond.
+        trials: Number of neurons ``B``.
+        num_steps: Number of time steps ``T``.
+        seed: Seed of the simulation.
+        dt: Length of a time step in seconds: a multiple of 0.1 ms, at most 1 ms, so that no step has
+            two spikes.
+        warm_up: Time before the recording in seconds, rounded to 0.1 ms.
 
     Returns:
         Spikes ``[T, B, 1]``, zeros and ones.
 
     Raises:
-        InputError: if Brian2 is missing, the neuron is unknown, or a number has no meaning.
+        InputError: If Brian2 is missing, the neuron is unknown, a size is below 1, or a time is out of
+            bounds.
 
     References:
         Gerstner et al. (2014), "Neuronal Dynamics", chapter 9 (escape noise); Brette and Gerstner
@@ -182,8 +183,8 @@ MODELS: dict[str, Callable[[Any, int], list[Any]]] = {
 
 @contextmanager
 def _seeded(brian2: Any, seed: int) -> Iterator[None]:
-    """Seeds Brian2, and gives NumPy's global source back as it was."""
-    before = np.random.get_state()  # noqa: NPY002 - the one that Brian2 draws from
+    """Seed Brian2, and restore NumPy's global random source afterwards."""
+    before = np.random.get_state()  # noqa: NPY002 - Brian2 draws from it
     brian2.seed(seed)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Families of small tasks for meta-learning: a few digits, turned."""
+"""Families of small tasks for meta-learning: a few rotated digits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ __all__ = ["DigitTask", "draw_tasks"]
 
 @dataclass(frozen=True)
 class DigitTask:
-    """Some digits with the labels 0, 1, ..., each turned by an angle.
+    """A few digits with the labels 0, 1, ..., each rotated by an angle.
 
     Attributes:
-        digits: which.
-        degrees: by how much each is turned, against the clock.
+        digits: Digits of the task, in the order of their labels.
+        degrees: Angle of each digit, counter-clockwise.
 
     Raises:
-        InputError: if there is not one angle for each digit.
+        InputError: If there are no digits, or not one angle for each.
     """
 
     digits: tuple[int, ...]
@@ -37,13 +37,13 @@ class DigitTask:
             )
 
     def pick(self, data: Labelled) -> Labelled:
-        """Its images among digits of all kinds.
+        """Return the task's images out of all digits, rotated and relabelled.
 
         Args:
-            data: square images ``[n, side ** 2]`` and which digit each is.
+            data: Square images ``[n, side ** 2]``, labelled by their digits.
 
         Raises:
-            InputError: if one of its digits is missing.
+            InputError: If a digit of the task is missing.
         """
         parts = [
             turned(data.images[data.labels == digit], angle)
@@ -52,7 +52,7 @@ class DigitTask:
         counts = torch.tensor([len(part) for part in parts])
         if not bool(counts.all()):
             present = sorted(set(data.labels.tolist()))
-            raise InputError("data", expected=f"digits {self.digits}", got=f"{present} alone")
+            raise InputError("data", expected=f"digits {self.digits}", got=f"{present}")
         return Labelled(torch.cat(parts), torch.arange(len(parts)).repeat_interleave(counts))
 
 
@@ -65,26 +65,28 @@ def draw_tasks(
     any_angle: bool = False,
     without: Sequence[frozenset[int]] = (),
 ) -> list[DigitTask]:
-    """Draws tasks: different digits in any order, and how each is turned.
+    """Draw tasks: different digits in any order, and an angle for each.
 
     Args:
-        digits: those that tasks are made of.
-        count: number of tasks.
-        rng: of the draws.
-        classes: digits of a task.
-        any_angle: turn by any angle; by default by a multiple of 90 degrees.
-        without: sets of digits that make no task.
+        digits: Digits that tasks consist of.
+        count: Number of tasks.
+        rng: Random source of digits and angles.
+        classes: Number of digits in a task.
+        any_angle: Draw any angle; by default multiples of 90 degrees.
+        without: Sets of digits that are not used as tasks.
 
     Raises:
-        InputError: if there are fewer digits than classes or one comes twice, or no set is left.
+        InputError: If there are fewer digits than classes, a digit is repeated, or no set is left.
     """
     if not 1 <= classes <= len(digits):
         raise InputError("classes", expected=f"1 .. {len(digits)} digits of {digits}", got=f"{classes}")
     if len(set(digits)) < len(digits):
-        raise InputError("digits", expected="each of them once", got=f"{list(digits)}")
-    left_out = {frozenset(one) for one in without}
-    if all(frozenset(one) in left_out for one in combinations(digits, classes)):
-        raise InputError("digits", expected="a set that is not left out", got=f"{list(digits)}")
+        raise InputError("digits", expected="different ones", got=f"{list(digits)}")
+    excluded = {frozenset(one) for one in without}
+    if all(frozenset(one) in excluded for one in combinations(digits, classes)):
+        raise InputError(
+            "digits", expected="a set that `without` does not exclude", got=f"{list(digits)}"
+        )
     tasks: list[DigitTask] = []
     while len(tasks) < count:
         picks = torch.randperm(len(digits), generator=rng)[:classes].tolist()
@@ -92,6 +94,6 @@ def draw_tasks(
         if not any_angle:
             angles = angles.div(90).floor() * 90
         chosen = tuple(digits[pick] for pick in picks)
-        if frozenset(chosen) not in left_out:
+        if frozenset(chosen) not in excluded:
             tasks.append(DigitTask(chosen, tuple(angles.tolist())))
     return tasks

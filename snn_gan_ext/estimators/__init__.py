@@ -1,1 +1,1 @@
-"""Signals to updates, each a small pure function."""
+"""Pure functions from learning signals to parameter updates."""

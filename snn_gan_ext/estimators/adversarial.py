@@ -1,7 +1,7 @@
 """The two sides of the adversarial objective (eq. 1), as functions of the discriminator's logits.
 
-``D = sigmoid(logit)`` is the probability that a trial is real. Everything is computed from the logit,
-so that a certain discriminator never yields an infinite number.
+``D = sigmoid(logit)`` is the probability that a trial is real. All functions work on the logit, so that
+a certain discriminator never yields an infinite number.
 """
 
 from typing import Literal
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snn_gan_ext.settings import check_setting, one_of
+from snn_gan_ext.functional.ttfs import clamp_passing
+from snn_gan_ext.validation import check_setting, one_of
 
 __all__ = ["Objective", "discriminator_loss", "generator_reward", "r1_penalty"]
 
@@ -20,28 +21,28 @@ LARGEST_LOG_RATIO = 3.0
 
 
 def generator_reward(fake_logits: Tensor, objective: Objective) -> Tensor:
-    r"""What the generator maximises for each trial, ``[B]``.
+    r"""Return the reward of each generated trial ``[B]``, which the generator maximises.
 
-    ``saturating``: :math:`-\log(1 - D)`, the printed objective (eq. 1 with
-    :math:`\psi_2(x) = \log(1 - x)`) with its sign turned, so that more is better.
-    ``non_saturating``: :math:`\log D`, which keeps its slope while the discriminator is winning
+    ``saturating``: :math:`-\log(1 - D)`, the objective of eq. 1 with its sign turned, so that more is
+    better; :math:`\psi_2(x) = \log(1 - x)` there.
+    ``non_saturating``: :math:`\log D`, which keeps its slope while the discriminator wins
     (section IV-B).
-    ``jeffreys``: :math:`e^l + l` of the logit l, of at most 3 in the first term. Under the best
-    discriminator :math:`l = \log(p / q)`, with p the data's law and q the generator's, and REINFORCE
+    ``jeffreys``: :math:`e^l + l` of the logit l, with l at most 3 in the first term. Under the optimal
+    discriminator :math:`l = \log(p / q)`, with p the data's law and q the generator's. REINFORCE then
     descends Jeffreys' divergence,
 
     .. math:: E_q\bigl[\bigl(\tfrac{p}{q} + \log\tfrac{p}{q}\bigr) \nabla \log q\bigr]
         = -\nabla \bigl(\mathrm{KL}(p \Vert q) + \mathrm{KL}(q \Vert p)\bigr).
 
-    The first term makes a generator that cannot have the whole law cover it, where by :math:`\log D` it
-    keeps to a part; the second has a slope where the first has none, far from the data.
+    The first term makes a limited generator cover the whole law, where :math:`\log D` settles on a
+    part. The second has a slope far from the data, where the first has none.
 
     Args:
-        fake_logits: the discriminator's logits for generated trials ``[B]``.
-        objective: which of the three.
+        fake_logits: Logits of generated trials ``[B]``.
+        objective: One of the three names.
 
     Raises:
-        InputError: if the objective is unknown.
+        InputError: If the objective is unknown.
 
     References:
         Che et al. (2017), "Maximum-likelihood augmented discrete generative adversarial networks", for
@@ -51,39 +52,33 @@ def generator_reward(fake_logits: Tensor, objective: Objective) -> Tensor:
     if objective == "saturating":
         return F.softplus(fake_logits)
     if objective == "jeffreys":
-        return fake_logits.clamp(max=LARGEST_LOG_RATIO).exp() + fake_logits
+        return clamp_passing(fake_logits, high=LARGEST_LOG_RATIO).exp() + fake_logits
     return F.logsigmoid(fake_logits)
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, real_target: float = 1.0) -> Tensor:
-    r"""Cross-entropy :math:`-E[\log D(x)] - E[\log(1 - D(\tilde x))]` (eq. 6).
+    r"""Return the cross-entropy :math:`-E[\log D(x)] - E[\log(1 - D(\tilde x))]` (eq. 6), a scalar.
 
     Args:
-        real_logits: ``[B]``.
-        fake_logits: ``[B]``.
-        real_target: the label of real trials; below 1 it is one-sided label smoothing.
-
-    Returns:
-        A scalar.
+        real_logits: Logits of real trials ``[B]``.
+        fake_logits: Logits of generated trials ``[B]``.
+        real_target: Target of real trials; below 1 it is one-sided label smoothing.
     """
     real = F.binary_cross_entropy_with_logits(real_logits, torch.full_like(real_logits, real_target))
     return real + F.softplus(fake_logits).mean()
 
 
 def r1_penalty(real_logits: Tensor, real: Tensor) -> Tensor:
-    r"""Squared slope of the logit at real data.
+    r"""Return the squared slope of the logit at real data, a differentiable scalar.
 
     .. math:: E\bigl[\lVert\nabla_x \mathrm{logit}(x)\rVert^2\bigr]
 
-    Keeps the discriminator from becoming arbitrarily steep between real trials; without it REINFORCE
-    learns from a signal that is nearly a step.
+    It keeps the discriminator from becoming arbitrarily steep between real trials. REINFORCE would then
+    learn from a signal that is nearly a step.
 
     Args:
-        real_logits: ``[B]``, computed from ``real``.
-        real: ``[..., B, N]`` with ``requires_grad``.
-
-    Returns:
-        A scalar, differentiable once more.
+        real_logits: Logits ``[B]``, computed from ``real``.
+        real: Real trials ``[..., B, N]`` with ``requires_grad``.
 
     References:
         Mescheder, Geiger and Nowozin (2018), "Which training methods for GANs do actually converge?"

@@ -1,7 +1,7 @@
 r"""Estimators of the gradient of an expected reward through stochastic spikes.
 
-Every estimator here is an *error* :math:`e_{i,t}` at each neuron and step. The layers contract it with
-their pre-synaptic traces, so a learning rule is always
+Every estimator is an *error* :math:`e_{i,t}` of each neuron and time step. Layers contract it with
+their pre-synaptic traces, so every learning rule has the form
 
 .. math:: \Delta w_{j,i} \propto \sum_t a_{j,t}\, e_{i,t},
 
@@ -29,8 +29,8 @@ __all__ = [
 Baseline = Literal["none", "batch_mean", "class_mean", "leave_one_out", "variance_minimising"]
 
 
-def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor) -> Tensor:
-    r"""Rewards minus a baseline, :math:`A_b = r_b - c_b`.
+def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor | None = None) -> Tensor:
+    r"""Return rewards minus a baseline, :math:`A_b = r_b - c_b`, ``[B]``.
 
     ==================== ================================================ ======================
     baseline             :math:`c_b`                                      unbiased
@@ -42,22 +42,19 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor) -> Tensor:
     ``leave_one_out``    mean reward of the *other* trials of the group   yes
     ==================== ================================================ ======================
 
-    Without a baseline the mean reward drowns the differences that matter: it is unbiased and does not
-    learn in practice. ``batch_mean`` equals ``(r - mean) * B / (B - 1)``. A trial alone in its group
-    has no others to be compared with; ``leave_one_out`` then takes the other trials of the batch.
+    Without a baseline the estimate is unbiased but does not learn in practice: the mean reward drowns
+    the differences between trials. ``batch_mean`` equals ``(r - mean) * B / (B - 1)``.
+    ``leave_one_out`` compares a trial alone in its group with the other trials of the batch.
     ``variance_minimising`` differs by parameter: see `variance_minimising_gradient`.
 
     Args:
-        rewards: ``[B]`` with ``B >= 2``, except for ``none``.
-        baseline: one of the names above.
-        groups: whole numbers ``[B]``; trials of one number were drawn under the same condition.
-
-    Returns:
-        ``[B]``.
+        rewards: Rewards ``[B]`` with ``B >= 2``, except for ``none``.
+        baseline: One of the names above.
+        groups: Whole numbers ``[B]``, equal for trials under the same condition; None for one group.
 
     Raises:
-        InputError: if ``rewards`` and ``groups`` differ in shape, there is one trial alone, or the
-            name is unknown.
+        InputError: If ``rewards`` and ``groups`` differ in shape, there is only one trial, or the
+            baseline is unknown.
 
     References:
         SpikeGAN paper, eq. 7-8; Kool et al., "Buy 4 REINFORCE samples, get a baseline for free!".
@@ -65,6 +62,8 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor) -> Tensor:
     >>> advantage(torch.tensor([1.0, 0.0, 4.0, 2.0]), "leave_one_out", torch.tensor([0, 0, 1, 1]))
     tensor([ 1., -1.,  2., -2.])
     """
+    if groups is None:
+        groups = torch.zeros(rewards.shape, dtype=torch.long, device=rewards.device)
     if rewards.dim() != 1 or rewards.shape != groups.shape:
         raise InputError(
             "rewards and groups",
@@ -89,28 +88,31 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor) -> Tensor:
 
 
 def normalised(advantages: Tensor, floor: float = 1e-8) -> Tensor:
-    """Advantages over the batch's standard deviation of them.
+    """Return advantages divided by their standard deviation over the batch.
 
-    Keeps the size of a step steady while the discriminator's certainty grows. It rescales every trial
-    of a batch alike; as the scale contains each trial's own reward, the estimate is biased in length.
+    This keeps the step size steady while the discriminator's certainty grows. It rescales all trials of
+    a batch alike. The scale contains each trial's own reward, so the estimate is biased in length.
 
     Args:
-        advantages: ``[B]``, ``B >= 2``.
-        floor: added to the standard deviation.
+        advantages: Advantages ``[B]``, ``B >= 2``.
+        floor: Number added to the standard deviation.
     """
     _check_comparable(advantages)
     return advantages / (advantages.std() + floor)
 
 
 def score_function_error(score: Tensor, advantages: Tensor) -> Tensor:
-    r"""REINFORCE: :math:`e_{i,t} = A_b\,(s_{i,t} - \sigma(u_{i,t}))`.
+    r"""Return the error of REINFORCE, :math:`e_{i,t} = A_b\,(s_{i,t} - \sigma(u_{i,t}))`.
 
-    Unbiased for hidden and read-out neurons if the advantage is. Local: each neuron needs its own
-    traces and spike and one number that is the same for the whole network.
+    It is unbiased for hidden and read-out neurons if the advantage is. It is local: each neuron needs
+    its own traces, its own spike, and one number for the whole network.
 
     Args:
-        score: ``[T, B, *out]`` from `snn_gan_ext.functional.glm.score`.
-        advantages: ``[B]``.
+        score: Score ``[T, B, *out]`` from `snn_gan_ext.functional.glm.score`.
+        advantages: Advantages ``[B]``.
+
+    Raises:
+        InputError: If there is not one advantage for each trial.
 
     References:
         SpikeGAN paper, eq. 7-8; Williams (1992).
@@ -125,17 +127,18 @@ def score_function_error(score: Tensor, advantages: Tensor) -> Tensor:
 
 
 def straight_through_error(reward_gradient: Tensor, potentials: Tensor) -> Tensor:
-    r"""Straight-through: :math:`e_{i,t} = \frac{\partial r}{\partial s_{i,t}} p_{i,t} (1 - p_{i,t})`.
+    r"""Return the straight-through error of the read-out neurons.
 
-    Treats a spike as if it were its probability. Biased: it takes the discriminator as linear between
-    0 and 1, and leaves out that a spike changes the neuron's later potentials through its feedback.
-    Its variance is far below REINFORCE's. Local in the network's own sense (no path through other
-    neurons), but the signal is one number a read-out neuron and step instead of one for all: the
-    discriminator has to send its gradient back to its inputs.
+    .. math:: e_{i,t} = \frac{\partial r}{\partial s_{i,t}}\, p_{i,t} (1 - p_{i,t})
+
+    It treats a spike as its probability. It is biased: it takes the discriminator as linear between 0
+    and 1, and ignores the effect of a spike on later potentials through feedback. Its variance is far
+    below that of REINFORCE. It needs no path through other neurons, but one number for each read-out
+    neuron and step: the discriminator's gradient at its inputs.
 
     Args:
-        reward_gradient: derivative of each trial's reward with respect to its spikes ``[T, B, N]``.
-        potentials: ``[T, B, N]``.
+        reward_gradient: Derivative of each trial's reward by its spikes ``[T, B, N]``.
+        potentials: Membrane potentials ``[T, B, N]``.
 
     References:
         Bengio, Leonard and Courville (2013), arXiv:1308.3432.
@@ -145,23 +148,23 @@ def straight_through_error(reward_gradient: Tensor, potentials: Tensor) -> Tenso
 
 
 def variance_minimising_gradient(per_sample: Tensor, rewards: Tensor) -> Tensor:
-    r"""REINFORCE with the baseline that minimises each parameter's variance.
+    r"""Return the gradient of REINFORCE with the baseline that minimises each parameter's variance.
 
     .. math:: \hat g_\theta = \frac1B \sum_b g_{\theta,b}\,(r_b - c_{\theta,b}), \qquad
         c_{\theta,b} = \frac{\sum_{b' \ne b} g_{\theta,b'}^2 r_{b'}}{\sum_{b' \ne b} g_{\theta,b'}^2},
 
-    the estimate of :math:`E[g^2 r] / E[g^2]` from the other trials, which keeps it unbiased. Local:
-    the baseline is kept at each synapse.
+    an estimate of :math:`E[g^2 r] / E[g^2]` from the other trials, which keeps it unbiased. It is
+    local: each synapse keeps its own baseline.
 
     Args:
-        per_sample: gradients of the log-likelihood ``[B, ...]``.
-        rewards: ``[B]``.
+        per_sample: Gradients of the log-likelihood ``[B, ...]``.
+        rewards: Rewards ``[B]``.
 
     Returns:
         Gradient of the mean reward ``[...]``.
 
     Raises:
-        InputError: if there is not one reward for each gradient, or fewer than two.
+        InputError: If there is not one reward for each gradient, or fewer than two.
 
     References:
         Weaver and Tao (2001); Jang et al., "An introduction to probabilistic SNNs" (2019), for GLM
@@ -178,7 +181,7 @@ def variance_minimising_gradient(per_sample: Tensor, rewards: Tensor) -> Tensor:
 
 
 def _sum_of_others(values: Tensor) -> Tensor:
-    """Of all trials but each one, from both sides: the total minus its own would cancel."""
+    """Return the sum over all other trials, from both sides: the total minus its own would cancel."""
     nothing = torch.zeros_like(values[:1])
     before = torch.cat([nothing, values[:-1].cumsum(0)])
     behind = torch.cat([values[1:].flip(0).cumsum(0).flip(0), nothing])

@@ -1,11 +1,11 @@
 r"""Learning signals for the hidden neurons of a network that is trained by maximum likelihood.
 
-With the visible spikes :math:`\upsilon` given and hidden spikes :math:`h` drawn from the network,
-what is maximised is :math:`\mathcal L = E_h \sum_t \ell_t`, a lower bound of :math:`\log p(\upsilon)`,
+The visible spikes :math:`\upsilon` are given, the hidden spikes :math:`h` drawn from the network.
+Training maximises :math:`\mathcal L = E_h \sum_t \ell_t`, a lower bound of :math:`\log p(\upsilon)`,
 
 .. math:: \ell_t = \sum_{i \in V} \log p(\upsilon_{i,t} \mid u_{i,t}) \qquad \text{(eq. 17)}.
 
-Visible neurons need their score alone; hidden ones REINFORCE, their score at a step times a signal for
+Visible neurons learn by their score, hidden ones by REINFORCE: their score at a step times a signal for
 that step (eq. 16). Signals are ``[T, B]``.
 """
 
@@ -23,28 +23,25 @@ Signal = Literal["reward_to_go", "per_step", "none"]
 
 
 def learning_signal(log_likelihood: Tensor, signal: Signal, delay: int) -> Tensor:
-    r"""What a hidden spike at each step is credited with.
+    r"""Return the credit of a hidden spike at each step, ``[T, B]``.
 
     =================== ====================================================== ====================
     signal              credit of a spike at :math:`t`                         unbiased
     =================== ====================================================== ====================
     ``reward_to_go``    :math:`\sum_{t' \ge t + d} \ell_{t'}`                  yes
-    ``per_step``        :math:`\ell_t`, as eq. 16 is printed                   no: with a delay the
-                                                                               spike cannot have
-                                                                               had a part in it
-    ``none``            0: hidden neurons stay as they are                     no
+    ``per_step``        :math:`\ell_t`, eq. 16 of the paper                    no: with a delay the
+                                                                               spike had no part in
+                                                                               it
+    ``none``            0: hidden neurons do not learn                         no
     =================== ====================================================== ====================
 
     Args:
-        log_likelihood: :math:`\ell_t` of each step and trial ``[T, B]``.
-        signal: one of the names above.
-        delay: steps until a hidden spike reaches a visible neuron.
-
-    Returns:
-        ``[T, B]``.
+        log_likelihood: Log-likelihood :math:`\ell_t` of each step and trial ``[T, B]``.
+        signal: One of the names above.
+        delay: Time steps from a hidden spike to the visible neurons.
 
     Raises:
-        InputError: if the name is unknown.
+        InputError: If the signal is unknown.
 
     References:
         SpikeGAN paper, appendix A, eq. 16-17.
@@ -60,14 +57,15 @@ def learning_signal(log_likelihood: Tensor, signal: Signal, delay: int) -> Tenso
 
 
 def advantage_over_others(signal: Tensor, copies: int) -> Tensor:
-    """A signal minus the mean of the same step's signal in other trials, which keeps it unbiased.
+    """Return a signal minus the mean over other trials at the same step, which keeps it unbiased.
 
     Args:
-        signal: ``[T, copies * B]``; trials ``b``, ``B + b``, ... are copies of one datum.
-        copies: hidden draws for each datum. With 1, the others are all other trials of the batch.
+        signal: Signal ``[T, copies * B]``; trials ``b``, ``B + b``, ... are copies of one datum.
+        copies: Number of hidden draws for each datum. With 1, all other trials of the batch are the
+            others.
 
     Raises:
-        InputError: if there is nothing to compare with, or the batch is no multiple of ``copies``.
+        InputError: If there are fewer than two trials, or the batch is no multiple of ``copies``.
     """
     steps, trials = signal.shape
     if copies < 1 or trials % copies or trials < 2:
@@ -82,20 +80,20 @@ def advantage_over_others(signal: Tensor, copies: int) -> Tensor:
 
 
 def sparsity_cost(spikes: Tensor, potentials: Tensor, rate: float) -> Tensor:
-    r"""How much likelier hidden spikes are than those of neurons that fire at a wanted rate.
+    r"""Return the log-ratio of hidden spikes' probability to that at a target rate, ``[T, B]``.
 
     .. math:: \sum_{i \in H} \log p(h_{i,t} \mid u_{i,t}) - \log \mathrm{Bernoulli}(h_{i,t}; r)
 
-    Its mean is a Kullback-Leibler divergence; subtracted from the learning signal it pulls hidden
+    Its mean is a Kullback-Leibler divergence. Subtracted from the learning signal, it pulls hidden
     neurons towards the rate.
 
     Args:
-        spikes: hidden spikes ``[T, B, N]``.
-        potentials: ``[T, B, N]``.
-        rate: wanted probability of a spike a step.
+        spikes: Hidden spikes ``[T, B, N]``.
+        potentials: Membrane potentials ``[T, B, N]``.
+        rate: Target probability of a spike per time step.
 
-    Returns:
-        ``[T, B]``.
+    Raises:
+        InputError: If ``rate`` is not above 0 and below 1.
 
     References:
         Jang et al., "An introduction to probabilistic SNNs" (2019), the paper's [4].

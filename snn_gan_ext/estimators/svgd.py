@@ -1,7 +1,7 @@
 r"""Stein variational gradient descent: particles that climb a posterior and repel each other.
 
-Particles are parameter vectors ``[J, P]``. Those of `snn_gan_ext.networks.ensembles` are one tensor
-for each parameter, with the particles in front.
+Particles are parameter vectors ``[J, P]``. `snn_gan_ext.networks.ensembles` stores them as one tensor
+for each parameter, with the particles as first axis.
 """
 
 import math
@@ -21,8 +21,8 @@ class KernelMatrix(NamedTuple):
     r"""A Gaussian kernel between particles.
 
     Attributes:
-        values: :math:`\kappa(\phi_j, \phi_{j'})`, ``[J, J]``.
-        squared_bandwidth: :math:`h^2`; infinite distances apart for no kernel at all.
+        values: Kernel values :math:`\kappa(\phi_j, \phi_{j'})`, ``[J, J]``.
+        squared_bandwidth: Squared bandwidth :math:`h^2`; infinite where there is no kernel.
     """
 
     values: Tensor
@@ -30,23 +30,23 @@ class KernelMatrix(NamedTuple):
 
 
 def gaussian_kernel(points: Tensor, kernel: Kernel) -> KernelMatrix:
-    r"""The kernel :math:`\kappa(\phi, \phi') = \exp(-\lVert\phi - \phi'\rVert^2 / h^2)`.
+    r"""Return the kernel :math:`\kappa(\phi, \phi') = \exp(-\lVert\phi - \phi'\rVert^2 / h^2)`.
 
     ==================== ==========================================================================
     kernel               :math:`h^2`
     ==================== ==========================================================================
-    ``unit``          1, as in the SpikeGAN paper
+    ``unit``             1, as in the SpikeGAN paper
     ``median``           the median squared distance of two particles over :math:`\log(J + 1)`, so
                          that a particle's neighbours weigh about as much as itself
     ``none``             0: each particle for itself
     ==================== ==========================================================================
 
     Args:
-        points: ``[J, P]``.
-        kernel: one of the names above.
+        points: Particles ``[J, P]``.
+        kernel: One of the names above.
 
     Raises:
-        InputError: if the name is unknown, or the points are no matrix.
+        InputError: If the kernel is unknown, or the particles are no matrix.
 
     References:
         SpikeGAN paper, below eq. 12; Liu and Wang (2016), "Stein variational gradient descent".
@@ -64,32 +64,29 @@ def gaussian_kernel(points: Tensor, kernel: Kernel) -> KernelMatrix:
         bandwidth = apart.median() / math.log(particles + 1)
         bandwidth = bandwidth.clamp_min(torch.finfo(points.dtype).tiny)
     else:
-        raise InputError("kernel", expected="printed, median or none", got=f"{kernel!r}")
+        raise InputError("kernel", expected="unit, median or none", got=f"{kernel!r}")
     return KernelMatrix(torch.exp(-squared / bandwidth), bandwidth)
 
 
 def svgd_direction(points: Tensor, gradients: Tensor, kernel: Kernel) -> Tensor:
-    r"""Where each particle goes: uphill with its neighbours, and away from them.
+    r"""Return the direction of each particle ``[J, P]``: uphill with its neighbours, away from them.
 
     .. math:: \frac{\sum_{j'} \kappa(\phi_j, \phi_{j'})\, g_{j'}
         + \nabla_{\phi_{j'}} \kappa(\phi_j, \phi_{j'})}{\sum_{j'} \kappa(\phi_j, \phi_{j'})}, \qquad
         \nabla_{\phi_{j'}} \kappa(\phi_j, \phi_{j'}) =
         \frac{2}{h^2} (\phi_j - \phi_{j'})\, \kappa(\phi_j, \phi_{j'}).
 
-    The sum is eq. 12; its kernel's gradient is with respect to the *other* particle, which is what
-    makes it a repulsion. Dividing by the row sum keeps the step of a lonely particle as long as that of
-    one in a crowd; where the sum is zero, so is this.
+    The numerator is eq. 12. Its kernel's gradient is by the *other* particle, which makes it a
+    repulsion. Division by the row sum gives a lonely particle steps as long as those of one in a crowd.
+    A step along the direction with a positive rate is an ascent.
 
     Args:
-        points: ``[J, P]``.
-        gradients: :math:`g_j`, of each particle's log-posterior, ``[J, P]``.
-        kernel: see `gaussian_kernel`.
-
-    Returns:
-        ``[J, P]``; a step along it with a positive rate is an ascent.
+        points: Particles ``[J, P]``.
+        gradients: Gradients :math:`g_j` of each particle's log-posterior ``[J, P]``.
+        kernel: Name of the kernel, see `gaussian_kernel`.
 
     Raises:
-        InputError: if the shapes differ or the kernel is unknown.
+        InputError: If the shapes differ or the kernel is unknown.
 
     References:
         SpikeGAN paper, eq. 12.

@@ -1,4 +1,4 @@
-r"""What output neurons that spike at most once should do: targets for their firing steps.
+r"""Targets for the firing steps of output neurons that spike at most once.
 
 Firing steps ``[B, C]`` are whole numbers as floats, T where a neuron did not fire. The loss on both
 kinds of targets is
@@ -10,24 +10,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["aggressive_targets", "keep_alive", "relative_targets", "temporal_loss"]
+__all__ = ["aggressive_targets", "decided_rightly", "keep_alive", "relative_targets", "temporal_loss"]
 
 
 def relative_targets(times: Tensor, labels: Tensor, margin: float, num_steps: int) -> Tensor:
-    r"""S4NN's targets, relative to the earliest output :math:`\tau = \min_j t_j`.
+    r"""Return S4NN's targets ``[B, C]``, relative to the earliest output :math:`\tau = \min_j t_j`.
 
-    The label's neuron should fire at :math:`\tau`, each other one at :math:`\tau + \gamma` if it
-    fired before that, and else when it did. Where nothing fired, the label's neuron should fire
-    :math:`\gamma` before the end.
+    The target of the label's neuron is :math:`\tau`, and the target of each other neuron
+    :math:`\tau + \gamma`, or its own firing step if later. If no neuron fired, the target of
+    the label's neuron is :math:`\gamma` before the end.
 
     Args:
-        times: ``[B, C]``.
-        labels: ``[B]``.
-        margin: :math:`\gamma` in time steps.
-        num_steps: length ``T`` of the window in time steps.
-
-    Returns:
-        Targets ``[B, C]``.
+        times: Firing steps ``[B, C]``.
+        labels: Labels ``[B]``.
+        margin: Margin :math:`\gamma` in time steps.
+        num_steps: Number of time steps ``T`` of the window.
 
     References:
         Kheradpisheh and Masquelier (2020), S4NN, eq. 13-14.
@@ -40,24 +37,21 @@ def relative_targets(times: Tensor, labels: Tensor, margin: float, num_steps: in
 def aggressive_targets(
     times: Tensor, labels: Tensor, margin: float, deadline: float, num_steps: int
 ) -> Tensor:
-    r"""Targets that ask for an early decision ("Aggressive TTFS").
+    r"""Return targets ``[B, C]`` that ask for an early decision ("Aggressive TTFS").
 
-    The label's neuron should fire at the deadline, or at :math:`\tau = \min_j t_j` if that is earlier
-    still: it is never held back. The others should not fire before :math:`\gamma` after the deadline.
+    The target of the label's neuron is the deadline, or :math:`\tau = \min_j t_j` if that is earlier:
+    it is never held back. The other neurons should not fire before :math:`\gamma` after the deadline.
 
     Args:
-        times: ``[B, C]``.
-        labels: ``[B]``.
-        margin: :math:`\gamma` in time steps.
-        deadline: in time steps.
-        num_steps: length ``T`` of the window in time steps.
-
-    Returns:
-        Targets ``[B, C]``.
+        times: Firing steps ``[B, C]``.
+        labels: Labels ``[B]``.
+        margin: Margin :math:`\gamma` in time steps.
+        deadline: Deadline in time steps.
+        num_steps: Number of time steps ``T`` of the window.
 
     References:
-        The Spiking-GAN paper (Kotariya and Ganguly), of which only the abstract was at hand; what is
-        asked of the other neurons, and the earliest output, are choices of docs/decisions/0015.
+        The Spiking-GAN paper (Kotariya and Ganguly), of which only the abstract was at hand. The other
+        neurons' targets and the use of the earliest output are choices of docs/decisions/0015.
     """
     earliest = times.detach().min(1, keepdim=True).values
     fixed = torch.full_like(earliest, deadline)
@@ -65,31 +59,44 @@ def aggressive_targets(
 
 
 def temporal_loss(times: Tensor, targets: Tensor, num_steps: int) -> Tensor:
-    """The loss above, averaged over the batch.
+    """Return the loss above, averaged over the batch.
 
     Args:
-        times: ``[B, C]``.
-        targets: ``[B, C]``.
-        num_steps: length ``T`` of the window in time steps.
+        times: Firing steps ``[B, C]``.
+        targets: Targets ``[B, C]``.
+        num_steps: Number of time steps ``T`` of the window.
     """
     return 0.5 * ((times - targets) / num_steps).square().sum(1).mean()
 
 
 @torch.no_grad()
 def keep_alive(weight: Tensor, times: Tensor, num_steps: int, least: float, amount: float) -> None:
-    """Homeostasis, in place: neurons that hardly ever fire hear all their inputs more strongly.
+    """Strengthen all weights of neurons that rarely fire, in place.
 
     Args:
-        weight: ``[I, O]``.
-        times: firing steps ``[B, O]``.
-        num_steps: length ``T`` of the window in time steps.
-        least: neurons that fire in a smaller share of the batch are helped.
-        amount: added to each of their weights.
+        weight: Weights ``[I, O]``.
+        times: Firing steps ``[B, O]``.
+        num_steps: Number of time steps ``T`` of the window.
+        least: Share of the batch below which a neuron's weights grow.
+        amount: Number added to each of its weights.
     """
     weight += amount * ((times < num_steps).to(weight).mean(0) < least)
 
 
+def decided_rightly(outputs: Tensor, labels: Tensor, num_steps: int) -> Tensor:
+    """Return for each trial ``[B]`` whether only the label's neuron fired first; ties lose.
+
+    Args:
+        outputs: Firing steps of output neurons ``[B, C]``; ``num_steps`` where there is no spike.
+        labels: Labels ``[B]``.
+        num_steps: Number of time steps ``T`` of the window.
+    """
+    first = outputs.min(1).values
+    alone = ((outputs == first.unsqueeze(1)).sum(1) == 1) & (first < num_steps)
+    return alone & (outputs.argmin(1) == labels)
+
+
 def _targets(times: Tensor, labels: Tensor, wanted: Tensor, others: Tensor, num_steps: int) -> Tensor:
-    """``wanted`` for the label's neuron; for the others when they fired, ``others`` at least."""
+    """Return ``wanted`` for the label's neuron; firing steps, at least ``others``, for the rest."""
     is_label = F.one_hot(labels, times.shape[1]).bool()
     return torch.where(is_label, wanted, torch.maximum(times.detach(), others)).clamp(max=num_steps)

@@ -15,7 +15,7 @@ from snn_gan_ext.brian.network import Target, use_target
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import runs
 from snn_gan_ext.experiments.checkpoint import write_atomically
-from snn_gan_ext.settings import SEED, check_setting, whole
+from snn_gan_ext.validation import SEED, check_setting, whole
 
 __all__ = ["crosscheck_run"]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -26,6 +26,7 @@ from snn_gan_ext.experiments.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
+from snn_gan_ext.types import Algorithm, TrainingState
 
 __all__ = [
     "Algorithm",
@@ -39,22 +40,6 @@ __all__ = [
     "read_metrics",
     "require_tensorboard",
 ]
-
-
-class TrainingState(Protocol):
-    """What the loop asks of a training state."""
-
-    updates: int
-    rng: torch.Generator
-
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None: ...
-
-
-class Algorithm(Protocol):
-    """A learning algorithm: one step, in place, and what it has to tell."""
-
-    def update(self, state: Any, batch: Any) -> dict[str, float]: ...
 
 
 class Interrupted(Exception):

@@ -34,7 +34,7 @@ from snn_gan_ext.experiments.loop import (
 )
 from snn_gan_ext.experiments.recipes import RECIPES
 from snn_gan_ext.experiments.recipes.base import Experiment, Recipe
-from snn_gan_ext.settings import SEED, check_setting, one_of, whole
+from snn_gan_ext.validation import SEED, check_setting, one_of, whole
 from snn_gan_ext.version import __version__
 
 __all__ = [

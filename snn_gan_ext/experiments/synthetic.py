@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from snn_gan_ext.coding.events import EVENT, to_events
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import runs
-from snn_gan_ext.settings import SEED, check_setting, whole
+from snn_gan_ext.validation import SEED, check_setting, whole
 
 __all__ = ["SyntheticEvents"]
 

@@ -1,4 +1,4 @@
-"""When compiled loops can take over from PyTorch's operations."""
+"""Choice between compiled kernels and PyTorch operations."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ __all__ = ["arrays_of"]
 
 
 def arrays_of(*tensors: Tensor) -> list[Any] | None:
-    """The tensors' memory for the compiled kernels, if these can work on it.
+    """Return the memory of tensors as arrays for the compiled kernels, or None where these cannot run.
 
-    They run one network on the CPU in one precision, without autograd, vmap or torch.compile.
+    The kernels run one network on the CPU in one precision, without autograd, vmap or torch.compile.
     """
     dtype, grad = tensors[0].dtype, torch.is_grad_enabled()
     if dtype not in (torch.float32, torch.float64) or _is_watched():
@@ -30,7 +30,7 @@ def arrays_of(*tensors: Tensor) -> list[Any] | None:
 
 
 def _is_watched() -> bool:
-    """Whether something follows PyTorch's operations and would not see the kernels."""
+    """Tell whether a tracer follows PyTorch operations and would miss the kernels."""
     return (
         torch.compiler.is_compiling()
         or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]

@@ -1,7 +1,7 @@
 """Temporal filter bases ``[K, L]``: row ``k`` is one basis function over lags ``0 .. L - 1`` (steps).
 
-A synaptic filter is a learnable combination of the rows, ``alpha = A w`` below eq. 2 of the SpikeGAN
-paper, so a basis fixes how smooth a filter is and how many weights it costs.
+A synaptic filter is a learnable combination of the rows (``alpha = A w``, below eq. 2 of the SpikeGAN
+paper). The basis fixes the smoothness of the filter and its number of weights.
 """
 
 import math
@@ -11,22 +11,23 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import check_positive
 
 __all__ = ["exponential_basis", "identity_basis", "raised_cosine_basis"]
 
 
 def exponential_basis(length: int, decay: float | Sequence[float]) -> Tensor:
-    r"""Exponential decays :math:`A_{k,\tau} = \exp(-\tau / \tau_k)`.
+    r"""Return exponential decays, :math:`A_{k,\tau} = \exp(-\tau / \tau_k)`.
 
     Args:
-        length: window ``L`` in time steps.
-        decay: decay constant :math:`\tau_k` in time steps, one for each basis function.
+        length: Window ``L`` in steps.
+        decay: Time constant :math:`\tau_k` in steps of each basis function.
 
     Returns:
-        Basis ``[K, L]``, each row starting at 1.
+        Basis ``[K, L]``; every row starts at 1.
 
     Raises:
-        InputError: if ``length`` is below 1 or a decay is not positive.
+        InputError: If ``length`` is below 1 or a time constant is not above 0.
 
     References:
         SpikeGAN paper, section VIII-A (one function, decay 2).
@@ -34,7 +35,7 @@ def exponential_basis(length: int, decay: float | Sequence[float]) -> Tensor:
     >>> exponential_basis(3, 2.0)
     tensor([[1.0000, 0.6065, 0.3679]])
     """
-    _check_size("length", length)
+    check_positive(length=length)
     decays = torch.as_tensor(decay, dtype=torch.get_default_dtype()).reshape(-1, 1)
     if not bool((decays > 0).all()):
         raise InputError("decay", expected="positive time constants in steps", got=f"{decay}")
@@ -42,26 +43,26 @@ def exponential_basis(length: int, decay: float | Sequence[float]) -> Tensor:
 
 
 def raised_cosine_basis(count: int, length: int, offset: float = 1.0) -> Tensor:
-    r"""Raised cosines on a logarithmic time axis: narrow bumps at short lags, wide ones at long lags.
+    r"""Return raised cosines on a logarithmic time axis: narrow at short lags, wide at long ones.
 
     With :math:`z(\tau) = \log(\tau + c)`,
 
     .. math:: A_{k,\tau} = \tfrac12 + \tfrac12 \cos\bigl(\operatorname{clip}(
         \tfrac{\pi}{2\delta}(z(\tau) - z_k), -\pi, \pi)\bigr),
 
-    where the peaks :math:`z_k` stand :math:`\delta` apart, the first at lag 0, and the last bump
-    reaches zero at lag ``L``, one past the window.
+    where the peaks :math:`z_k` are :math:`\delta` apart. The first is at lag 0. The last bump reaches
+    zero at lag ``L``, one past the window.
 
     Args:
-        count: number of basis functions ``K``.
-        length: window ``L`` in time steps.
-        offset: :math:`c > 0` in time steps; the larger, the more even the bumps.
+        count: Number of basis functions ``K``.
+        length: Window ``L`` in steps.
+        offset: Offset :math:`c > 0` in steps. A larger one makes the widths more even.
 
     Returns:
         Basis ``[K, L]`` with values in [0, 1].
 
     Raises:
-        InputError: if ``count`` or ``length`` is below 1, or ``offset`` is not positive.
+        InputError: If ``count`` or ``length`` is below 1, or ``offset`` is not above 0.
 
     References:
         Pillow et al., Nature 454 (2008), methods; SpikeGAN paper, section VIII-A (two functions).
@@ -69,8 +70,7 @@ def raised_cosine_basis(count: int, length: int, offset: float = 1.0) -> Tensor:
     >>> raised_cosine_basis(2, 4).shape
     torch.Size([2, 4])
     """
-    _check_size("count", count)
-    _check_size("length", length)
+    check_positive(count=count, length=length)
     if not 0 < offset < math.inf:
         raise InputError("offset", expected="a positive number of steps", got=f"{offset}")
     log_lag = torch.log(torch.arange(length) + offset)
@@ -82,21 +82,16 @@ def raised_cosine_basis(count: int, length: int, offset: float = 1.0) -> Tensor:
 
 
 def identity_basis(length: int) -> Tensor:
-    """One free weight for each lag.
+    """Return the identity: one free weight per lag.
 
     Args:
-        length: window ``L`` in time steps.
+        length: Window ``L`` in steps.
 
     Returns:
-        The identity matrix ``[L, L]``.
+        Basis ``[L, L]``.
 
     Raises:
-        InputError: if ``length`` is below 1.
+        InputError: If ``length`` is below 1.
     """
-    _check_size("length", length)
+    check_positive(length=length)
     return torch.eye(length)
-
-
-def _check_size(name: str, value: int) -> None:
-    if value < 1:
-        raise InputError(name, expected="at least 1", got=f"{value}")

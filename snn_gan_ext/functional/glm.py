@@ -1,6 +1,6 @@
 r"""The generalized linear model (GLM) of a spiking neuron, as pure functions of tensors.
 
-At each step a neuron's potential is a sum of filtered spikes and it fires by a biased coin:
+The potential of a neuron is a sum of filtered spikes. Its spikes are Bernoulli:
 
 .. math::
 
@@ -13,10 +13,10 @@ Equation numbers are those of the SpikeGAN paper.
 
 Layout: spikes ``[..., T, B, N]`` (time, batch, neuron), bases ``[K, L]`` (function, lag), weights
 ``[..., K, I, O]``, feedback weights ``[..., K, O]``, biases ``[..., O]``. Leading axes ``...`` are
-populations of networks (particles, tasks) that run side by side. Time is in steps.
+ensembles of networks (particles, tasks) that run side by side. Time is in steps.
 
-A sequence starts after silence. To go on after a past that matters, put the past in front: inputs
-``[..., H + T, B, I]`` with ``H`` steps of history, of whose drive the last ``T`` steps count.
+A sequence starts from silence. To continue after a past, prepend it: with ``H`` steps of history the
+inputs are ``[..., H + T, B, I]``, and the last ``T`` steps of their drive count.
 """
 
 from collections.abc import Callable
@@ -46,42 +46,42 @@ __all__ = [
 ]
 
 
-# From so many lags on, one matrix product is quicker than a pass over memory for each lag.
+# From this number of lags on, one matrix product is faster than one pass over memory per lag.
 LONG_WINDOW = 16
 
 
-def _goes_along(error: Tensor, signal: Tensor) -> bool:
-    """Whether an error ``[T, B, O]`` is one for the last T steps of a signal ``[H + T, B, N]``."""
+def _matches(error: Tensor, signal: Tensor) -> bool:
+    """Tell whether an error ``[T, B, O]`` fits the last steps of one signal ``[H + T, B, N]``."""
     one_network = error.dim() == signal.dim() == 3
     return one_network and error.shape[0] <= signal.shape[0] and error.shape[1] == signal.shape[1]
 
 
 @cache
 def _kernels() -> ModuleType:
-    """Imported when first needed, as loading numba takes a good part of a second."""
+    """Import the kernels at their first use: numba takes a good part of a second to load."""
     from snn_gan_ext.functional._kernels import glm
 
     return glm
 
 
 def _sparse_arrays(inputs: Tensor, *others: Tensor) -> list[Any] | None:
-    """The same, if the inputs are those of one network and so sparse that skipping zeros pays."""
+    """Return `arrays_of` for one network with inputs so sparse that skipping zeros pays, else None."""
     if inputs.dim() != 3 or (arrays := arrays_of(inputs, *others)) is None:
         return None
     return arrays if _kernels().is_sparse(arrays[0], torch.get_num_threads()) else None
 
 
 def causal_filter(signal: Tensor, taps: Tensor, delay: int, num_steps: int | None = None) -> Tensor:
-    r"""Filters a signal over past steps: :math:`a_t = \sum_{\tau=0}^{L-1} A_\tau\, s_{t-d-\tau}`.
+    r"""Filter a signal over past steps: :math:`a_t = \sum_{\tau=0}^{L-1} A_\tau\, s_{t-d-\tau}`.
 
     Args:
-        signal: ``[..., T, B, N]``, zero before its first step.
-        taps: the filter ``[L]``.
-        delay: ``d`` in steps.
-        num_steps: how many of the last steps are wanted; all by default.
+        signal: Signal ``[..., T, B, N]``, zero before its first step.
+        taps: Filter ``[L]``.
+        delay: Delay ``d`` in steps.
+        num_steps: Number of steps to return, counted from the end; all by default.
 
     Returns:
-        ``[..., T, B, N]``, or of so many steps.
+        Filtered signal ``[..., T, B, N]``, or its last ``num_steps`` steps.
     """
     total = signal.shape[-3]
     past = 0 if num_steps is None else total - num_steps
@@ -102,21 +102,21 @@ def _filter_all(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
 
 
 def _toeplitz(taps: Tensor, delay: int, num_steps: int) -> Tensor:
-    """The filter as a matrix over time ``[T, T]``, ``taps[t - s - delay]`` at ``t, s``."""
+    """Return the filter as a matrix over time ``[T, T]``, ``taps[t - s - delay]`` at ``t, s``."""
     width = 2 * num_steps - 1
     by_lag = F.pad(taps, (num_steps - 1 + delay, num_steps))[:width]
     return by_lag.unfold(0, num_steps, 1).flip(1)
 
 
 def _shifted(signal: Tensor, delay: int) -> Tensor:
-    """The signal some steps later, behind zeros."""
+    """Return the signal ``delay`` steps later, after zeros."""
     kept = max(signal.shape[-3] - delay, 0)
     silence = torch.zeros_like(signal.narrow(-3, 0, signal.shape[-3] - kept))
     return torch.cat([silence, signal.narrow(-3, 0, kept)], -3) if delay else signal
 
 
-def _behind_silence(signal: Tensor, num_steps: int) -> Tensor:
-    """Zeros in front of a signal until it has so many steps."""
+def _pad_front(signal: Tensor, num_steps: int) -> Tensor:
+    """Prepend zeros to a signal until it has ``num_steps`` steps."""
     missing = num_steps - signal.shape[-3]
     if missing < 0:
         raise InputError("error", expected=f"{num_steps} steps at most", got=f"{signal.shape[-3]}")
@@ -124,41 +124,41 @@ def _behind_silence(signal: Tensor, num_steps: int) -> Tensor:
 
 
 def _filter_back(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
-    """The adjoint of `causal_filter`: the same filter, run backwards in time."""
+    """Apply the adjoint of `causal_filter`: the same filter, backwards in time."""
     return causal_filter(signal.flip(-3), taps, delay).flip(-3)
 
 
 def _traces(inputs: Tensor, basis: Tensor, delay: int, num_steps: int | None = None) -> Tensor:
-    """Traces over all basis functions ``[..., T, B, K * I]``, the pre-synaptic term of eq. 5."""
+    """Return traces over all basis functions ``[..., T, B, K * I]``, the pre-synaptic term of eq. 5."""
     return torch.cat([causal_filter(inputs, taps, delay, num_steps) for taps in basis], -1)
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    """Joins time and batch: ``[..., T, B, N]`` to ``[..., T * B, N]``."""
+    """Join time and batch: ``[..., T, B, N]`` to ``[..., T * B, N]``."""
     return tensor.flatten(-3, -2)
 
 
 def synaptic_drive(
     inputs: Tensor, weight: Tensor, basis: Tensor, delay: int, num_steps: int | None = None
 ) -> Tensor:
-    r"""What the synapses add to the potential: :math:`\sum_{j,k} w_{k,j,i} (A_k * s_j)_{t-d}` (eq. 2).
+    r"""Return the drive of the synapses, :math:`\sum_{j,k} w_{k,j,i} (A_k * s_j)_{t-d}` (eq. 2).
 
-    All steps and trials are one matrix product. As filtering and weighing commute, the filter runs
-    on the side that has fewer neurons.
+    All steps and trials are one matrix product. Filters and weights commute, so the filter runs on
+    the side with fewer neurons.
 
     Args:
-        inputs: pre-synaptic spikes ``[..., T, B, I]``.
-        weight: ``[..., K, I, O]``.
-        basis: ``[K, L]``.
-        delay: ``d`` in steps.
-        num_steps: how many of the last steps are wanted; all by default.
+        inputs: Pre-synaptic spikes ``[..., T, B, I]``.
+        weight: Synaptic weights ``[..., K, I, O]``.
+        basis: Synaptic basis ``[K, L]``.
+        delay: Synaptic delay ``d`` in steps.
+        num_steps: Number of steps to return, counted from the end; all by default.
 
     Returns:
-        Drive ``[..., T, B, O]``, or of so many steps.
+        Drive ``[..., T, B, O]``, or its last ``num_steps`` steps.
     """
     num_steps = inputs.shape[-3] if num_steps is None else num_steps
     past = inputs.shape[-3] - num_steps
-    mostly_past = past > num_steps  # then weighing all of it would be waste
+    mostly_past = past > num_steps  # weights for all of it would be waste
     fits = weight.shape[:-1] == (len(basis), inputs.shape[-1]) and delay >= 0
     if fits and not mostly_past and (arrays := _sparse_arrays(inputs, weight, basis)):
         return torch.from_numpy(_kernels().synaptic_drive(*arrays, delay)[past:])
@@ -179,27 +179,27 @@ def synaptic_drive(
 def synaptic_gradient(
     inputs: Tensor, error: Tensor, basis: Tensor, delay: int, *, per_sample: bool = False
 ) -> Tensor:
-    r"""Gradient of synaptic weights, :math:`\sum_t (A_k * s_j)_{t-d}\, e_{i,t}` (eq. 5).
+    r"""Return the gradient of synaptic weights, :math:`\sum_t (A_k * s_j)_{t-d}\, e_{i,t}` (eq. 5).
 
-    With ``error`` the `score` this is the gradient of the log-likelihood; with the score times a reward
-    it is the three-factor rule (eq. 8). It needs no graph through time: one matrix product of traces
-    and errors, or of spikes and errors filtered back in time, whichever side has fewer neurons.
+    With the `score` as ``error`` this is the gradient of the log-likelihood. With the score times a
+    reward it is the three-factor rule (eq. 8). No graph through time is needed: one matrix product of
+    traces and errors, or of spikes and errors filtered back in time, whichever has fewer neurons.
 
     Args:
-        inputs: pre-synaptic spikes ``[..., H + T, B, I]``, with a past of ``H >= 0`` steps in front.
-        error: post-synaptic ``[..., T, B, O]``.
-        basis: ``[K, L]``.
-        delay: ``d`` in steps.
-        per_sample: keep the batch axis instead of summing over it.
+        inputs: Pre-synaptic spikes ``[..., H + T, B, I]`` with ``H >= 0`` steps of history.
+        error: Post-synaptic error ``[..., T, B, O]``.
+        basis: Synaptic basis ``[K, L]``.
+        delay: Synaptic delay ``d`` in steps.
+        per_sample: Whether to keep the batch axis instead of summing over it.
 
     Returns:
-        ``[..., K, I, O]``, or ``[..., B, K, I, O]`` per sample.
+        Gradient ``[..., K, I, O]``, or ``[..., B, K, I, O]`` per sample.
     """
     in_features, out_features, functions = inputs.shape[-1], error.shape[-1], len(basis)
-    summed = _goes_along(error, inputs) and not per_sample
+    summed = _matches(error, inputs) and not per_sample
     if summed and delay >= 0 and (arrays := _sparse_arrays(inputs, error, basis)):
         return torch.from_numpy(_kernels().synaptic_gradient(*arrays, delay))
-    error = _behind_silence(error, inputs.shape[-3])
+    error = _pad_front(error, inputs.shape[-3])
     if per_sample:
         traces = torch.stack([causal_filter(inputs, taps, delay) for taps in basis], -2)
         return torch.einsum("...tbki,...tbo->...bkio", traces, error)
@@ -209,7 +209,7 @@ def synaptic_gradient(
     back = torch.cat([_filter_back(error, taps, delay) for taps in basis], -1)
     gradient = _rows(inputs).transpose(-2, -1) @ _rows(back)
     gradient = gradient.reshape(*gradient.shape[:-1], functions, out_features)
-    # Fused optimisers read memory in order, whatever the strides of a gradient say.
+    # Fused optimisers read memory in order and ignore strides.
     return gradient.transpose(-3, -2).contiguous()
 
 
@@ -222,21 +222,21 @@ def sample(
     *,
     overwrite: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    r"""Runs the neurons: potentials by eq. 2 and spikes by eq. 3.
+    r"""Run the neurons: potentials by eq. 2, spikes by eq. 3.
 
-    With a uniform ``U`` a neuron fires where :math:`\sigma(u) > U`, computed as
+    A neuron fires where :math:`\sigma(u) > U` for a uniform ``U``, computed as
     :math:`u > \mathrm{logit}(U)`.
 
-    Only a neuron's feedback on itself is recurrent, so this is the only loop over time. Each spike adds
-    its own future effect to the potentials to come.
+    Only the feedback of a neuron on itself is recurrent, so this is the only loop over time. Each spike
+    adds its effect to the potentials of later steps.
 
     Args:
-        drive: synaptic drive ``[..., T, B, O]``, with the feedback of earlier spikes in it.
-        bias: ``[..., O]``.
-        feedback: weights ``[..., K, O]``.
-        basis: feedback basis ``[K, L]``.
-        uniforms: noise in [0, 1), ``[..., T, B, O]``, of the dtype the comparison shall have.
-        overwrite: the memory of ``drive`` and ``uniforms`` may be used for what is returned.
+        drive: Synaptic drive ``[..., T, B, O]``, plus the feedback of spikes before the first step.
+        bias: Biases ``[..., O]``.
+        feedback: Feedback weights ``[..., K, O]``.
+        basis: Feedback basis ``[K, L]``.
+        uniforms: Noise in [0, 1), ``[..., T, B, O]``. Its dtype is that of the comparison.
+        overwrite: Whether the result may reuse the memory of ``drive`` and ``uniforms``.
 
     Returns:
         Spikes and potentials, each ``[..., T, B, O]``; spikes are exactly 0 or 1.
@@ -248,7 +248,7 @@ def sample(
     if one_network and (arrays := arrays_of(drive, bias, kernel, thresholds)):
         spikes, potentials = map(torch.from_numpy, _kernels().sample(*arrays, overwrite))
         return spikes, potentials
-    # A sum, not a copy: under vmap the noise alone may be many, and then all else has to be.
+    # A sum, not a copy: under vmap the noise alone may be batched, and the result must be, too.
     potentials = drive + bias[..., None, None, :] + torch.zeros_like(uniforms, dtype=drive.dtype)
     spikes = torch.empty_like(potentials)
     steps, length = drive.shape[-3], basis.shape[-1]
@@ -271,19 +271,19 @@ def sample_differentiable(
     uniforms: Tensor,
     spike_grad: Callable[[Tensor], Tensor] | None,
 ) -> tuple[Tensor, Tensor]:
-    r"""The same spikes as `sample`, with a graph through time for autograd.
+    r"""Run the neurons as `sample` does, with a graph through time for autograd.
 
-    A spike's derivative by its potential is 0 almost everywhere; it is replaced by the slope of
-    ``spike_grad`` at :math:`u - \mathrm{logit}(U)`, or by that of the firing probability,
+    The derivative of a spike by its potential is 0 almost everywhere. It is replaced by the slope of
+    ``spike_grad`` at :math:`u - \mathrm{logit}(U)`, or by the slope of the firing probability,
     :math:`\sigma(u)(1 - \sigma(u))`. The gradient is biased, as with every surrogate.
 
     Args:
-        drive: as for `sample`.
-        bias: as for `sample`.
-        feedback: as for `sample`.
-        basis: as for `sample`.
-        uniforms: as for `sample`.
-        spike_grad: one of `snntorch.surrogate`, or None for the firing probability's slope.
+        drive: Synaptic drive ``[..., T, B, O]``, as in `sample`.
+        bias: Biases ``[..., O]``.
+        feedback: Feedback weights ``[..., K, O]``.
+        basis: Feedback basis ``[K, L]``.
+        uniforms: Noise in [0, 1), ``[..., T, B, O]``.
+        spike_grad: Function of `snntorch.surrogate`, or None for the slope of the firing probability.
 
     Returns:
         Spikes and potentials, each ``[..., T, B, O]``.
@@ -306,37 +306,37 @@ def sample_differentiable(
 
 
 def feedback_kernel(feedback: Tensor, basis: Tensor) -> Tensor:
-    r"""The feedback filters over lags, :math:`\beta_{i,\tau} = \sum_k B_{k,\tau} w_{k,i}` (eq. 2).
+    r"""Return the feedback filters, :math:`\beta_{i,\tau} = \sum_k B_{k,\tau} w_{k,i}` (eq. 2).
 
     Args:
-        feedback: weights ``[..., K, O]``.
-        basis: ``[K, L]``.
+        feedback: Feedback weights ``[..., K, O]``.
+        basis: Feedback basis ``[K, L]``.
 
     Returns:
-        ``[..., L, O]``.
+        Filters over lags ``[..., L, O]``.
     """
     return basis.transpose(0, 1) @ feedback
 
 
 def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, num_steps: int) -> Tensor:
-    """What spikes before the first step still add to the first steps' potentials.
+    """Return the effect of spikes before the first step on the potentials to come.
 
     Args:
-        history: a neuron's own past spikes, oldest first ``[..., H, B, O]``.
-        feedback: weights ``[..., K, O]``.
-        basis: ``[K, L]``.
-        num_steps: number of steps ``T`` to come.
+        history: Past spikes of the neurons ``[..., H, B, O]``, oldest first.
+        feedback: Feedback weights ``[..., K, O]``.
+        basis: Feedback basis ``[K, L]``.
+        num_steps: Number of steps ``T`` to come.
 
     Returns:
-        ``[..., T, B, O]``.
+        Drive ``[..., T, B, O]``.
     """
     kernel = feedback_kernel(feedback, basis).flip(-2).unsqueeze(-2)
     length, remembered = basis.shape[-1], history.shape[-3]
     drives = []
     for step in range(min(num_steps, length)):
-        heard = min(length - step, remembered)
-        recent = history.narrow(-3, remembered - heard, heard)
-        drives.append((kernel.narrow(-3, length - step - heard, heard) * recent).sum(-3))
+        count = min(length - step, remembered)
+        recent = history.narrow(-3, remembered - count, count)
+        drives.append((kernel.narrow(-3, length - step - count, count) * recent).sum(-3))
     drive = torch.stack(drives, -3)
     return F.pad(drive, (0, 0, 0, 0, 0, num_steps - len(drives))) if num_steps > len(drives) else drive
 
@@ -344,63 +344,63 @@ def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, num_steps: 
 def feedback_gradient(
     outputs: Tensor, error: Tensor, basis: Tensor, *, per_sample: bool = False
 ) -> Tensor:
-    r"""Gradient of feedback weights, :math:`\sum_t (B_k * s_i)_{t-1}\, e_{i,t}` (eq. 5).
+    r"""Return the gradient of feedback weights, :math:`\sum_t (B_k * s_i)_{t-1}\, e_{i,t}` (eq. 5).
 
     Args:
-        outputs: a neuron's own spikes ``[..., H + T, B, O]``, with a past of ``H >= 0`` steps in front.
-        error: post-synaptic ``[..., T, B, O]``.
-        basis: ``[K, L]``.
-        per_sample: keep the batch axis instead of summing over it.
+        outputs: Spikes of the neurons ``[..., H + T, B, O]`` with ``H >= 0`` steps of history.
+        error: Post-synaptic error ``[..., T, B, O]``.
+        basis: Feedback basis ``[K, L]``.
+        per_sample: Whether to keep the batch axis instead of summing over it.
 
     Returns:
-        ``[..., K, O]``, or ``[..., B, K, O]`` per sample.
+        Gradient ``[..., K, O]``, or ``[..., B, K, O]`` per sample.
     """
-    summed = _goes_along(error, outputs) and error.shape[2] == outputs.shape[2] and not per_sample
+    summed = _matches(error, outputs) and error.shape[2] == outputs.shape[2] and not per_sample
     if summed and (arrays := arrays_of(outputs, error, basis)):
         return torch.from_numpy(_kernels().feedback_gradient(*arrays))
-    error = _behind_silence(error, outputs.shape[-3])
+    error = _pad_front(error, outputs.shape[-3])
     axes = (-3,) if per_sample else (-3, -2)
     gradients = [(causal_filter(outputs, taps, 1) * error).sum(axes) for taps in basis]
     return torch.stack(gradients, -2)
 
 
 def log_likelihood(spikes: Tensor, potentials: Tensor) -> Tensor:
-    r"""Log-probability of whole spike trains (the logarithm of eq. 4).
+    r"""Return the log-probability of whole spike trains (the logarithm of eq. 4).
 
     .. math:: \sum_{t,i} \log p(s_{i,t} \mid u_{i,t})
 
     Args:
-        spikes: ``[..., T, B, O]``.
-        potentials: ``[..., T, B, O]``.
+        spikes: Spikes ``[..., T, B, O]``.
+        potentials: Membrane potentials ``[..., T, B, O]``.
 
     Returns:
-        ``[..., B]``, finite for any finite potential.
+        Log-probabilities ``[..., B]``, finite for any finite potential.
     """
     return step_log_likelihood(spikes, potentials).sum(-2)
 
 
 def step_log_likelihood(spikes: Tensor, potentials: Tensor) -> Tensor:
-    r"""Log-probability of each step's spikes, :math:`\sum_i \log p(s_{i,t} \mid u_{i,t})`.
+    r"""Return the log-probability of each step, :math:`\sum_i \log p(s_{i,t} \mid u_{i,t})`.
 
     Args:
-        spikes: ``[..., T, B, O]``.
-        potentials: ``[..., T, B, O]``.
+        spikes: Spikes ``[..., T, B, O]``.
+        potentials: Membrane potentials ``[..., T, B, O]``.
 
     Returns:
-        ``[..., T, B]``.
+        Log-probabilities ``[..., T, B]``.
     """
     losses = F.binary_cross_entropy_with_logits(potentials, spikes, reduction="none")
     return -losses.sum(-1)
 
 
 def score(spikes: Tensor, potentials: Tensor) -> Tensor:
-    r"""The post-synaptic term of eq. 5, :math:`\partial \log p / \partial u = s - \sigma(u)`.
+    r"""Return the post-synaptic term of eq. 5, :math:`\partial \log p / \partial u = s - \sigma(u)`.
 
     Args:
-        spikes: ``[..., T, B, O]``.
-        potentials: ``[..., T, B, O]``.
+        spikes: Spikes ``[..., T, B, O]``.
+        potentials: Membrane potentials ``[..., T, B, O]``.
 
     Returns:
-        ``[..., T, B, O]``.
+        Score ``[..., T, B, O]``.
     """
     return spikes - torch.sigmoid(potentials)

@@ -1,7 +1,7 @@
 r"""Integrate-and-fire neurons that spike at most once, as functions of firing times.
 
-A neuron fires when its potential first reaches the threshold, and is silent from then on. Two kinds of
-synapses, and with them two slopes of a firing time by the potential:
+A neuron fires when its potential first reaches the threshold, and is silent from then on. There are two
+kinds of synapses, each with its slope of a firing time by the potential:
 
 ========= ============================================================== ===================== =======
 synapse   potential at ``t``                                             time                  slope
@@ -10,13 +10,14 @@ step      :math:`V_j = \sum_i w_{ij} [t_i \le t]`                        whole s
 ramp      :math:`V_j = b_j t + \sum_i w_{ij} (t - t_i)_+`                a real number         exact
 ========= ============================================================== ===================== =======
 
-A step makes no slope, so S4NN defines one. Firing times are ``[B, N]``; the end of the window stands
-for "did not fire".
+A step has no slope, so S4NN defines one. Firing times are ``[B, N]``. The end of the window stands for
+silence.
 
-Every gradient here is a sum over the pairs :math:`t_i \le t_j`, by `masked_product` or `masked_outer`,
-which are the derivatives of one another: so they can be differentiated again, as an R1 penalty asks.
+Every gradient here is a sum over the pairs :math:`t_i \le t_j`, by `masked_product` or `masked_outer`.
+These are derivatives of each other, so gradients can be differentiated again, as an R1 penalty needs.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from functools import cache, wraps
 from types import ModuleType
@@ -27,10 +28,11 @@ from torch import Tensor
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional._dispatch import arrays_of
-from snn_gan_ext.functional.checks import check_finite
+from snn_gan_ext.validation import check_finite, check_setting, whole
 
 __all__ = [
     "StepSpikes",
+    "clamp_passing",
     "masked_outer",
     "masked_product",
     "ramp_ticks",
@@ -40,9 +42,9 @@ __all__ = [
     "times_of",
 ]
 
-# Numbers in the largest tensor that PyTorch's own operations make at a time.
+# Size of the largest intermediate tensor of the PyTorch fallback.
 CHUNK = 2**24
-# Whole numbers up to here are exact in single precision.
+# Largest whole number up to which single precision is exact.
 LONGEST = 2**24
 
 
@@ -51,7 +53,7 @@ R = TypeVar("R")
 
 
 def _without_autocast(function: Callable[P, R]) -> Callable[P, R]:
-    """Half precision cannot tell a crossing's step from the next."""
+    """Switch autocast off for a function: half precision confuses neighbouring steps."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -66,11 +68,11 @@ def _without_autocast(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class StepSpikes(NamedTuple):
-    """When neurons with step synapses fired.
+    """Firing steps and potentials of neurons with step synapses.
 
     Attributes:
-        times: firing steps ``[B, O]`` as floats, 0 .. T - 1; T where a neuron did not fire.
-        potentials: ``[B, O]`` at the firing step, or at the last one; without gradient.
+        times: Firing steps ``[B, O]`` as floats, 0 .. T - 1; T for silent neurons.
+        potentials: Potentials ``[B, O]`` at the firing step, or at the last one; without gradient.
     """
 
     times: Tensor
@@ -79,30 +81,35 @@ class StepSpikes(NamedTuple):
 
 @_without_autocast
 def step_times(inputs: Tensor, weight: Tensor, threshold: float, num_steps: int) -> StepSpikes:
-    r"""First step at which :math:`\sum_i w_{ij} [t_i \le t]` reaches the threshold.
+    r"""Return the first step at which :math:`\sum_i w_{ij} [t_i \le t]` reaches the threshold.
 
-    The slope through time is S4NN's: a potential that is one higher fires one step earlier, so
+    The slope is S4NN's: a unit more of potential fires one step earlier, so
 
     .. math::
 
         \frac{\partial t_j}{\partial w_{ij}} = -[t_i \le t_j], \qquad
         \frac{\partial t_j}{\partial t_i} = w_{ij} [t_i \le t_j].
 
-    A neuron that did not fire counts as firing at the last step there, so that it can learn.
+    In these formulas a silent neuron fires at the last step, so that it can learn.
 
     Args:
-        inputs: firing steps of the inputs ``[B, I]``, whole numbers; ``num_steps`` or more is silence.
-        weight: ``[I, O]``.
-        threshold: potential at which a neuron fires, above 0.
-        num_steps: length ``T`` of the window in time steps.
+        inputs: Firing steps of the inputs ``[B, I]``, whole numbers; ``num_steps`` or more is silence.
+        weight: Weights ``[I, O]``.
+        threshold: Firing threshold of the potential, above 0.
+        num_steps: Number of time steps ``T``.
+
+    Returns:
+        Firing steps and potentials.
+
+    Raises:
+        InputError: If shapes do not match, an input is not finite or ``num_steps`` is below 1.
 
     References:
         Kheradpisheh and Masquelier (2020), "Temporal backpropagation for spiking neural networks with
         one spike per neuron" (S4NN).
     """
     _check_layer(inputs, weight)
-    if not 1 <= num_steps <= LONGEST:
-        raise InputError("num_steps", expected=f"1 .. {LONGEST}", got=f"{num_steps}")
+    check_setting("num_steps", num_steps, whole(1, LONGEST))
     times, potentials = _StepTimes.apply(inputs, weight, threshold, num_steps)  # type: ignore[no-untyped-call]
     return StepSpikes(times, potentials)
 
@@ -118,10 +125,10 @@ def ramp_times(
     least_slope: float = 0.25,
     silent_slope: float = 0.1,
 ) -> Tensor:
-    r"""First time at which :math:`b_j t + \sum_i w_{ij} (t - t_i)_+` reaches the threshold, exactly.
+    r"""Return the exact time at which :math:`b_j t + \sum_i w_{ij} (t - t_i)_+` reaches the threshold.
 
-    Its derivatives where a neuron fires, with the rise :math:`s_j = b_j + \sum_i w_{ij} [t_i \le t_j]`
-    of its potential:
+    With the slope :math:`s_j = b_j + \sum_i w_{ij} [t_i \le t_j]` of the potential, the derivatives of
+    a firing time are
 
     .. math::
 
@@ -130,17 +137,20 @@ def ramp_times(
         \frac{\partial t_j}{\partial b_j} = -\frac{t_j}{s_j}.
 
     Args:
-        inputs: firing times of the inputs ``[B, I]``, 0 or more; ``horizon`` or more is silence.
-        weight: ``[I, O]``.
-        current: what each neuron's potential rises by itself, :math:`b` ``[O]``.
-        threshold: potential at which a neuron fires, above 0.
-        horizon: end of the window.
-        least_slope: bound below :math:`s_j` in the derivatives, which would grow without one.
-        silent_slope: stands for :math:`1 / s_j` where a neuron did not fire, so that it can learn; the
-            true derivative there is 0.
+        inputs: Firing times of the inputs ``[B, I]``, 0 or more; ``horizon`` or more is silence.
+        weight: Weights ``[I, O]``.
+        current: Slopes :math:`b` of the potentials without input ``[O]``.
+        threshold: Firing threshold of the potential, above 0.
+        horizon: End of the window.
+        least_slope: Lower bound of :math:`s_j` in the derivatives, which are unbounded without it.
+        silent_slope: Value in place of :math:`1 / s_j` for silent neurons, whose true derivative is 0:
+            with it they can learn.
 
     Returns:
-        Firing times ``[B, O]``; ``horizon`` where a neuron did not fire.
+        Firing times ``[B, O]``; ``horizon`` for silent neurons.
+
+    Raises:
+        InputError: If shapes do not match or an input is not finite.
     """
     _check_layer(inputs, weight)
     _check_shapes("current", current, (weight.shape[1],))
@@ -155,18 +165,18 @@ def ramp_times(
 def ramp_ticks(
     inputs: Tensor, weight: Tensor, current: Tensor, threshold: float, horizon: float, ticks: int
 ) -> Tensor:
-    """`ramp_times` on a clock: the first tick at which the potential has reached the threshold.
+    """Return `ramp_times` on a clock: the first tick with a potential at or above the threshold.
 
     Args:
-        inputs: ``[B, I]``.
-        weight: ``[I, O]``.
-        current: ``[O]``.
-        threshold: potential at which a neuron fires.
-        horizon: end of the window.
-        ticks: number of ticks; they are at ``horizon / ticks`` and its multiples.
+        inputs: Firing times of the inputs ``[B, I]``.
+        weight: Weights ``[I, O]``.
+        current: Slopes of the potentials without input ``[O]``.
+        threshold: Firing threshold of the potential.
+        horizon: End of the window.
+        ticks: Number of ticks, at multiples of ``horizon / ticks``.
 
     Returns:
-        Firing times ``[B, O]``, multiples of ``horizon / ticks``.
+        Firing times ``[B, O]``, multiples of ``horizon / ticks``; without gradient.
     """
     grid = horizon / ticks * torch.arange(1, ticks + 1, device=inputs.device, dtype=inputs.dtype)
     grid = grid.view(-1, 1, 1)
@@ -182,11 +192,16 @@ def ramp_ticks(
 
 
 def times_of(spikes: Tensor) -> Tensor:
-    r"""Spikes ``[T, B, N]`` to the step of each neuron's first one ``[B, N]``; T if there is none.
+    r"""Return the step of the first spike of each neuron; T for silent neurons.
 
-    The slope :math:`\partial t_j / \partial s_{j,t}` is :math:`t - T` at the first spike and where
-    there is none, and 0 at later spikes: what is taken away at one step and put in at the next moves
-    the firing step by one.
+    The slope :math:`\partial t_j / \partial s_{j,t}` is 0 at later spikes and :math:`t - T` elsewhere:
+    a spike that moves to the next step moves the firing step by one.
+
+    Args:
+        spikes: Spikes ``[T, B, N]``.
+
+    Returns:
+        Firing steps ``[B, N]``.
 
     >>> times_of(torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[1.0, 0.0]]]))
     tensor([[1., 3.]])
@@ -199,16 +214,17 @@ def times_of(spikes: Tensor) -> Tensor:
 
 
 def spikes_of(times: Tensor, num_steps: int) -> Tensor:
-    r"""Firing steps ``[B, N]`` to spikes ``[T, B, N]``.
+    r"""Return spikes at firing steps.
 
-    Moving a spike later takes it from its step and puts it into the next, so
-    :math:`\partial s_{j,t} / \partial t_j` is -1 at :math:`t_j` and 1 right after it. Behind
-    `times_of` that
-    makes a slope of 1.
+    A later spike leaves its step and enters the next, so :math:`\partial s_{j,t} / \partial t_j` is -1
+    at :math:`t_j` and 1 at the step after. Followed by `times_of` this makes a slope of 1.
 
     Args:
-        times: whole numbers; ``num_steps`` or more is silence.
-        num_steps: length ``T`` in time steps.
+        times: Firing steps ``[B, N]``, whole numbers; ``num_steps`` or more is silence.
+        num_steps: Number of time steps ``T``.
+
+    Returns:
+        Spikes ``[T, B, N]``.
 
     >>> spikes_of(torch.tensor([[1.0, 3.0]]), 3).squeeze(1)
     tensor([[0., 0.],
@@ -236,18 +252,40 @@ class _SpikesOf(torch.autograd.Function):
         return slope.squeeze(0), None
 
 
-@_without_autocast
-def masked_product(values: Tensor, weight: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    r""":math:`y_{bj} = \sum_i x_{bi} w_{ij} [t_{bi} \le t'_{bj}]`, differentiable in ``x`` and ``w``.
+def clamp_passing(x: Tensor, low: float = -math.inf, high: float = math.inf) -> Tensor:
+    """Clamp a tensor; gradients pass from ``low`` to ``high``, both bounds included.
+
+    `torch.clamp` does the same up to version 2.13. From 2.14 on its gradient is 0 at the bounds, where
+    silent neurons are: they would stop learning.
 
     Args:
-        values: ``x [B, I]``.
-        weight: ``w [I, O]``.
-        before: ``t [B, I]``.
-        after: ``t' [B, O]``.
+        x: Any tensor of floats.
+        low: Lower bound.
+        high: Upper bound.
+
+    >>> x = torch.tensor([-1.0, 0.0, 1.0, 2.0], requires_grad=True)
+    >>> clamp_passing(x, 0, 1).sum().backward()
+    >>> x.grad
+    tensor([0., 1., 1., 0.])
+    """
+    return torch.where((x >= low) & (x <= high), x, x.detach().clamp(low, high))
+
+
+@_without_autocast
+def masked_product(values: Tensor, weight: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    r"""Return :math:`y_{bj} = \sum_i x_{bi} w_{ij} [t_{bi} \le t'_{bj}]`.
+
+    Args:
+        values: Values ``x`` of the inputs ``[B, I]``; differentiable.
+        weight: Weights ``w [I, O]``; differentiable.
+        before: Times ``t`` of the inputs ``[B, I]``.
+        after: Times ``t'`` of the outputs ``[B, O]``.
 
     Returns:
-        ``[B, O]``.
+        Sums ``[B, O]``.
+
+    Raises:
+        InputError: If shapes do not match.
     """
     _check_shapes("weight", weight, (before.shape[-1], after.shape[-1]))
     _check_pairs(before, after, values=(values, before))
@@ -257,16 +295,19 @@ def masked_product(values: Tensor, weight: Tensor, before: Tensor, after: Tensor
 
 @_without_autocast
 def masked_outer(values: Tensor, errors: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    r""":math:`y_{ij} = \sum_b x_{bi} e_{bj} [t_{bi} \le t'_{bj}]`, differentiable in ``x`` and ``e``.
+    r"""Return :math:`y_{ij} = \sum_b x_{bi} e_{bj} [t_{bi} \le t'_{bj}]`.
 
     Args:
-        values: ``x [B, I]``.
-        errors: ``e [B, O]``.
-        before: ``t [B, I]``.
-        after: ``t' [B, O]``.
+        values: Values ``x`` of the inputs ``[B, I]``; differentiable.
+        errors: Errors ``e`` of the outputs ``[B, O]``; differentiable.
+        before: Times ``t`` of the inputs ``[B, I]``.
+        after: Times ``t'`` of the outputs ``[B, O]``.
 
     Returns:
-        ``[I, O]``.
+        Sums ``[I, O]``.
+
+    Raises:
+        InputError: If shapes do not match.
     """
     _check_pairs(before, after, values=(values, before), errors=(errors, after))
     outer: Tensor = _MaskedOuter.apply(values, errors, before, after)  # type: ignore[no-untyped-call]
@@ -349,7 +390,7 @@ class _RampTimes(torch.autograd.Function):
         horizon, least_slope, silent_slope = ctx.settings
         ones = torch.ones_like(inputs)
         slope = current + masked_product(ones, weight, inputs, times)
-        later = torch.where(times < horizon, 1 / slope.clamp(min=least_slope), silent_slope)
+        later = torch.where(times < horizon, 1 / clamp_passing(slope, least_slope), silent_slope)
         error = -later * gradients[0]  # by the potential
         by_inputs = _by_inputs(ctx, error, weight, inputs, times)
         by_weight = None
@@ -360,7 +401,7 @@ class _RampTimes(torch.autograd.Function):
 
 
 def _by_inputs(ctx: Any, error: Tensor, weight: Tensor, inputs: Tensor, times: Tensor) -> Tensor | None:
-    """Gradient by the inputs' firing times for an error by the potentials, if anyone asks for it."""
+    """Return the gradient by the inputs' firing times for an error of the potentials, if needed."""
     if not ctx.needs_input_grad[0]:
         return None
     return -masked_product(error, weight.T, -times, -inputs)
@@ -404,13 +445,13 @@ class _MaskedOuter(torch.autograd.Function):
 
 
 def _masks(before: Tensor, after: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """The pairs of inputs that come before outputs ``[b, I, O]``, some trials at a time."""
+    """Yield masks ``[b, I, O]`` of the inputs before each output, in chunks of trials."""
     for part in _chunks(len(before), before.shape[1] * after.shape[1]):
         yield part, before[part].unsqueeze(2) <= after[part].unsqueeze(1)
 
 
 def _chunks(batch: int, size: int) -> list[slice]:
-    """Trials ``0 .. batch - 1`` in parts, for each trial of which a tensor has so many numbers."""
+    """Split trials ``0 .. batch - 1`` into chunks for tensors of ``size`` numbers per trial."""
     width = max(CHUNK // size, 1)
     return [slice(start, start + width) for start in range(0, max(batch, 1), width)]
 
@@ -418,7 +459,7 @@ def _chunks(batch: int, size: int) -> list[slice]:
 def _first_steps(
     inputs: Tensor, weight: Tensor, threshold: float, num_steps: int
 ) -> tuple[Tensor, Tensor]:
-    """`step_times` by PyTorch's operations: the potentials at all steps."""
+    """Compute `step_times` with PyTorch operations, from the potentials at all steps."""
 
     def fire(inputs: Tensor) -> tuple[Tensor, Tensor]:
         moments = torch.arange(num_steps, device=inputs.device, dtype=inputs.dtype).view(-1, 1, 1)
@@ -435,13 +476,13 @@ def _first_steps(
 def _first_crossings(
     inputs: Tensor, weight: Tensor, current: Tensor, threshold: float, horizon: float
 ) -> Tensor:
-    """`ramp_times` by PyTorch's operations: potentials at all events, and the lines between."""
+    """Compute `ramp_times` with PyTorch operations, from the potentials at all events."""
 
     def fire(inputs: Tensor) -> tuple[Tensor]:
         events, order = inputs.clamp(max=horizon).sort(1)
         start, end = events.new_zeros(len(events), 1), events.new_full((len(events), 1), horizon)
-        heard = weight[order] * (events < horizon).unsqueeze(2)
-        slopes = current + torch.cat([torch.zeros_like(heard[:, :1]), heard.cumsum(1)], 1)
+        steps = weight[order] * (events < horizon).unsqueeze(2)
+        slopes = current + torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], 1)
         widths = torch.cat([events, end], 1) - torch.cat([start, events], 1)
         rises = slopes * widths.unsqueeze(2)
         after = rises.cumsum(1)
@@ -465,7 +506,7 @@ def _in_chunks(
 
 @cache
 def _kernels() -> ModuleType:
-    """Imported when first needed, as loading numba takes a good part of a second."""
+    """Import the kernels at their first use: numba takes a good part of a second to load."""
     from snn_gan_ext.functional._kernels import ttfs
 
     return ttfs

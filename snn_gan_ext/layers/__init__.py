@@ -1,1 +1,1 @@
-"""Spiking layers with the face of an snnTorch layer."""
+"""Spiking layers with the interface of snnTorch layers."""

@@ -1,6 +1,6 @@
-"""What all GLM layers share: neurons with feedback, state, noise, and the snnTorch face.
+"""Common base of the GLM layers: neurons with feedback, state, noise and the snnTorch interface.
 
-A layer adds its synapses: how traces of the input become a drive, and the gradient of their weights.
+A layer adds its synapses: the drive of an input and the gradient of its weights.
 """
 
 import math
@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import bases, glm
-from snn_gan_ext.layers.checks import check_basis, check_finite, check_tensor, look
 from snn_gan_ext.layers.state import GLMFilters, GLMSample, GLMState
+from snn_gan_ext.validation import check_basis, check_finite, check_tensor, concrete
 
 __all__ = ["GLMNeurons"]
 
 
 class GLMNeurons(nn.Module, ABC):
-    """GLM neurons without their synapses; see `GLMLayer` and `GLMConv2d` for the arguments.
+    """GLM neurons without synapses; `GLMLayer` and `GLMConv2d` document the arguments.
 
-    The parameters ``feedback [K, C]`` and ``bias [C]`` are shared by all neurons of a channel; in a
-    fully connected layer each neuron is a channel.
+    All neurons of a channel share the parameters ``feedback [K, C]`` and ``bias [C]``. In a fully
+    connected layer each neuron is a channel.
     """
 
     basis: Tensor
@@ -62,12 +62,12 @@ class GLMNeurons(nn.Module, ABC):
     @property
     @abstractmethod
     def _input_axes(self) -> tuple[int | None, ...]:
-        """Sizes of an input behind time and batch; None is any size."""
+        """Sizes ``*in`` of an input after time and batch; None stands for any size."""
 
     @property
     @abstractmethod
     def _fan_in(self) -> int:
-        """Number of inputs of a neuron."""
+        """Number of synapses of a neuron."""
 
     @property
     @abstractmethod
@@ -75,19 +75,19 @@ class GLMNeurons(nn.Module, ABC):
 
     @abstractmethod
     def _output_shape(self, inputs: Tensor) -> tuple[int, ...]:
-        """Sizes ``*out`` of the output behind time and batch."""
+        """Return the sizes ``*out`` of the output of one step ``[B, *in]``."""
 
     @abstractmethod
     def _align(self, inputs: Tensor) -> Tensor:
-        """Shifts inputs until one delay fits all of them."""
+        """Shift inputs so that all of them have the smallest delay."""
 
     @abstractmethod
     def _drive(self, aligned: Tensor, num_steps: int) -> Tensor:
-        """The synapses: ``[H + T, B, *in]`` to ``[T, B, *out]``."""
+        """Return the synaptic drive ``[T, B, *out]`` of aligned inputs ``[H + T, B, *in]``."""
 
     @abstractmethod
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
-        """Gradient of the weights for an error ``[T, B, *out]``, behind an input's past."""
+        """Return the gradient of the weights for aligned inputs and an error ``[T, B, *out]``."""
 
     @torch.no_grad()
     def reset_parameters(
@@ -97,11 +97,21 @@ class GLMNeurons(nn.Module, ABC):
         feedback_init: float | None = None,
         rng: torch.Generator | None = None,
     ) -> None:
-        """Draws fresh weights; see the class for the arguments, by default those it was built with."""
-        built_with = self._initial
-        weight_std = built_with[0] if weight_std is None else weight_std
-        bias_init = built_with[1] if bias_init is None else bias_init
-        feedback_init = built_with[2] if feedback_init is None else feedback_init
+        """Draw new initial weights.
+
+        Args:
+            weight_std: Standard deviation of the weights; by default that of the constructor.
+            bias_init: Initial bias; by default that of the constructor.
+            feedback_init: Initial feedback weight; by default that of the constructor.
+            rng: Random source of the weights; torch's global generator by default.
+
+        Raises:
+            InputError: If a number is not finite, or ``weight_std`` is below 0.
+        """
+        initial = self._initial
+        weight_std = initial[0] if weight_std is None else weight_std
+        bias_init = initial[1] if bias_init is None else bias_init
+        feedback_init = initial[2] if feedback_init is None else feedback_init
         if weight_std is None:
             weight_std = float((self._fan_in * self.basis.square().sum()).rsqrt())
         if not (weight_std >= 0 and all(map(math.isfinite, (weight_std, bias_init, feedback_init)))):
@@ -115,23 +125,23 @@ class GLMNeurons(nn.Module, ABC):
         self.feedback.fill_(feedback_init)
 
     def reset_mem(self) -> None:
-        """Forgets the hidden state. The next call starts from silence, at any batch size.
+        """Reset the hidden state to silence. The next call may have any batch size.
 
-        Returns None, which as an explicit state means silence too: ``state = layer.reset_mem()``
-        works as snnTorch users know it.
+        The return value None stands for silence as an explicit state, too, so snnTorch's
+        ``state = layer.reset_mem()`` works.
         """
         self._state = None
 
     def detach_hidden(self) -> None:
-        """Cuts the hidden state off the graph, for truncated backpropagation through time."""
+        """Detach the hidden state from the graph, for truncated backpropagation through time."""
         if self._state is not None:
             self._state = _detached(self._state)
 
     def initial_state(self, inputs: Tensor) -> GLMState:
-        """The state before the first step: no spikes so far.
+        """Return the state before the first step: no spikes so far.
 
         Args:
-            inputs: a step ``[B, *in]`` of the recording to come, for its sizes.
+            inputs: One input step ``[B, *in]``; only its sizes count.
         """
         batch, out = inputs.shape[0], self._output_shape(inputs)
         bias = self._per_neuron(self.bias.detach(), out).reshape(out)
@@ -149,20 +159,21 @@ class GLMNeurons(nn.Module, ABC):
         uniforms: Tensor | None = None,
         rng: torch.Generator | None = None,
     ) -> Tensor | tuple[Tensor, GLMState]:
-        """Samples spikes for one step ``[B, *in]`` or a sequence ``[T, B, *in]``.
+        """Sample spikes for one step or a sequence.
 
         Args:
-            input_: spikes or real-valued currents.
-            state: where to go on from; silence by default. Not with ``init_hidden=True``.
-            uniforms: noise in [0, 1) of the output's shape; a 1, which rounding can make of it, never
-                fires.
-            rng: draws the noise where none is given; torch's global generator by default.
+            input_: Spikes or real-valued currents, one step ``[B, *in]`` or a sequence ``[T, B, *in]``.
+            state: State to continue from; silence by default. Not allowed with ``init_hidden=True``.
+            uniforms: Noise in [0, 1), of the shape of the output. A 1 from rounding never fires.
+            rng: Random source of the noise if ``uniforms`` is not given; torch's global generator by
+                default.
 
         Returns:
-            ``(spikes, state)``, or the spikes alone with ``init_hidden=True`` and not ``output``.
+            ``(spikes, state)``; with ``init_hidden=True`` and ``output=False`` the spikes alone.
 
         Raises:
-            InputError: if a shape, the noise or the state does not fit.
+            InputError: If the shape of an argument is wrong, the input is not finite or the noise lies
+                outside [0, 1].
         """
         if self.init_hidden:
             if state is not None:
@@ -170,7 +181,7 @@ class GLMNeurons(nn.Module, ABC):
                     "state",
                     expected="none, as init_hidden=True keeps it inside the layer",
                     got="a state",
-                    cure="call reset_mem() to start afresh, or build with init_hidden=False",
+                    cure="call reset_mem() to start from silence, or build with init_hidden=False",
                 )
             state = self._state
         check_tensor("input", input_)
@@ -193,39 +204,49 @@ class GLMNeurons(nn.Module, ABC):
         uniforms: Tensor | None = None,
         rng: torch.Generator | None = None,
     ) -> GLMSample:
-        """Samples a sequence and keeps what the local learning rule needs; stores no graph.
+        """Sample a sequence and return the record that the local learning rule needs.
 
-        It neither reads nor changes the hidden state of ``init_hidden=True``: pass ``state`` to go on.
+        No graph is stored. The hidden state of ``init_hidden=True`` is neither used nor changed: pass
+        ``state`` to continue.
 
         Args:
-            inputs: ``[T, B, *in]``.
-            state: where to go on from; silence by default.
-            uniforms: noise in [0, 1), ``[T, B, *out]``.
-            rng: draws the noise where none is given.
+            inputs: Inputs ``[T, B, *in]``.
+            state: State to continue from; silence by default.
+            uniforms: Noise in [0, 1), ``[T, B, *out]``.
+            rng: Random source of the noise if ``uniforms`` is not given; torch's global generator by
+                default.
+
+        Returns:
+            Record of the run.
 
         Raises:
-            InputError: if a shape, the noise or the state does not fit.
+            InputError: If the shape of an argument is wrong, the input is not finite or the noise lies
+                outside [0, 1].
         """
         return self._run(inputs, state, uniforms, rng, differentiable=False)
 
     @torch.no_grad()
     def observe(self, inputs: Tensor, spikes: Tensor, state: GLMState | None = None) -> GLMSample:
-        """As `sample`, with spikes that are given instead of drawn (teacher forcing).
+        """Run the layer on given spikes instead of drawn ones (teacher forcing).
 
-        ``gradients(run, run.score)`` are then those of maximum likelihood, and
-        ``run.log_likelihood`` says how probable the given spikes were.
+        For the returned run, ``gradients(run, run.score)`` is the gradient of maximum likelihood and
+        ``run.log_likelihood`` the log-probability of the spikes.
 
         Args:
-            inputs: ``[T, B, *in]``.
-            spikes: zeros and ones ``[T, B, *out]``.
-            state: where to go on from; silence by default.
+            inputs: Inputs ``[T, B, *in]``.
+            spikes: Spikes of the neurons ``[T, B, *out]``, zeros and ones.
+            state: State to continue from; silence by default.
+
+        Returns:
+            Record of the run.
 
         Raises:
-            InputError: if a shape, the spikes or the state does not fit.
+            InputError: If the shape of an argument is wrong, the input is not finite or the spikes hold
+                other values.
         """
         self._check_inputs(inputs)
         check_tensor("spikes", spikes)
-        if look(((spikes == 0) | (spikes == 1)).all()) is False:
+        if concrete(((spikes == 0) | (spikes == 1)).all()) is False:
             raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")
         expected = (*inputs.shape[:2], *self._output_shape(inputs[0]))
         if tuple(spikes.shape) != expected:
@@ -235,25 +256,25 @@ class GLMNeurons(nn.Module, ABC):
 
     @torch.no_grad()
     def filters(self, inputs: Sequence[int] = ()) -> GLMFilters:
-        r"""The neurons' filters over lags, with weights, basis and delays in one.
+        r"""Return the filters of the neurons over lags: weights, basis and delays combined.
 
         .. math:: u_{i,t} = \gamma_i + \sum_{j,m} \alpha_{m,j,i}\, x_{j,t-m}
             + \sum_{l} \beta_{l,i}\, s_{i,t-1-l}
 
         Args:
-            inputs: sizes of an input behind time and batch, where the layer takes more than one.
+            inputs: Sizes ``*in`` of an input after time and batch, if the layer accepts several.
 
         Returns:
-            The filters of all inputs to all neurons, and the neurons' own.
+            Synaptic filters of all pairs, feedback filters and biases.
 
         Raises:
-            InputError: if the sizes are none of this layer's.
+            InputError: If the layer does not accept these sizes, or a filter is not finite.
         """
         axes = tuple(inputs) or tuple(axis or 0 for axis in self._input_axes)
         count = math.prod(axes)
         if not count:
             raise InputError(
-                "inputs", expected="the sizes of an input behind time and batch", got=f"{list(inputs)}"
+                "inputs", expected="the sizes of an input after time and batch", got=f"{list(inputs)}"
             )
         impulses = self.weight.new_zeros(self._window + 1, count, *axes)
         impulses[0] = torch.eye(count).to(impulses).reshape(count, *axes)
@@ -270,11 +291,19 @@ class GLMNeurons(nn.Module, ABC):
             check_finite(f"{name} filter", values)
         return filters
 
+    @property
+    def input_axes(self) -> tuple[int | None, ...]:
+        """Sizes ``*in`` of an input after time and batch; None stands for any size.
+
+        ``(I,)`` for a dense layer, ``(C, None, None)`` for a convolutional one.
+        """
+        return self._input_axes
+
     def output_size(self, inputs: Sequence[int]) -> tuple[int, ...]:
-        """Sizes of the neurons behind time and batch, for those of an input.
+        """Return the sizes ``*out`` of the output for the sizes ``*in`` of an input.
 
         Raises:
-            InputError: if the layer takes no such input.
+            InputError: If the layer does not accept such an input.
         """
         silence = self.weight.new_zeros(1, 1, *inputs)
         self._check_inputs(silence)
@@ -284,23 +313,23 @@ class GLMNeurons(nn.Module, ABC):
     def gradients(
         self, run: GLMSample, error: Tensor, *, per_sample: bool = False
     ) -> dict[str, Tensor]:
-        r"""Closed-form gradients for a post-synaptic error, without a graph through time (eq. 5, 8).
+        r"""Return closed-form gradients for a post-synaptic error, without a graph (eq. 5, 8).
 
-        With ``error = run.score`` they are the gradient of ``run.log_likelihood.sum()``, exactly; with
-        the score times a reward for each trial, REINFORCE, which is unbiased and local: pre-synaptic
-        trace, post-synaptic error, global reward. They point uphill: give an optimiser
-        ``maximize=True``, or their negative.
+        With ``error = run.score`` they are the exact gradient of ``run.log_likelihood.sum()``. With the
+        score times a reward per trial they are REINFORCE, unbiased and local: pre-synaptic trace times
+        post-synaptic error times global reward. Gradients point uphill: negate them, or build the
+        optimiser with ``maximize=True``.
 
         Args:
-            run: what `sample` or `observe` returned.
-            error: ``[T, B, *out]``.
-            per_sample: keep the batch axis in front instead of summing over it.
+            run: Record from `sample` or `observe`.
+            error: Post-synaptic error ``[T, B, *out]``.
+            per_sample: Whether to keep the batch axis, in front, instead of summing over it.
 
         Returns:
             Gradients by parameter name: ``weight``, ``feedback``, ``bias``.
 
         Raises:
-            InputError: if the run is none of this layer's, or the error does not fit it.
+            InputError: If the run is of another layer, or the error has another shape or is not finite.
         """
         self._check_run(run)
         check_tensor("error", error)
@@ -344,7 +373,7 @@ class GLMNeurons(nn.Module, ABC):
         if state is not None:
             inputs = torch.cat([state.inputs, inputs])
         aligned = self._align(inputs)
-        # Autocast may have made the product half precise; the neurons go on as their parameters are.
+        # Under autocast the product may have half precision; the neurons keep that of their parameters.
         drive = self._drive(aligned, steps).to(self.bias.dtype).flatten(2)
         bias, feedback = self._per_neuron(self.bias, out), self._per_neuron(self.feedback, out)
         if state is not None:
@@ -362,7 +391,7 @@ class GLMNeurons(nn.Module, ABC):
         return GLMSample(spikes, potentials, inputs, aligned, outputs, windows)
 
     def _per_neuron(self, by_channel: Tensor, out: tuple[int, ...]) -> Tensor:
-        """Repeats ``[..., C]`` for each place of a channel: ``[..., O]``."""
+        """Repeat ``[..., C]`` for each place of a channel: ``[..., O]``."""
         places = math.prod(out[1:])
         return by_channel if places == 1 else by_channel.repeat_interleave(places, -1)
 
@@ -374,7 +403,7 @@ class GLMNeurons(nn.Module, ABC):
         self, shape: tuple[int, ...], uniforms: Tensor | None, rng: torch.Generator | None
     ) -> Tensor:
         if uniforms is None:
-            # bfloat16 or float16 uniforms are too coarse: p = 0.001 would fire at 0.003.
+            # bfloat16 and float16 are too coarse: with p = 0.001 neurons would fire at a rate of 0.003.
             wide = torch.promote_types(self.bias.dtype, torch.float32)
             return torch.rand(shape, generator=rng, dtype=wide, device=self.bias.device)
         if not isinstance(uniforms, Tensor) or not uniforms.is_floating_point():
@@ -382,11 +411,11 @@ class GLMNeurons(nn.Module, ABC):
             raise InputError("uniforms", expected="a tensor of floats", got=f"{got}")
         if tuple(uniforms.shape) != shape:
             raise InputError("uniforms", expected=f"shape {list(shape)}", got=f"{list(uniforms.shape)}")
-        if look(((uniforms >= 0) & (uniforms <= 1)).all()) is False:
+        if concrete(((uniforms >= 0) & (uniforms <= 1)).all()) is False:
             raise InputError(
                 "uniforms",
                 expected="values in [0, 1)",
-                got="others, or NaN",
+                got="other values, or NaN",
                 cure="draw them with torch.rand",
             )
         return uniforms
@@ -397,7 +426,7 @@ class GLMNeurons(nn.Module, ABC):
         if not fits or run.spikes.shape[2:] != self._output_shape(run.aligned[0]):
             raise InputError(
                 "run",
-                expected=f"one of this layer, {self}",
+                expected=f"a run of {self}",
                 got=f"inputs {list(run.aligned.shape)}, spikes {list(run.spikes.shape)}, "
                 f"windows {run.windows}",
             )
@@ -430,7 +459,7 @@ class GLMNeurons(nn.Module, ABC):
                 "state",
                 expected="the GLMState of an earlier call",
                 got=type(state).__name__,
-                cure="pass the second thing that the layer returned, or nothing at the start",
+                cure="pass the state that the layer returned, or none for the first step",
             )
         past, own = (self._window, *inputs.shape[1:]), self.feedback_basis.shape[1]
         own_past = (own, inputs.shape[1], *self._output_shape(inputs[0]))
@@ -445,11 +474,11 @@ class GLMNeurons(nn.Module, ABC):
             )
 
     def get_extra_state(self) -> Tensor:
-        """The delays, which weights are meaningless without."""
+        """Return the delays, a part of the meaning of the weights."""
         return torch.tensor(self._delays_of_inputs)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Refuses weights that were learned with other delays."""
+        """Refuse weights that were trained with other delays."""
         if len(state) != len(self._delays_of_inputs):
             raise InputError(
                 "state_dict",
@@ -465,21 +494,21 @@ class GLMNeurons(nn.Module, ABC):
             )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """The hidden state moves with the parameters."""
+        """Move the hidden state along with the parameters."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self._state is not None:
             self._state = GLMState(*map(fn, self._state))
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        # A hidden state that hangs on a graph can be neither copied nor pickled.
+        # A hidden state with a graph can be neither copied nor pickled.
         own = self.__dict__.copy()
         own["_state"] = None if self._state is None else _detached(self._state)
         return own
 
 
 def _sum_over_space(per_neuron: Tensor, channels: int) -> Tensor:
-    """``[..., O]`` to ``[..., C]``."""
+    """Sum ``[..., O]`` over the places of each channel: ``[..., C]``."""
     if per_neuron.shape[-1] == channels:
         return per_neuron
     return per_neuron.reshape(*per_neuron.shape[:-1], channels, -1).sum(-1)

@@ -1,4 +1,4 @@
-"""Convolutional GLM layers, for event frames and for generators of them."""
+"""Convolutional GLM layers for event frames."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from torch.nn.grad import conv2d_weight
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
 from snn_gan_ext.layers.base import GLMNeurons
-from snn_gan_ext.layers.checks import check_positive
+from snn_gan_ext.validation import check_positive, check_setting, whole
 
 __all__ = ["GLMConv2d", "GLMConvTranspose2d"]
 
 
 class _Convolutional(GLMNeurons):
-    """What both directions share: traces of the input, then one convolution for all of T and B."""
+    """Common base of both directions: traces of the input, then one convolution over all steps."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class _Convolutional(GLMNeurons):
         check_positive(
             in_channels=in_channels,
             out_channels=out_channels,
-            kernel_size=min(height, width),
             stride=stride,
         )
-        for name, value in (("padding", padding), ("delay", delay)):
-            if not isinstance(value, int) or value < 0:
-                raise InputError(name, expected="a whole number, 0 or more", got=f"{value}")
+        for size in (height, width):
+            check_positive(kernel_size=size)
+        check_setting("padding", padding, whole(0))
+        check_setting("delay", delay, whole(0))
         super().__init__(
             out_channels,
             basis=basis,
@@ -91,7 +91,7 @@ class _Convolutional(GLMNeurons):
         if min(sizes) < 1:
             raise InputError(
                 "input",
-                expected=f"frames that a kernel of {list(self.kernel_size)} fits into",
+                expected=f"frames large enough for a kernel of {list(self.kernel_size)}",
                 got=f"{list(inputs.shape[-2:])}",
             )
         return (self.out_channels, *sizes)
@@ -101,21 +101,21 @@ class _Convolutional(GLMNeurons):
 
     @abstractmethod
     def _convolve(self, traces: Tensor) -> Tensor:
-        """``[R * B, K * C_in, H, W]`` to ``[R * B, C_out, H', W']``."""
+        """Convolve traces ``[T * B, K * C_in, H, W]`` to a drive ``[T * B, C_out, H', W']``."""
 
     @abstractmethod
     def _gradient(self, traces: Tensor, error: Tensor) -> Tensor:
-        """Gradient of the convolution's weight, in the order of `_convolve`'s weight."""
+        """Return the gradient of the convolution's weight, in the layout of `_convolve`'s weight."""
 
     def _correlate(self, wide: Tensor, shape: tuple[int, ...], narrow: Tensor) -> Tensor:
-        """Weight gradient of the convolution that makes ``narrow`` frames of ``wide`` ones."""
+        """Return the weight gradient of the convolution from ``wide`` frames to ``narrow`` ones."""
         gradient: Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
             wide, shape, narrow, stride=self.stride, padding=self.padding
         )
         return gradient
 
     def _traces(self, inputs: Tensor, num_steps: int) -> Tensor:
-        """Traces of the last steps over all basis functions ``[T, B, K * C_in, H, W]``."""
+        """Return traces of the last steps over all basis functions ``[T, B, K * C_in, H, W]``."""
         flat = inputs.flatten(2)
         traces = [glm.causal_filter(flat, taps, self.delay, num_steps) for taps in self.basis]
         return torch.cat([trace.reshape(num_steps, *inputs.shape[1:]) for trace in traces], 2)
@@ -144,39 +144,40 @@ class _Convolutional(GLMNeurons):
 
 
 class GLMConv2d(_Convolutional):
-    r"""Convolutional GLM neurons for event frames ``[T, B, C, H, W]``.
+    r"""Convolutional layer of GLM neurons for event frames ``[T, B, C, H, W]``.
 
-    As `GLMLayer`, with synaptic filters shared over space:
+    The layer works as `GLMLayer`, with synaptic filters shared over space:
 
     .. math:: u_{c,x,t} = \sum_{c',y} (\alpha_{c',c,y} * s_{c',x+y})_{t-d}
         + (\beta_c * s_{c,x})_{t-1} + \gamma_c
 
-    Each neuron hears its own past; feedback filter :math:`\beta_c` and bias :math:`\gamma_c` are shared
-    by a channel. A step is ``[B, C, H, W]``, a sequence ``[T, B, C, H, W]``.
+    The feedback of a neuron comes from its own spikes. All neurons of a channel share the feedback
+    filter :math:`\beta_c` and the bias :math:`\gamma_c`.
 
     Args:
-        in_channels: input channels (2 for the polarities of an event camera).
-        out_channels: output channels.
-        kernel_size: height and width of the synaptic filters in pixels, or one number for both.
-        stride: pixels between neighbouring neurons' fields.
-        padding: silent pixels around a frame.
-        basis: temporal basis ``[K, L]`` (steps); by default ``exp(-lag / 2)`` over 6 steps.
-        feedback_basis: that of the feedback; by default the same.
-        delay: synaptic delay in steps.
-        weight_std: standard deviation of the initial weights; by default one over the root of
-            ``C_in * h * w * sum(basis ** 2)``.
-        bias_init: initial bias.
-        feedback_init: initial value of every feedback weight.
-        spike_grad: surrogate for autograd; see `GLMLayer`.
-        init_hidden: keep the state inside the layer.
-        output: with ``init_hidden``, return the state as well.
-        generator: seeds the initial weights.
+        in_channels: Number of input channels (2 for the polarities of an event camera).
+        out_channels: Number of output channels.
+        kernel_size: Height and width of the synaptic filters in pixels, or one number for both.
+        stride: Distance of neighbouring receptive fields in pixels.
+        padding: Width of the silent border around a frame in pixels.
+        basis: Temporal basis of the synapses ``[K, L]``; by default ``exp(-lag / 2)`` over 6 steps.
+        feedback_basis: Temporal basis of the feedback ``[K', L']``; by default ``basis``.
+        delay: Synaptic delay in steps.
+        weight_std: Standard deviation of the initial weights; by default
+            ``1 / sqrt(C_in * h * w * sum(basis ** 2))``.
+        bias_init: Initial bias.
+        feedback_init: Initial feedback weight.
+        spike_grad: Surrogate slope for autograd; see `GLMLayer`.
+        init_hidden: Whether the layer keeps its state.
+        output: Whether to return the state as well with ``init_hidden=True``.
+        rng: Random source of the initial weights; torch's global generator by default.
 
     Shapes:
-        weight ``[K, C_in, C_out, h, w]``, feedback ``[K, C_out]``, bias ``[C_out]``.
+        weight ``[K, C_in, C_out, h, w]``, feedback ``[K', C_out]``, bias ``[C_out]``.
 
     Raises:
-        InputError: if a size, a delay or a basis has no meaning.
+        InputError: If a size is below 1, ``padding`` or ``delay`` below 0, or a basis has the wrong
+            form.
 
     References:
         SpikeGAN paper, eq. 2-5, with shared weights.
@@ -195,14 +196,14 @@ class GLMConv2d(_Convolutional):
 
 
 class GLMConvTranspose2d(_Convolutional):
-    r"""GLM neurons that read a coarse frame and fill a finer one, for generators of event frames.
+    r"""Transposed convolutional layer of GLM neurons, for generators of event frames.
 
-    The transpose of `GLMConv2d`, with the same arguments: a spike at one place drives a patch of
-    ``kernel_size`` neurons, and neighbouring patches stand ``stride`` apart. A frame of ``H`` rows
+    The layer is the transpose of `GLMConv2d`, with the same arguments. A spike drives a patch of
+    ``kernel_size`` neurons, and neighbouring patches are ``stride`` apart. A frame of ``H`` rows
     becomes one of ``(H - 1) * stride - 2 * padding + kernel`` rows.
 
     Shapes:
-        weight ``[K, C_in, C_out, h, w]``, feedback ``[K, C_out]``, bias ``[C_out]``.
+        weight ``[K, C_in, C_out, h, w]``, feedback ``[K', C_out]``, bias ``[C_out]``.
 
     References:
         SpikeGAN paper, eq. 2-5, with shared weights.

@@ -1,8 +1,7 @@
-"""`GLMLayer`: a fully connected layer of stochastic GLM neurons that drops into an snnTorch model."""
+"""Fully connected layer of stochastic GLM neurons for snnTorch models."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -11,67 +10,68 @@ from torch import Tensor, nn
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
 from snn_gan_ext.layers.base import GLMNeurons
-from snn_gan_ext.layers.checks import check_positive
-from snn_gan_ext.layers.state import behind_silence
+from snn_gan_ext.layers.state import pad_front
+from snn_gan_ext.validation import check_positive, whole
 
 __all__ = ["GLMLayer"]
 
 
 class GLMLayer(GLMNeurons):
-    r"""Stochastic spiking neurons: Bernoulli spikes of a generalized linear model.
+    r"""Fully connected layer of stochastic spiking neurons (generalized linear model).
 
     .. math::
 
         u_{i,t} = \sum_j (\alpha_{j,i} * s_j)_{t-d} + (\beta_i * s_i)_{t-1} + \gamma_i,
         \qquad s_{i,t} \sim \mathrm{Bernoulli}(\sigma(u_{i,t}))
 
-    Every synapse has its own learnable filter :math:`\alpha_{j,i}`, every neuron its own feedback
-    filter :math:`\beta_i` (refractoriness, bursting), both over a fixed temporal basis; the bias
-    :math:`\gamma_i` is the threshold. It holds its own synapses, so it stands for an ``nn.Linear`` and
-    the spiking neuron after it.
+    Each synapse has a learnable filter :math:`\alpha_{j,i}` and each neuron a feedback filter
+    :math:`\beta_i` (refractoriness, bursting), both over a fixed temporal basis. The bias
+    :math:`\gamma_i` acts as the threshold. The layer includes its synapses: it replaces an
+    ``nn.Linear`` and the spiking neuron after it.
 
-    One step ``[B, I]`` or a whole sequence ``[T, B, I]`` may be passed: the number of axes says which.
-    With explicit state the call is ``spikes, state = layer(x, state)``; with ``init_hidden=True`` the
-    layer keeps its state and returns the spikes alone, as `nn.Sequential` needs (and
-    ``(spikes, state)`` with ``output=True`` on top). All ways give the same spikes on the same
-    uniforms.
+    **Call.** The input is one step ``[B, I]`` or a sequence ``[T, B, I]``. With explicit state, call
+    ``spikes, state = layer(x, state)``. With ``init_hidden=True`` the layer keeps its state and returns
+    the spikes alone, as `nn.Sequential` needs; with ``output=True`` it returns ``(spikes, state)``. On
+    the same uniforms all of these give the same spikes.
 
-    Beside `snntorch.Leaky`: the state is a `GLMState`, whose ``mem`` is the membrane potential; in
-    one `nn.Sequential` with `snntorch.Leaky` only single steps make sense, as Leaky takes a whole
-    sequence for one step; and with the default delay of 1 the first step does not hear its input.
+    **Differences from** `snntorch.Leaky`. The state is a `GLMState`; its ``mem`` is the membrane
+    potential. `snntorch.Leaky` takes a sequence for one step, so an `nn.Sequential` with both needs
+    single steps. With the default delay of 1, an input acts one step later.
 
-    There are two ways to learn. `sample` and `gradients` are the local three-factor rule: exact
-    gradients of the log-likelihood or, with rewards, unbiased ones of the expected reward, and no graph
-    through time. Or call the layer inside a model and let autograd run back through time, as through
-    any snnTorch neuron: spikes then have the surrogate slope of ``spike_grad``, and the gradient is
-    biased, as with every surrogate.
+    **Learning.** There are two ways:
+
+    - `sample` and `gradients` are the local three-factor rule. They give exact gradients of the
+      log-likelihood or, with rewards, unbiased gradients of the expected reward, without a graph
+      through time.
+    - Autograd through time works as with any snnTorch neuron. Spikes have the surrogate slope of
+      ``spike_grad``; the gradient is biased, as with every surrogate.
 
     Args:
-        in_features: number of inputs ``I``.
-        out_features: number of neurons ``O``.
-        basis: temporal basis of the synapses ``[K, L]`` (steps); by default ``exp(-lag / 2)`` over 6
-            steps, the SpikeGAN paper's.
-        feedback_basis: that of the feedback; by default the same as ``basis``.
-        delay: synaptic delay in steps, one number or one for each input; 1 as in eq. 2. With 0 an
-            input acts in its own step.
-        mask: optional ``[I, O]`` booleans; synapses where it is False are and stay zero.
-        weight_std: standard deviation of the initial weights; by default
+        in_features: Number of inputs ``I``.
+        out_features: Number of neurons ``O``.
+        basis: Temporal basis of the synapses ``[K, L]``; by default ``exp(-lag / 2)`` over 6 steps, as
+            in the SpikeGAN paper.
+        feedback_basis: Temporal basis of the feedback ``[K', L']``; by default ``basis``.
+        delay: Synaptic delay in steps, one for all inputs or one per input; 1 in eq. 2. With 0 an input
+            acts at its own step.
+        mask: Connections ``[I, O]``, booleans. Weights of absent synapses (False) stay zero.
+        weight_std: Standard deviation of the initial weights; by default
             ``1 / sqrt(I * sum(basis ** 2))``.
-        bias_init: initial bias; -1 fires at 27 % a step without input.
-        feedback_init: initial value of every feedback weight.
-        spike_grad: a function of `snntorch.surrogate` for autograd, taken at the potential minus the
-            log-odds of the uniform, where the spike has its step. By default the slope of the
-            firing probability, ``p (1 - p)`` (straight-through). `snntorch.surrogate.sigmoid` overflows
-            to NaN where these are some steps apart; take ``atan`` or ``fast_sigmoid``.
-        init_hidden: keep the state inside the layer.
-        output: with ``init_hidden``, return the state as well.
-        rng: seeds the initial weights; torch's global generator by default.
+        bias_init: Initial bias. At -1 a neuron without input fires with probability 0.27 per step.
+        feedback_init: Initial feedback weight.
+        spike_grad: Surrogate slope for autograd, a function of `snntorch.surrogate`. Its argument is
+            the potential minus the log-odds of the uniform, which is 0 at the threshold. By default the
+            slope of the firing probability, ``p (1 - p)`` (straight-through). Prefer ``atan`` or
+            ``fast_sigmoid`` to `snntorch.surrogate.sigmoid`, which overflows to NaN far from 0.
+        init_hidden: Whether the layer keeps its state.
+        output: Whether to return the state as well with ``init_hidden=True``.
+        rng: Random source of the initial weights; torch's global generator by default.
 
     Shapes:
-        weight ``[K, I, O]``, feedback ``[K, O]``, bias ``[O]``.
+        weight ``[K, I, O]``, feedback ``[K', O]``, bias ``[O]``.
 
     Raises:
-        InputError: if a size, a delay, the mask or a basis has no meaning.
+        InputError: If a size is below 1, a delay below 0, or the mask or a basis has the wrong form.
 
     References:
         SpikeGAN paper (Rosenfeld, Simeone, Rajendran), section III, eq. 2-5.
@@ -127,7 +127,7 @@ class GLMLayer(GLMNeurons):
         feedback_init: float | None = None,
         rng: torch.Generator | None = None,
     ) -> None:
-        """As `GLMNeurons.reset_parameters`, masked weights aside."""
+        """Draw new initial weights; absent synapses stay zero. See `GLMNeurons.reset_parameters`."""
         super().reset_parameters(weight_std, bias_init, feedback_init, rng)
         if self.mask is not None:
             self.weight.mul_(self.mask)
@@ -148,15 +148,14 @@ class GLMLayer(GLMNeurons):
         return (self.out_features,)
 
     def _align(self, inputs: Tensor) -> Tensor:
-        """Holds back each input by what its delay exceeds the shortest, so that one filter fits all."""
+        """Delay each input by the excess of its delay over the smallest one."""
         if len(set(self.delays)) == 1:
             return inputs
         blocks, start = [], 0
         for delay, run in groupby(self.delays):
             stop = start + len(list(run))
             kept = max(len(inputs) - (delay - min(self.delays)), 0)
-            held_back = inputs[:kept, :, start:stop]
-            blocks.append(behind_silence(held_back, len(inputs)))
+            blocks.append(pad_front(inputs[:kept, :, start:stop], len(inputs)))
             start = stop
         return torch.cat(blocks, -1)
 
@@ -182,13 +181,14 @@ def _check_delay(delay: int | Sequence[int], in_features: int) -> tuple[int, ...
     if isinstance(delay, Tensor | np.ndarray):
         delay = delay.tolist()
     delays = tuple(delay) if isinstance(delay, Sequence) else (delay,) * in_features
-    if len(delays) != in_features or not all(isinstance(d, Integral) and d >= 0 for d in delays):
+    if len(delays) != in_features or not all(map(whole(0).allows, delays)):
         raise InputError(
             "delay",
-            expected=f"a number of steps, 0 or more, or one for each of {in_features} inputs",
+            expected=f"a whole number of at least 0, or one for each of {in_features} inputs",
             got=f"{delay}",
+            cure="convert NumPy scalars with int()" if any(hasattr(d, "item") for d in delays) else "",
         )
-    return tuple(int(d) for d in delays)
+    return delays
 
 
 def _check_mask(mask: Tensor | None, in_features: int, out_features: int) -> Tensor | None:
@@ -198,7 +198,7 @@ def _check_mask(mask: Tensor | None, in_features: int, out_features: int) -> Ten
     if not is_tensor or mask.shape != (in_features, out_features) or mask.dtype != torch.bool:
         raise InputError(
             "mask",
-            expected=f"a tensor of booleans [{in_features}, {out_features}]",
+            expected=f"booleans [{in_features}, {out_features}]",
             got=f"{mask.dtype} {list(mask.shape)}" if is_tensor else type(mask).__name__,
         )
     return mask.clone()

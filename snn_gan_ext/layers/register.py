@@ -1,4 +1,4 @@
-"""Names in `snntorch`, and `snntorch.utils.reset` for our layers."""
+"""Registration of the layers in `snntorch`, and their `snntorch.utils.reset`."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -18,17 +18,17 @@ __all__ = ["register", "unregister"]
 LAYERS = (GLMLayer, GLMConv2d, GLMConvTranspose2d, TTFSLinear, TTFSRampLinear)
 MISSING = object()
 
-_replaced: dict[str, Any] = {}  # what snnTorch had under our names before
-_resets: dict[str, Callable[..., Any]] = {}  # "ours" and "original", while ours is in place
+_replaced: dict[str, Any] = {}  # snnTorch's attributes under our names before `register`
+_resets: dict[str, Callable[..., Any]] = {}  # "ours" and "original", while ours is installed
 
 
 def register() -> None:
-    """Makes the layers part of snnTorch; done by ``import snn_gan_ext``, harmless when repeated.
+    """Register the layers in snnTorch. ``import snn_gan_ext`` does so; repetition is harmless.
 
-    Afterwards ``snntorch.GLMLayer``, ``snntorch.TTFSLinear`` and so on are there, and
-    ``snntorch.utils.reset(net)`` also resets every GLM layer inside ``net``, however deeply nested.
-    snnTorch's own classes are left as they are. A ``reset`` that was taken by ``from snntorch.utils
-    import reset`` before is snnTorch's own: import ``snn_gan_ext`` first.
+    This adds ``snntorch.GLMLayer``, ``snntorch.TTFSLinear`` and so on. ``snntorch.utils.reset(net)``
+    then also resets every GLM layer inside ``net``, at any depth. snnTorch's own classes do not change.
+    Import ``snn_gan_ext`` before ``from snntorch.utils import reset``: an earlier import binds
+    snnTorch's own function.
     """
     for layer in LAYERS:
         name = layer.__name__
@@ -52,9 +52,9 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Undoes `register`: snnTorch is as it was before the import.
+    """Undo `register` and restore snnTorch.
 
-    A ``reset`` that someone else has put in place of ours since is left there.
+    A ``reset`` that other code has installed since then stays.
     """
     for layer in LAYERS:
         name = layer.__name__

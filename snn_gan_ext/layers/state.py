@@ -1,4 +1,4 @@
-"""What a layer remembers between steps, and what it did over a sequence."""
+"""State of a layer between steps, and the record of a run."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,18 +7,18 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.functional import glm
-from snn_gan_ext.layers.checks import check_positive
+from snn_gan_ext.validation import check_positive
 
-__all__ = ["GLMFilters", "GLMSample", "GLMState", "behind_silence"]
+__all__ = ["GLMFilters", "GLMSample", "GLMState", "pad_front"]
 
 
 class GLMState(NamedTuple):
-    """What a GLM layer remembers between steps; ``*out`` is ``O`` or ``C, H, W``.
+    """State of a GLM layer between steps; ``*out`` is ``O`` or ``C, H, W``.
 
     Attributes:
-        mem: membrane potential of the last step ``[B, *out]`` (log-odds of a spike).
-        inputs: the last ``L - 1 + d`` input steps, oldest first ``[H, B, *in]``.
-        outputs: the last ``L`` own spikes, oldest first ``[L, B, *out]``.
+        mem: Membrane potentials at the last step ``[B, *out]`` (log-odds of a spike).
+        inputs: Inputs at the last ``H = L - 1 + d`` steps, oldest first ``[H, B, *in]``.
+        outputs: Spikes of the neurons at the last ``L`` steps, oldest first ``[L, B, *out]``.
     """
 
     mem: Tensor
@@ -27,12 +27,12 @@ class GLMState(NamedTuple):
 
 
 class GLMFilters(NamedTuple):
-    """What neurons do with their inputs, neuron by neuron.
+    """Filters of each neuron.
 
     Attributes:
-        synaptic: over lags 0 .. M - 1, ``[M, *in, *out]``.
-        feedback: over lags 1 .. L, ``[L, *out]``.
-        bias: ``[*out]``.
+        synaptic: Synaptic filters over lags 0 .. M - 1, ``[M, *in, *out]``.
+        feedback: Feedback filters over lags 1 .. L, ``[L, *out]``.
+        bias: Biases ``[*out]``.
     """
 
     synaptic: Tensor
@@ -44,16 +44,16 @@ torch.serialization.add_safe_globals([GLMState])
 
 
 class GLMSample(NamedTuple):
-    """One sampled sequence, with what the local learning rule needs.
+    """Record of a run over a sequence, as the local learning rule needs it.
 
     Attributes:
-        spikes: ``[T, B, *out]``.
-        potentials: membrane potentials ``[T, B, *out]``.
-        inputs: what drove it, with the history in front ``[H + T, B, *in]``. Not a copy: leave the
-            input as it is until the gradients are taken.
-        aligned: the same, each input shifted by its delay ``[H + T, B, *in]``.
-        outputs: its own spikes, with the history in front ``[H' + T, B, *out]``.
-        windows: how many steps of inputs and of outputs the steps to come depend on.
+        spikes: Spikes ``[T, B, *out]``.
+        potentials: Membrane potentials ``[T, B, *out]``.
+        inputs: Inputs after their history ``[H + T, B, *in]``. Not a copy: do not change the input in
+            place before taking gradients.
+        aligned: Inputs shifted by their delays ``[H + T, B, *in]``.
+        outputs: Spikes of the neurons after their history ``[H' + T, B, *out]``.
+        windows: Numbers of past input steps and of past output steps that a step depends on.
     """
 
     spikes: Tensor
@@ -65,17 +65,23 @@ class GLMSample(NamedTuple):
 
     @property
     def state(self) -> GLMState:
-        """The state after the last step, with memory of its own."""
+        """State after the last step, in memory of its own."""
         inputs, outputs = self.windows
         return GLMState(
             self.potentials[-1].clone(), _last(self.inputs, inputs), _last(self.outputs, outputs)
         )
 
     def pieces(self, num_steps: int) -> Iterator["GLMSample"]:
-        """The run in pieces of so many steps, each with the history that its gradients need.
+        """Split the run into pieces, each with the history that its gradients need.
 
-        Gradients of the pieces add up to those of the whole, so that a long recording needs an
-        error for one piece at a time.
+        Gradients of the pieces add up to the gradient of the run, so a long recording needs the error
+        of one piece at a time.
+
+        Args:
+            num_steps: Number of steps in a piece; the last piece may be shorter.
+
+        Raises:
+            InputError: If ``num_steps`` is below 1.
         """
         check_positive(num_steps=num_steps)
         return self._pieces(num_steps)
@@ -96,17 +102,17 @@ class GLMSample(NamedTuple):
 
     @property
     def score(self) -> Tensor:
-        r"""The post-synaptic term of eq. 5, :math:`s - \sigma(u)`, ``[T, B, *out]``."""
+        r"""Post-synaptic term of eq. 5, :math:`s - \sigma(u)`, ``[T, B, *out]``."""
         return glm.score(self.spikes, self.potentials)
 
     @property
     def log_likelihood(self) -> Tensor:
-        """Log-probability of each sequence in the batch, ``[B]`` (eq. 4)."""
+        """Log-probability of each trial ``[B]`` (eq. 4)."""
         return glm.log_likelihood(self.spikes.flatten(2), self.potentials.flatten(2))
 
 
-def behind_silence(signal: Tensor, num_steps: int) -> Tensor:
-    """Puts zeros in front of a signal ``[T, ...]`` until it has so many steps."""
+def pad_front(signal: Tensor, num_steps: int) -> Tensor:
+    """Prepend zeros to a signal ``[T, ...]`` until it has ``num_steps`` steps."""
     missing = num_steps - signal.shape[0]
     if not missing:
         return signal
@@ -114,13 +120,13 @@ def behind_silence(signal: Tensor, num_steps: int) -> Tensor:
 
 
 def _with_past(signal: Tensor, now: slice, num_steps: int, window: int) -> Tensor:
-    """The part of a signal ``[H + T, ...]`` that belongs to some of the T steps, and a past."""
+    """Return steps ``now`` of a signal ``[H + T, ...]`` after up to ``window`` steps of history."""
     history = signal.shape[0] - num_steps
     return signal[max(history + now.start - window, 0) : history + now.stop]
 
 
 def _last(signal: Tensor, num_steps: int) -> Tensor:
-    """A copy of the last steps of a signal, with silence in front where it is shorter."""
+    """Copy the last steps of a signal, after zeros if it is shorter."""
     if signal.shape[0] < num_steps:
-        return behind_silence(signal, num_steps)
+        return pad_front(signal, num_steps)
     return signal[signal.shape[0] - num_steps :].clone()

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import ttfs
-from snn_gan_ext.layers.checks import check_finite, check_positive, check_tensor
+from snn_gan_ext.validation import check_finite, check_positive, check_tensor
 
 __all__ = ["TTFSLinear", "TTFSRampLinear"]
 
 
 class _TTFSNeurons(nn.Module):
-    """Weights ``[I, O]`` and a threshold."""
+    """Common base: weights ``[I, O]`` and a threshold."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class _TTFSNeurons(nn.Module):
 
     @property
     def _exact_weight(self) -> Tensor:
-        """The weights in a precision that tells any two time steps apart."""
+        """Weights in single precision or better, which separates any two time steps."""
         check_finite("weight", self.weight)
         return self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
 
@@ -57,37 +57,40 @@ class _TTFSNeurons(nn.Module):
 
 
 class TTFSLinear(_TTFSNeurons):
-    r"""Integrate-and-fire neurons with step synapses, each of which spikes at most once (S4NN).
+    r"""Layer of integrate-and-fire neurons with step synapses that spike at most once (S4NN).
 
     .. math:: V_j(t) = \sum_i w_{ij} [t_i \le t], \qquad t_j = \min \{ t : V_j(t) \ge \theta \}
 
-    It holds its own synapses, so it stands for an ``nn.Linear`` and the spiking neuron after it. It
-    takes whole sequences of spikes ``[T, B, I]``, of which only each input's first one counts, and
-    returns ``[T, B, O]``; or firing times, by `fire`, which is quicker. Both learn by backpropagation
-    through firing times with S4NN's slopes (see `snn_gan_ext.functional.ttfs.step_times`), and between two
-    such layers spikes carry the same gradient as times do.
+    The layer includes its synapses: it replaces an ``nn.Linear`` and the spiking neuron after it. A
+    call takes whole sequences ``[T, B, I]``, of which the first spike of each input counts, and returns
+    ``[T, B, O]``. `fire` works on firing times and is faster.
+
+    Both learn by backpropagation through firing times with S4NN's slopes (see
+    `snn_gan_ext.functional.ttfs.step_times`). Between two such layers, spikes carry the same gradient
+    as times.
 
     Args:
-        in_features: number of inputs ``I``.
-        out_features: number of neurons ``O``.
-        threshold: potential :math:`\theta` at which a neuron fires.
-        weight_mean: mean of the initial weights; by default such that half of the inputs make a
-            neuron fire.
-        weight_std: their standard deviation; by default twice the mean.
-        rng: seeds the initial weights; torch's global generator by default.
+        in_features: Number of inputs ``I``.
+        out_features: Number of neurons ``O``.
+        threshold: Firing threshold :math:`\theta` of the potential.
+        weight_mean: Mean of the initial weights; by default ``2 * threshold / I``, with which half of
+            the inputs make a neuron fire.
+        weight_std: Standard deviation of the initial weights; by default twice the absolute mean.
+        rng: Random source of the initial weights; torch's global generator by default.
 
     Shapes:
         weight ``[I, O]``.
 
     Raises:
-        InputError: if a size, the threshold or the law of the weights has no meaning.
+        InputError: If a size is below 1, the threshold is not above 0, ``weight_std`` is below 0, or a
+            number is not finite.
 
     References:
         Kheradpisheh and Masquelier (2020), S4NN; the Spiking-GAN paper (Kotariya and Ganguly).
 
     >>> import torch
     >>> from snn_gan_ext import TTFSLinear
-    >>> layer = TTFSLinear(10, 4, generator=torch.Generator().manual_seed(0))
+    >>> layer = TTFSLinear(10, 4, rng=torch.Generator().manual_seed(0))
     >>> spikes = layer(torch.ones(25, 8, 10))       # 25 steps, 8 trials
     >>> spikes.shape, bool((spikes.sum(0) <= 1).all())
     (torch.Size([25, 8, 4]), True)
@@ -110,10 +113,16 @@ class TTFSLinear(_TTFSNeurons):
         super().__init__(in_features, out_features, threshold, weight_mean, weight_std, rng)
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Spikes ``[T, B, O]`` for spikes ``[T, B, I]``.
+        """Return the output spikes of a whole sequence.
+
+        Args:
+            spikes: Input spikes ``[T, B, I]``, zeros and ones.
+
+        Returns:
+            Spikes ``[T, B, O]``.
 
         Raises:
-            InputError: if these are not a whole sequence of zeros and ones.
+            InputError: If the shape or a value is another.
         """
         check_tensor("spikes", spikes)
         if spikes.dim() != 3 or spikes.shape[2] != self.in_features or not len(spikes):
@@ -121,7 +130,7 @@ class TTFSLinear(_TTFSNeurons):
                 "spikes",
                 expected=f"a whole sequence [T, B, {self.in_features}]",
                 got=f"{list(spikes.shape)}",
-                cure="stack the steps of a trial; for firing times [B, I] call fire(times, steps)",
+                cure="stack the steps of a trial; for firing times [B, I] call fire(times, num_steps)",
             )
         if not bool(((spikes == 0) | (spikes == 1)).all()):
             raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")
@@ -131,14 +140,18 @@ class TTFSLinear(_TTFSNeurons):
         return ttfs.spikes_of(fired.times, len(spikes)).to(self.weight.dtype)
 
     def fire(self, times: Tensor, num_steps: int) -> ttfs.StepSpikes:
-        """Firing steps ``[B, O]`` for the inputs' firing steps ``[B, I]``, and potentials.
+        """Return firing steps and potentials for the firing steps of the inputs.
 
         Args:
-            times: whole numbers; ``num_steps`` or more where an input is silent.
-            num_steps: length ``T`` of the window in time steps.
+            times: Firing steps of the inputs ``[B, I]``, whole numbers; ``num_steps`` or more is
+                silence.
+            num_steps: Number of time steps ``T``.
+
+        Returns:
+            Firing steps and potentials ``[B, O]``.
 
         Raises:
-            InputError: if the times are no whole numbers of 0 or more, or ``num_steps`` is below 1.
+            InputError: If a time is below 0 or no whole number, or ``num_steps`` is below 1.
         """
         check_positive(num_steps=num_steps)
         self._check_times(times)
@@ -152,30 +165,31 @@ class TTFSLinear(_TTFSNeurons):
 
 
 class TTFSRampLinear(_TTFSNeurons):
-    r"""Integrate-and-fire neurons with ramp synapses, whose one spike can come at any real time.
+    r"""Layer of integrate-and-fire neurons with ramp synapses that spike at most once, at a real time.
 
     .. math:: V_j(t) = b_j t + \sum_i w_{ij} (t - t_i)_+, \qquad t_j = \min \{ t : V_j(t) \ge \theta \}
 
-    An input switches a constant current on. Crossings are exact, from event to event, and so are the
-    derivatives, to any order, of neurons whose potential rises by 0.25 a unit of time or more. They are
-    bounded below that, and those of silent neurons are set so that these can learn: see
+    Each input switches on a constant current. Firing times are exact. So are their derivatives, to any
+    order, if the potential rises by at least 0.25 per unit of time. Derivatives of slower neurons are
+    bounded, and silent neurons have a substitute slope with which they can learn: see
     `snn_gan_ext.functional.ttfs.ramp_times`.
 
     Args:
-        in_features: number of inputs ``I``.
-        out_features: number of neurons ``O``.
-        horizon: end of the window, in the unit of time of the inputs.
-        threshold: potential :math:`\theta` at which a neuron fires.
-        weight_mean: mean of the initial weights.
-        weight_std: their standard deviation; by default ``1 / sqrt(I)``.
-        current: initial current :math:`b` of each neuron.
-        rng: seeds the initial weights; torch's global generator by default.
+        in_features: Number of inputs ``I``.
+        out_features: Number of neurons ``O``.
+        horizon: End of the window, in the time unit of the inputs.
+        threshold: Firing threshold :math:`\theta` of the potential.
+        weight_mean: Mean of the initial weights.
+        weight_std: Standard deviation of the initial weights; by default ``1 / sqrt(I)``.
+        current: Initial current :math:`b` of each neuron.
+        rng: Random source of the initial weights; torch's global generator by default.
 
     Shapes:
         weight ``[I, O]``, current ``[O]``.
 
     Raises:
-        InputError: if a size, the window, the threshold or the law of the weights has no meaning.
+        InputError: If a size is below 1, the horizon or the threshold is not above 0, ``weight_std`` is
+            below 0, or a number is not finite.
 
     References:
         Mostafa (2017), "Supervised learning based on temporal coding in spiking neural networks";
@@ -215,15 +229,18 @@ class TTFSRampLinear(_TTFSNeurons):
         self.current = nn.Parameter(torch.full((out_features,), float(current)))
 
     def forward(self, times: Tensor, ticks: int | None = None) -> Tensor:
-        """Firing times ``[B, O]`` for the inputs' ``[B, I]``; the horizon stands for silence in both.
+        """Return firing times for the firing times of the inputs; the horizon stands for silence.
 
         Args:
-            times: ``[B, I]``.
-            ticks: divide the window into so many steps, at whose ends alone neurons fire, as on a clock
-                (without gradient); by default they fire when they cross.
+            times: Firing times of the inputs ``[B, I]``.
+            ticks: Number of clock ticks in the window. Neurons then fire at ticks alone, without
+                gradient. By default they fire at the crossing.
+
+        Returns:
+            Firing times ``[B, O]``.
 
         Raises:
-            InputError: if the times are below 0 or not finite, or ``ticks`` is below 1.
+            InputError: If a time is below 0 or not finite, or ``ticks`` is below 1.
         """
         self._check_times(times)
         check_finite("current", self.current)

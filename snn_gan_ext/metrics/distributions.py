@@ -1,45 +1,34 @@
-"""How far a synthetic distribution is from the real one.
+"""Distances between the distributions of real and synthetic images.
 
-TSTR and TRTS ask about classes only. These ask what they cannot see: whether the samples of a class
-vary as real ones do. (Nearest-neighbour density and coverage were tried and mislead: class means
-score as well as trained generators.)
+TSTR and TRTS show classes only. These measures also show whether samples vary within a class as real
+images do. (Nearest-neighbour density and coverage were tried and mislead: class means score as well as
+trained generators.) Classifier two-sample tests are in `snn_gan_ext.metrics.c2st`.
 """
-
-import warnings
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from snn_gan_ext.coding.images import Labelled, check_labelled
 from snn_gan_ext.errors import InputError
 
-__all__ = [
-    "classifier_two_sample_test",
-    "energy_distance",
-    "pca_projection",
-    "within_class_variance_ratio",
-]
+__all__ = ["energy_distance", "pca_projection", "within_class_variance_ratio"]
 
 
 def energy_distance(real: Labelled, synthetic: Labelled) -> float:
-    r"""Energy distance within each class, averaged over the classes.
+    r"""Return the energy distance within each class, averaged over classes.
 
-    .. math:: 2 E\lVert X - Y \rVert - E\lVert X - X' \rVert - E\lVert Y - Y' \rVert,
+    .. math:: 2 E\lVert X - Y \rVert - E\lVert X - X' \rVert - E\lVert Y - Y' \rVert
 
-    with pairs of different samples only, so that two samples of one law give 0 on average (and a
-    little below it as often as above).
+    Pairs are of different samples, so two sets of one distribution give 0 on average, and a little less
+    as often as a little more.
 
     Args:
-        real: images ``[B, N]``, at least two of each class.
-        synthetic: the same.
+        real: Real images ``[B, N]``, at least two of each class.
+        synthetic: Synthetic images ``[B', N]``, at least two of each class.
 
     Raises:
-        InputError: if the classes differ or one has a single sample.
+        InputError: If the classes differ, or one has a single sample.
 
     References:
         Szekely and Rizzo (2013).
@@ -53,12 +42,12 @@ def energy_distance(real: Labelled, synthetic: Labelled) -> float:
 
 
 def within_class_variance_ratio(real: Labelled, synthetic: Labelled) -> float:
-    """Total variance within a class, synthetic over real, averaged over the classes.
+    """Return the total variance within a class, synthetic over real, averaged over classes.
 
     1 is perfect; below 1 modes are missing.
 
     Raises:
-        InputError: if the classes differ or one has a single sample.
+        InputError: If the classes differ, or one has a single sample.
     """
     ratios = [
         float(_of_class(synthetic, label).var(0).sum() / _of_class(real, label).var(0).sum())
@@ -67,47 +56,12 @@ def within_class_variance_ratio(real: Labelled, synthetic: Labelled) -> float:
     return float(np.mean(ratios))
 
 
-def classifier_two_sample_test(
-    train: tuple[Labelled, Labelled], test: tuple[Labelled, Labelled], seed: int
-) -> float:
-    """C2ST: how well a classifier tells real from synthetic on trials it has not seen.
-
-    0.5 is perfect, 1 means that every sample gives itself away. The classifier is a ReLU network of
-    100-100 that sees the image and its label.
-
-    Args:
-        train: real and synthetic images to learn from.
-        test: real and synthetic images to be told apart, equally many.
-        seed: initial weights and batches.
-
-    Raises:
-        InputError: if they are not equally many, or images or labels have no meaning.
-
-    References:
-        Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
-    """
-    for data in (*train, *test):
-        check_labelled(data)
-    if len(test[0].labels) != len(test[1].labels):
-        raise InputError(
-            "test",
-            expected="as many synthetic images as real ones",
-            got=f"{len(test[1].labels)} and {len(test[0].labels)}",
-        )
-    classes = 1 + int(max(part.labels.max() for part in (*train, *test)))
-    classifier = MLPClassifier((100, 100), alpha=1e-2, max_iter=30, random_state=seed)
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier.fit(*_real_or_synthetic(train, classes))
-    return float(classifier.score(*_real_or_synthetic(test, classes)))
-
-
 def pca_projection(real: Tensor, *others: Tensor) -> list[np.ndarray]:
-    """Projects data onto the first two principal components of the real data.
+    """Project data onto the first two principal components of the real data.
 
     Args:
-        real: ``[B, N]``.
-        others: ``[B', N]`` each.
+        real: Real data ``[B, N]``.
+        others: Other data ``[B', N]``.
 
     Returns:
         Coordinates ``[B, 2]`` for each argument.
@@ -115,14 +69,10 @@ def pca_projection(real: Tensor, *others: Tensor) -> list[np.ndarray]:
     References:
         SpikeGAN paper, section VII-B and Fig. 5.
     """
+    from sklearn.decomposition import PCA
+
     pca = PCA(n_components=2).fit(real.numpy())
     return [pca.transform(data.numpy()) for data in (real, *others)]
-
-
-def _real_or_synthetic(pair: tuple[Labelled, Labelled], classes: int) -> tuple[np.ndarray, np.ndarray]:
-    one_hot = torch.nn.functional.one_hot
-    features = [torch.cat([d.images, one_hot(d.labels, classes)], 1).numpy() for d in pair]
-    return np.concatenate(features), np.repeat([1, 0], [len(d.labels) for d in pair])
 
 
 def _shared_classes(real: Labelled, synthetic: Labelled) -> list[int]:

@@ -1,62 +1,57 @@
-"""Statistics of sets of labelled event frames.
+"""Statistics of labelled event frames.
 
-All take spikes ``[T, B, C, H, W]`` of exact 0 and 1 with labels ``[B]``.
+Arguments are a `Batch` of spikes ``[T, B, C, H, W]``, exactly 0 or 1, with labels ``[B]``.
 """
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from snn_gan_ext.coding.events import pooled_counts
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.types import Batch
+from snn_gan_ext.validation import check_labels
 
 __all__ = [
-    "LabelledFrames",
     "autocorrelation_distance",
     "count_spread_ratio",
+    "labels_of",
     "nearest_distance",
     "residual_autocorrelation",
 ]
 
 
-class LabelledFrames(NamedTuple):
-    """Spikes ``[T, B, C, H, W]`` and their labels, whole numbers ``[B]``."""
+def count_spread_ratio(real: Batch, synthetic: Batch) -> float:
+    """Return the ratio of the spread of spike counts, synthetic over real.
 
-    spikes: Tensor
-    labels: Tensor
-
-
-def count_spread_ratio(real: LabelledFrames, synthetic: LabelledFrames) -> float:
-    """Standard deviation of trials' spike counts within a class, synthetic over real, mean of classes.
+    The spread is the standard deviation of trials' counts within a class; ratios are averaged over
+    classes. 1 is perfect.
 
     Raises:
-        InputError: if the classes differ, or one has a single trial.
+        InputError: If the classes differ, or one has a single trial.
     """
     _check_alike(real, synthetic)
     ratios = []
     for label in _shared_classes(real, synthetic):
-        spreads = [
-            data.spikes[:, data.labels == label].sum((0, 2, 3, 4)).std() for data in (real, synthetic)
-        ]
+        spreads = [_of_class(data, label).sum((0, 2, 3, 4)).std() for data in (real, synthetic)]
         ratios.append(float(spreads[1] / spreads[0].clamp_min(1e-9)))
     return sum(ratios) / len(ratios)
 
 
-def residual_autocorrelation(data: LabelledFrames) -> Tensor:
-    r"""How spikes go together with their neighbours beyond what their class explains.
+def residual_autocorrelation(data: Batch) -> Tensor:
+    r"""Return the correlation of spikes with their neighbours beyond what their class explains.
 
-    With the residuals :math:`e = s - E[s \mid \text{class}]` of every pixel and step, the correlation
+    With the residuals :math:`e = s - E[s \mid \text{class}]` of every pixel and step, it is
 
     .. math:: \rho_o = \frac{\sum e_i e_{i+o}}{\sum e_i^2}
 
     for offsets :math:`o` of up to two steps in time and one pixel in space, of the same polarity.
 
     Returns:
-        ``[3, 3, 3]`` over time (0 to 2 steps), rows and columns (-1 to 1); 1 at no offset.
+        Correlations ``[3, 3, 3]`` over time (0 to 2 steps), rows and columns (-1 to 1); 1 at no offset.
     """
-    means = {int(k): data.spikes[:, data.labels == k].mean(1) for k in set(data.labels.tolist())}
-    residuals = data.spikes - torch.stack([means[int(k)] for k in data.labels], 1)
+    labels = labels_of(data)
+    means = {int(k): data.spikes[:, labels == k].mean(1) for k in set(labels.tolist())}
+    residuals = data.spikes - torch.stack([means[int(k)] for k in labels], 1)
     steps, _, _, height, width = residuals.shape
     total = residuals.square().sum().clamp_min(1e-12)
     found = torch.zeros(3, 3, 3)
@@ -69,58 +64,76 @@ def residual_autocorrelation(data: LabelledFrames) -> Tensor:
     return found
 
 
-def _from(offset: int, size: int) -> slice:
-    return slice(max(offset, 0), size + min(offset, 0))
-
-
-def autocorrelation_distance(real: LabelledFrames, synthetic: LabelledFrames) -> float:
-    """Mean absolute difference of two `residual_autocorrelation`, but for the entry of no offset."""
+def autocorrelation_distance(real: Batch, synthetic: Batch) -> float:
+    """Return the mean absolute difference of two `residual_autocorrelation`, without no offset."""
     _check_alike(real, synthetic)
     difference = residual_autocorrelation(real) - residual_autocorrelation(synthetic)
     return float(difference.abs().sum() / (difference.numel() - 1))
 
 
-def nearest_distance(trials: LabelledFrames, train: LabelledFrames) -> float:
-    """Mean distance from a trial to the nearest training trial of its class, in pooled counts.
+def nearest_distance(trials: Batch, train: Batch) -> float:
+    """Return the mean distance from a trial to the nearest training trial of its class.
 
-    Counts are those of two blocks of time with all pixels; see
-    `snn_gan_ext.coding.events.pooled_counts`. Compare it with that of held-out trials: a generator that
-    remembers trials is nearer.
+    Distances are between counts in two blocks of time and all pixels; see
+    `snn_gan_ext.coding.events.pooled_counts`. A generator that memorises trials is nearer than held-out
+    trials are.
     """
     _check_alike(trials, train)
     distances = []
     for label in _shared_classes(trials, train):
         ours, theirs = (
-            pooled_counts(data.spikes[:, data.labels == label], ((_blocks(data), 1),))
-            for data in (trials, train)
+            pooled_counts(_of_class(data, label), ((_blocks(data), 1),)) for data in (trials, train)
         )
         distances.append(torch.cdist(ours, theirs).amin(1))
     return float(torch.cat(distances).mean())
 
 
-def _blocks(data: LabelledFrames) -> int:
+def labels_of(trials: Batch, classes: int | None = None) -> Tensor:
+    """Return the labels ``[B]`` of trials ``[T, B, ...]``, at least one.
+
+    Args:
+        trials: Labelled trials.
+        classes: Number of classes; None sets no upper bound.
+
+    Raises:
+        InputError: If trials have no labels, or there is none.
+    """
+    if trials.labels is None or not len(trials.labels):
+        got = "None" if trials.labels is None else "none"
+        raise InputError("labels", expected="one for each of one or more trials", got=got)
+    return check_labels(trials.labels, classes, trials.spikes.shape[1])
+
+
+def _from(offset: int, size: int) -> slice:
+    return slice(max(offset, 0), size + min(offset, 0))
+
+
+def _of_class(data: Batch, label: int) -> Tensor:
+    return data.spikes[:, labels_of(data) == label]
+
+
+def _blocks(data: Batch) -> int:
     return 2 if len(data.spikes) % 2 == 0 else 1
 
 
-def _check_alike(real: LabelledFrames, synthetic: LabelledFrames) -> None:
-    """Both are frames of one size, with a label each."""
-    for spikes, labels in (real, synthetic):
+def _check_alike(real: Batch, synthetic: Batch) -> None:
+    """Check that both are labelled frames of one size."""
+    for data in (real, synthetic):
+        spikes = data.spikes
         if spikes.dim() != 5 or not spikes.is_floating_point() or not spikes.isfinite().all():
             raise InputError(
                 "spikes", expected="floats [T, B, C, H, W]", got=f"{spikes.dtype} {list(spikes.shape)}"
             )
-        if tuple(labels.shape) != (spikes.shape[1],) or labels.is_floating_point() or not len(labels):
-            raise InputError(
-                "labels", expected=f"whole numbers [{spikes.shape[1]}]", got=f"{list(labels.shape)}"
-            )
+        labels_of(data)
     sizes = [(data.spikes.shape[0], *data.spikes.shape[2:]) for data in (real, synthetic)]
     if sizes[0] != sizes[1]:
         raise InputError("spikes", expected="frames of one size and length", got=f"{sizes}")
 
 
-def _shared_classes(*sets: LabelledFrames) -> list[int]:
-    classes = [sorted(set(data.labels.tolist())) for data in sets]
-    smallest = min(int((data.labels == k).sum()) for data in sets for k in set(data.labels.tolist()))
+def _shared_classes(*sets: Batch) -> list[int]:
+    labels = [labels_of(data) for data in sets]
+    classes = [sorted(set(one.tolist())) for one in labels]
+    smallest = min(int((one == k).sum()) for one in labels for k in set(one.tolist()))
     if classes[0] != classes[1] or smallest < 2:
         raise InputError("trials", expected="two or more of the same classes in both", got=f"{classes}")
     return [int(label) for label in classes[0]]

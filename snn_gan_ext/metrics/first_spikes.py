@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.estimators.temporal import decided_rightly
 
-__all__ = ["decided_rightly", "decisions"]
+__all__ = ["decisions"]
 
 
 def decisions(
@@ -59,19 +60,6 @@ def decisions(
         "spikes_to_decision": _mean(((spikes <= decided) & (spikes < num_steps)).sum(1)),
         "spikes_full": _mean((spikes < num_steps).sum(1)),
     }
-
-
-def decided_rightly(outputs: Tensor, labels: Tensor, num_steps: int) -> Tensor:
-    """Whether the first output spike is the label's alone, for each trial ``[B]``; ties lose.
-
-    Args:
-        outputs: firing steps ``[B, C]`` of output neurons; ``num_steps`` where there is no spike.
-        labels: ``[B]``.
-        num_steps: length ``T`` of the window in time steps.
-    """
-    first = outputs.min(1).values
-    alone = ((outputs == first.unsqueeze(1)).sum(1) == 1) & (first < num_steps)
-    return alone & (outputs.argmin(1) == labels)
 
 
 def _mean(values: Tensor) -> float:

@@ -1,36 +1,48 @@
-"""How good and how varied images are, by what a classifier that learned from real ones makes of them.
+"""Quality and variety of images in the eyes of a classifier that was trained on real ones.
 
-None of these is a confidence: a classifier is confident of noise as well.
+None of these is a confidence: classifiers are confident of noise as well.
 """
+
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
 from snn_gan_ext.coding.images import check_images
 from snn_gan_ext.errors import InputError
 
-__all__ = ["classes_covered", "frechet_distance", "inception_score"]
+__all__ = ["ImageClassifier", "classes_covered", "frechet_distance", "inception_score"]
 
 LEAST_SHARE = 0.2
-"""A class counts as covered if it has so much of its fair share of the images."""
+"""Share of its fair share of images from which on a class counts as covered."""
 
 
-def frechet_distance(classifier: MLPClassifier, real: Tensor, synthetic: Tensor) -> float:
-    r"""Frechet distance of Gaussians fitted to the classifier's last hidden layer.
+class ImageClassifier(Protocol):
+    """A classifier of images ``[B, N]``; a `snn_gan_ext.metrics.classifiers.FittedMLP` is one."""
+
+    @property
+    def classes(self) -> NDArray[np.int64]: ...
+    def predict(self, images: Tensor) -> NDArray[np.int64]: ...
+    def probabilities(self, images: Tensor) -> NDArray[np.float64]: ...
+    def features(self, images: Tensor) -> NDArray[np.float64]: ...
+
+
+def frechet_distance(classifier: ImageClassifier, real: Tensor, synthetic: Tensor) -> float:
+    r"""Return the Frechet distance of Gaussians fitted to the classifier's features.
 
     .. math:: \lVert\mu - \mu'\rVert^2 + \mathrm{tr}\bigl(C + C' - 2 (C C')^{1/2}\bigr)
 
-    It depends on the classifier: compare figures of one judge alone.
+    It depends on the classifier: compare only distances by the same one.
 
     Args:
-        classifier: fitted on real images, as `snn_gan_ext.metrics.classifiers.fit_classifier` does.
-        real: ``[B, N]``, more images than the layer has units for covariances of full rank.
-        synthetic: ``[B', N]``.
+        classifier: Classifier trained on real images.
+        real: Real images ``[B, N]``; for covariances of full rank ``B`` exceeds the
+            number of features.
+        synthetic: Synthetic images ``[B', N]``.
 
     Raises:
-        InputError: if there are fewer than two images, or values outside [0, 1].
+        InputError: If there are fewer than two images, or values lie outside [0, 1].
 
     References:
         Heusel et al. (2017), "GANs trained by a two time-scale update rule", with the classifier here
@@ -41,7 +53,7 @@ def frechet_distance(classifier: MLPClassifier, real: Tensor, synthetic: Tensor)
         check_images(images)
         if len(images) < 2:
             raise InputError("images", expected="at least two", got=f"{len(images)}")
-        features = _features(classifier, images)
+        features = classifier.features(images)
         means.append(features.mean(0))
         covariances.append(np.cov(features, rowvar=False))
     # The trace of a root is the sum of the roots of eigenvalues, which rounding may push below 0.
@@ -50,44 +62,35 @@ def frechet_distance(classifier: MLPClassifier, real: Tensor, synthetic: Tensor)
     return float(((means[0] - means[1]) ** 2).sum() + spread)
 
 
-def inception_score(classifier: MLPClassifier, images: Tensor) -> float:
-    r"""Images that each look like one class, and together like all of them.
+def inception_score(classifier: ImageClassifier, images: Tensor) -> float:
+    r"""Return how clearly each image shows one class, and how evenly all images show all classes.
 
     .. math:: \exp E_x \, \mathrm{KL}\bigl(p(y \mid x) \,\|\, E_x p(y \mid x)\bigr),
 
-    from 1 to the number of classes. Blind to what varies within a class.
+    from 1 to the number of classes. It is blind to variation within a class.
 
     Args:
-        classifier: fitted on real images.
-        images: ``[B, N]``.
+        classifier: Classifier trained on real images.
+        images: Images ``[B, N]``.
 
     References:
         Salimans et al. (2016), "Improved techniques for training GANs".
     """
     check_images(images)
-    probabilities = classifier.predict_proba(images.numpy()).astype(np.float64).clip(1e-12)
+    probabilities = classifier.probabilities(images).clip(1e-12)
     gains = probabilities * np.log(probabilities / probabilities.mean(0))
     return float(np.exp(gains.sum(1).mean()))
 
 
-def classes_covered(classifier: MLPClassifier, images: Tensor) -> int:
-    """Number of classes that the classifier names at least a fifth as often as a fair draw would.
+def classes_covered(classifier: ImageClassifier, images: Tensor) -> int:
+    """Return the number of classes predicted for at least a fifth of their fair share of images.
 
     Args:
-        classifier: fitted on real images.
-        images: ``[B, N]``.
+        classifier: Classifier trained on real images.
+        images: Images ``[B, N]``.
     """
     check_images(images)
-    classes = len(classifier.classes_)
-    named = np.searchsorted(classifier.classes_, classifier.predict(images.numpy()))
+    classes = len(classifier.classes)
+    named = np.searchsorted(classifier.classes, classifier.predict(images))
     shares = np.bincount(named, minlength=classes) / len(images)
     return int((shares >= LEAST_SHARE / classes).sum())
-
-
-def _features(classifier: MLPClassifier, images: Tensor) -> NDArray[np.float64]:
-    """What the last hidden layer (ReLU) says, ``[B, units]``."""
-    features = images.numpy().astype(np.float64)
-    hidden = zip(classifier.coefs_[:-1], classifier.intercepts_[:-1], strict=True)
-    for weight, bias in hidden:
-        features = np.maximum(features @ weight + bias, 0)
-    return features

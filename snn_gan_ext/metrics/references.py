@@ -1,69 +1,73 @@
-"""What little a generator has to beat: samplers without a network.
+"""Reference samplers without a network, which a generator has to beat.
 
-They return images ``[B, N]``; where spikes are wanted these are probabilities: rate-encode them.
+A sampler of images is ``draw(labels, rng)``, which returns images ``[B, N]`` for labels ``[B]``. A
+sampler of spikes returns ``[T, B, ...]``. `rate_encoded` and `as_frames` turn a sampler of images,
+which are spike probabilities then, into one of spikes.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from torch import Tensor
 
-from snn_gan_ext.coding.images import Labelled, check_images, check_labelled
+from snn_gan_ext.coding.images import Labelled, check_images, check_labelled, rate_encode
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.metrics.events import labels_of
+from snn_gan_ext.types import Batch
 
 __all__ = [
+    "ImageSampler",
+    "SpikeSampler",
+    "as_frames",
+    "as_images",
     "class_means",
     "kmeans_mixture",
-    "kmeans_sampler",
     "pca_gaussian",
     "per_class",
     "pixel_marginals",
+    "poisson",
+    "rate_encoded",
+    "real_images",
+    "resampled",
+    "shifted",
 ]
 
+ImageSampler = Callable[[Tensor, torch.Generator], Tensor]
+"""Draws images ``[B, N]`` for labels ``[B]``."""
 
-def class_means(train: Labelled, labels: Tensor) -> Tensor:
-    """Each class's mean image: no variation within a class but the spikes' own noise.
+SpikeSampler = Callable[[Tensor, torch.Generator], Tensor]
+"""Draws spikes ``[T, B, ...]`` for labels ``[B]``."""
+
+
+def class_means(train: Labelled) -> ImageSampler:
+    """Return a sampler of each class's mean image, which varies by the noise of spikes alone.
 
     Args:
-        train: real images.
-        labels: ``[B]``, each of a class in ``train``.
+        train: Real images.
     """
-    _check_classes(train, labels)
+    check_labelled(train)
     means = torch.stack(
-        [train.images[train.labels == label].mean(0) for label in range(1 + int(labels.max()))]
+        [train.images[train.labels == label].mean(0) for label in range(1 + int(train.labels.max()))]
     )
-    return means[labels]
+
+    def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
+        _check_classes(train, labels)
+        return means[labels]
+
+    return draw
 
 
-def kmeans_mixture(train: Labelled, labels: Tensor, clusters: int = 10, seed: int = 0) -> Tensor:
-    """A mixture of cluster means within each class, weighted by the clusters' sizes.
-
-    Args:
-        train: real images.
-        labels: ``[B]``, each of a class in ``train``.
-        clusters: number of clusters a class.
-        seed: of the clustering and of the draws.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    return kmeans_sampler(train, clusters, seed)(labels, generator)
-
-
-def kmeans_sampler(
-    train: Labelled, clusters: int = 10, seed: int = 0
-) -> Callable[[Tensor, torch.Generator], Tensor]:
-    """Clusters each class once, and returns a function that draws as `kmeans_mixture` does.
+def kmeans_mixture(train: Labelled, clusters: int = 10, seed: int = 0) -> ImageSampler:
+    """Return a sampler of cluster means within each class, weighted by the clusters' sizes.
 
     Args:
-        train: real images.
-        clusters: number of clusters a class.
-        seed: of the clustering.
-
-    Returns:
-        ``draw(labels, generator)``, spike probabilities ``[B, N]``.
+        train: Real images.
+        clusters: Number of clusters in each class.
+        seed: Seed of the clustering.
     """
+    from sklearn.cluster import KMeans
+
     check_labelled(train)
     mixtures = {}
     for label in sorted(set(train.labels.tolist())):
@@ -74,76 +78,206 @@ def kmeans_sampler(
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
         _check_classes(train, labels)
-        probabilities = torch.empty(len(labels), train.images.shape[1])
+        images = torch.empty(len(labels), train.images.shape[1])
         for label in sorted(set(labels.tolist())):
             wanted = labels == label
             mixture = mixtures[label]
             picks = torch.randint(len(mixture), (int(wanted.sum()),), generator=rng)
-            probabilities[wanted] = mixture[picks]
-        return probabilities
+            images[wanted] = mixture[picks]
+        return images
 
     return draw
 
 
-def pixel_marginals(images: Tensor, count: int, seed: int = 0) -> Tensor:
-    """Each pixel drawn by itself from what it is in real images: right grey values, no shape.
+def real_images(train: Labelled) -> ImageSampler:
+    """Return a sampler of real images of the wanted classes, with replacement.
 
     Args:
-        images: real ones ``[B, N]``.
-        count: number of images to draw.
-        seed: of the draws.
+        train: Real images.
+    """
+    check_labelled(train)
+    by_class = [torch.nonzero(train.labels == k).flatten() for k in range(1 + int(train.labels.max()))]
 
-    Returns:
-        ``[count, N]``.
+    def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
+        _check_classes(train, labels)
+        places = torch.rand(len(labels), generator=rng)
+        picks = [
+            by_class[label][int(place * len(by_class[label]))]
+            for label, place in zip(labels.tolist(), places.tolist(), strict=True)
+        ]
+        return train.images[torch.stack(picks)]
+
+    return draw
+
+
+def resampled(images: Tensor) -> ImageSampler:
+    """Return a sampler of real images, with replacement and regardless of labels.
+
+    Args:
+        images: Real images ``[B, N]``.
     """
     check_images(images)
-    size = (count, images.shape[1])
-    picks = torch.randint(len(images), size, generator=torch.Generator().manual_seed(seed))
-    return images.gather(0, picks)
+    return lambda labels, rng: images[torch.randint(len(images), (len(labels),), generator=rng)]
 
 
-def pca_gaussian(images: Tensor, count: int, seed: int = 0, components: int = 50) -> Tensor:
-    """A Gaussian with the real images' mean and largest principal components, cut off at 0 and 1.
+def pixel_marginals(images: Tensor) -> ImageSampler:
+    """Return a sampler of each pixel by itself from its real values: right grey values, no shape.
 
     Args:
-        images: real ones ``[B, N]``.
-        count: number of images to draw.
-        seed: of the draws.
-        components: number of components, at most what the images allow for.
-
-    Returns:
-        ``[count, N]``.
+        images: Real images ``[B, N]``.
     """
+    check_images(images)
+
+    def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
+        size = (len(labels), images.shape[1])
+        return images.gather(0, torch.randint(len(images), size, generator=rng))
+
+    return draw
+
+
+def pca_gaussian(images: Tensor, seed: int = 0, components: int = 50) -> ImageSampler:
+    """Return a sampler of a Gaussian with the real images' mean and principal components.
+
+    Values are cut off at 0 and 1.
+
+    Args:
+        images: Real images ``[B, N]``.
+        seed: Seed of the decomposition.
+        components: Number of components, at most ``min(B - 1, N)``.
+    """
+    from sklearn.decomposition import PCA
+
     check_images(images)
     fitted = PCA(min(components, len(images) - 1, images.shape[1]), random_state=seed).fit(
         images.numpy()
     )
-    drawn = np.random.default_rng(seed).standard_normal((count, fitted.n_components_))
-    found = fitted.inverse_transform(drawn * np.sqrt(fitted.explained_variance_))
-    return torch.from_numpy(found.astype(np.float32)).clamp(0, 1)
+
+    def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
+        normal = np.random.default_rng(_seed_of(rng)).standard_normal
+        drawn = normal((len(labels), fitted.n_components_))
+        found = fitted.inverse_transform(drawn * np.sqrt(fitted.explained_variance_))
+        return torch.from_numpy(found.astype(np.float32)).clamp(0, 1)
+
+    return draw
 
 
 def per_class(
-    sampler: Callable[[Tensor, int, int], Tensor], train: Labelled, labels: Tensor, seed: int = 0
-) -> Tensor:
-    """Images of labels, each drawn by a sampler that knows real images of its class alone.
+    reference: Callable[[Tensor, int], ImageSampler], train: Labelled, seed: int = 0
+) -> ImageSampler:
+    """Return a sampler with a reference sampler of its own for each class.
+
+    >>> train = Labelled(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]))
+    >>> draw = per_class(lambda images, seed: pixel_marginals(images), train)
+    >>> draw(torch.tensor([1, 0]), torch.Generator()).tolist()
+    [[1.0], [0.0]]
 
     Args:
-        sampler: `pixel_marginals` or `pca_gaussian`.
-        train: real images.
-        labels: ``[B]``, each of a class in ``train``.
-        seed: of the draws.
+        reference: Function of a class's images ``[B, N]`` and a seed, such as `pca_gaussian`.
+        train: Real images.
+        seed: Seed of class 0's reference; the next class has the next seed.
     """
-    _check_classes(train, labels)
-    drawn = torch.empty(len(labels), train.images.shape[1])
-    for label in sorted(set(labels.tolist())):
-        wanted = labels == label
-        drawn[wanted] = sampler(train.images[train.labels == label], int(wanted.sum()), seed + label)
-    return drawn
+    check_labelled(train)
+    samplers = {
+        label: reference(train.images[train.labels == label], seed + label)
+        for label in sorted(set(train.labels.tolist()))
+    }
+
+    def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
+        _check_classes(train, labels)
+        own = _seed_of(rng)
+        images = torch.empty(len(labels), train.images.shape[1])
+        for label in sorted(set(labels.tolist())):
+            wanted = labels == label
+            source = torch.Generator().manual_seed(own + label)
+            images[wanted] = samplers[label](labels[wanted], source)
+        return images
+
+    return draw
+
+
+def rate_encoded(images: ImageSampler, num_steps: int) -> SpikeSampler:
+    """Return a sampler of spikes ``[T, B, N]`` that rate-encodes the images of another one.
+
+    Args:
+        images: Sampler of images ``[B, N]``.
+        num_steps: Number of time steps ``T``.
+    """
+    return lambda labels, rng: rate_encode(images(labels, rng), num_steps, rng=rng)
+
+
+def as_frames(images: ImageSampler, shape: tuple[int, ...]) -> SpikeSampler:
+    """Return a sampler of spikes ``[T, B, ...]`` from probabilities of each time step and pixel.
+
+    Args:
+        images: Sampler of probabilities ``[B, T * ...]``, such as one fitted to `as_images`.
+        shape: Shape ``(T, ...)`` of a trial.
+    """
+
+    def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
+        probabilities = images(labels, rng)
+        spikes = (torch.rand(probabilities.shape, generator=rng) < probabilities).float()
+        return spikes.reshape(len(labels), *shape).transpose(0, 1)
+
+    return draw
+
+
+def as_images(trials: Batch) -> Labelled:
+    """Return labelled trials ``[T, B, ...]`` as images ``[B, T * ...]``."""
+    return Labelled(trials.spikes.transpose(0, 1).flatten(1), labels_of(trials))
+
+
+def poisson(rate: float, num_steps: int) -> Callable[[Tensor | int, torch.Generator], Tensor]:
+    """Return a sampler of trains ``[T, B]`` whose steps spike independently.
+
+    It takes labels ``[B]`` or, where trials have none, their number.
+
+    Args:
+        rate: Probability of a spike in a time step.
+        num_steps: Number of time steps ``T``.
+
+    Raises:
+        InputError: If ``rate`` lies outside 0 .. 1.
+    """
+    if not 0 <= rate <= 1:
+        raise InputError("rate", expected="a probability of 0 .. 1", got=f"{rate}")
+
+    def draw(labels: Tensor | int, rng: torch.Generator) -> Tensor:
+        count = labels if isinstance(labels, int) else len(labels)
+        return (torch.rand(num_steps, count, generator=rng) < rate).float()
+
+    return draw
+
+
+def shifted(spikes: Tensor, pixels: int, rng: torch.Generator) -> Tensor:
+    """Return copies of trials, each moved at random along rows and columns; the border is silent.
+
+    Args:
+        spikes: Event frames ``[T, B, C, H, W]``.
+        pixels: Largest shift in pixels.
+        rng: Random source of the shifts.
+    """
+    padded = torch.nn.functional.pad(spikes, (pixels,) * 4)
+    height, width = spikes.shape[-2:]
+    offsets = torch.randint(2 * pixels + 1, (spikes.shape[1], 2), generator=rng).tolist()
+    moved = [
+        padded[:, trial, :, top : top + height, left : left + width]
+        for trial, (top, left) in enumerate(offsets)
+    ]
+    return torch.stack(moved, 1)
+
+
+def _seed_of(rng: torch.Generator) -> int:
+    """Return a seed that differs between calls: the source's own first, then drawn ones.
+
+    A fresh source gives its own seed, with which published figures were made.
+    """
+    own = rng.initial_seed()
+    fresh = torch.equal(torch.Generator().manual_seed(own).get_state(), rng.get_state())
+    drawn = int(torch.randint(2**31, (1,), generator=rng))
+    return own if fresh else drawn
 
 
 def _check_classes(train: Labelled, labels: Tensor) -> None:
-    check_labelled(train)
     missing = sorted(set(labels.tolist()) - set(train.labels.tolist()))
     if missing:
         raise InputError(

@@ -1,6 +1,6 @@
 """Statistics of single neurons' spike trains, and distances between sets of them.
 
-All take spikes ``[T, B]`` of exact 0 and 1: B trains of T time steps.
+Arguments are spikes ``[T, B]``, exactly 0 or 1: B trains of T time steps.
 """
 
 from collections.abc import Sequence
@@ -8,13 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import wasserstein_distance
-from sklearn.ensemble import HistGradientBoostingClassifier
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.settings import SEED, check_setting
 
 __all__ = [
     "Runs",
@@ -25,18 +21,16 @@ __all__ = [
     "isi_wasserstein",
     "mode_of",
     "runs_of",
-    "shuffled",
-    "told_apart",
     "trial_features",
 ]
 
 
 class Runs(NamedTuple):
-    """A train as alternating runs.
+    """A train as alternating runs of spikes and of silence.
 
     Attributes:
-        lengths: of each run in time steps.
-        spiking: whether it is one of spikes.
+        lengths: Length of each run in time steps.
+        spiking: Whether each run consists of spikes.
     """
 
     lengths: list[int]
@@ -44,7 +38,7 @@ class Runs(NamedTuple):
 
 
 def runs_of(train: Tensor) -> Runs:
-    """Cuts a train ``[T]`` into runs of spikes and of silence.
+    """Cut a train ``[T]`` into runs of spikes and of silence.
 
     >>> runs_of(torch.tensor([1.0, 1, 0, 0, 0, 1]))
     Runs(lengths=[2, 3, 1], spiking=[True, False, True])
@@ -56,37 +50,35 @@ def runs_of(train: Tensor) -> Runs:
 def mode_of(
     spikes: Tensor, modes: Sequence[tuple[int, int]], tolerance: tuple[int, int] = (1, 2)
 ) -> Tensor:
-    """The firing mode that each train keeps to, or -1 where it keeps to none.
+    """Return the firing mode that each train follows, or -1.
 
-    A mode is so many consecutive spikes, then so many silent steps. A train keeps to it if
+    A mode is a number of consecutive spikes, then a number of silent steps. A train follows it if
 
-    - each run of spikes that has an end on both sides is within 1 of the mode's, each such run of
-      silence within 2 (the tolerances),
-    - the first and the last run, which the trial may have cut off, are no longer than that allows,
-    - and at least one run of spikes has an end on both sides.
+    - each complete run, one with an end on both sides, is as long as the mode's, within the tolerance,
+    - the first and the last run, which the trial may have cut off, are no longer than that,
+    - and at least one run of spikes is complete.
 
     Args:
-        spikes: ``[T, B]``.
-        modes: consecutive spikes and silent steps of each mode. Where a train would do for two, it
-            counts as the first.
-        tolerance: of runs of spikes and of silence, in time steps.
+        spikes: Spikes ``[T, B]``.
+        modes: Consecutive spikes and silent steps of each mode. The first one that fits counts.
+        tolerance: Allowed deviations of runs of spikes and of silence, in time steps.
 
     Returns:
-        Index of the mode ``[B]``, or -1.
+        Indices of modes ``[B]``.
 
     Raises:
-        InputError: if the spikes are no trains ``[T, B]`` of 0 and 1.
+        InputError: If ``spikes`` are not trains ``[T, B]`` of 0 and 1.
 
     >>> train = torch.tensor([0.0, 1, 1, 1, 0, 0, 0, 1, 1]).unsqueeze(1)
     >>> mode_of(train, [(3, 3)]), mode_of(train, [(6, 3)])
     (tensor([0]), tensor([-1]))
     """
     check_trains(spikes)
-    kept = [[_keeps_to(runs_of(train), mode, tolerance) for mode in modes] for train in spikes.T]
-    return torch.tensor([row.index(True) if True in row else -1 for row in kept], dtype=torch.long)
+    follows = [[_follows(runs_of(train), mode, tolerance) for mode in modes] for train in spikes.T]
+    return torch.tensor([row.index(True) if True in row else -1 for row in follows], dtype=torch.long)
 
 
-def _keeps_to(runs: Runs, mode: tuple[int, int], tolerance: tuple[int, int]) -> bool:
+def _follows(runs: Runs, mode: tuple[int, int], tolerance: tuple[int, int]) -> bool:
     complete = False
     last = len(runs.lengths) - 1
     for place, (length, spiking) in enumerate(zip(*runs, strict=True)):
@@ -99,10 +91,10 @@ def _keeps_to(runs: Runs, mode: tuple[int, int], tolerance: tuple[int, int]) -> 
 
 
 def interspike_intervals(spikes: Tensor) -> Tensor:
-    """Steps between successive spikes of one train, all trains together ``[n]``.
+    """Return the intervals ``[n]`` between successive spikes of all trains, in time steps.
 
     Args:
-        spikes: ``[T, B]``.
+        spikes: Spikes ``[T, B]``.
 
     >>> interspike_intervals(torch.tensor([[1.0, 0, 1, 1], [0, 0, 1, 0]]).T)
     tensor([2, 1])
@@ -113,20 +105,22 @@ def interspike_intervals(spikes: Tensor) -> Tensor:
 
 
 def isi_wasserstein(real: Tensor, synthetic: Tensor) -> float:
-    r"""Wasserstein-1 distance of the inter-spike-interval distributions, in time steps.
+    r"""Return the Wasserstein-1 distance of the distributions of intervals, in time steps.
 
     .. math:: \int \lvert F(\tau) - \tilde F(\tau) \rvert \, d\tau
 
-    Trials that end before a second spike have no interval. If none of the synthetic trains has one, the
-    trial's length stands for it.
+    Trials that end before a second spike have no interval. If no synthetic trial has one, the length of
+    a trial replaces it.
 
     Args:
-        real: ``[T, B]``, with at least one interval.
-        synthetic: ``[T, B']``.
+        real: Real spikes ``[T, B]``, with at least one interval.
+        synthetic: Synthetic spikes ``[T, B']``.
 
     Raises:
-        InputError: if the real trains have no interval, or one of the two are no trains.
+        InputError: If the real trains have no interval, or an argument is not trains.
     """
+    from scipy.stats import wasserstein_distance
+
     intervals = interspike_intervals(real), interspike_intervals(synthetic)
     if not len(intervals[0]):
         raise InputError("real", expected="trains with two spikes or more", got="none")
@@ -135,14 +129,17 @@ def isi_wasserstein(real: Tensor, synthetic: Tensor) -> float:
 
 
 def autocorrelation(spikes: Tensor, lags: int) -> Tensor:
-    r"""How often spikes are so many steps apart: :math:`\frac1T \sum_t s_t s_{t+\tau}` of each train.
+    r"""Return each train's autocorrelation :math:`\frac1T \sum_t s_t s_{t+\tau}`.
 
     Args:
-        spikes: ``[T, B]``.
-        lags: number of lags, from 0 (the rate).
+        spikes: Spikes ``[T, B]``.
+        lags: Number of lags :math:`\tau`, from 0 (the rate).
 
     Returns:
-        ``[B, lags]``.
+        Autocorrelations ``[B, lags]``.
+
+    Raises:
+        InputError: If ``lags`` is below 1 or above ``T``.
     """
     check_trains(spikes)
     steps = len(spikes)
@@ -153,22 +150,22 @@ def autocorrelation(spikes: Tensor, lags: int) -> Tensor:
 
 
 def autocorrelation_mmd(real: Tensor, synthetic: Tensor, lags: int = 30, seed: int = 0) -> float:
-    r"""Squared maximum mean discrepancy of the trains' autocorrelations.
+    r"""Return the squared maximum mean discrepancy of the trains' autocorrelations.
 
     .. math:: E\,k(x, x') + E\,k(y, y') - 2 E\,k(x, y), \qquad
         k(x, y) = \exp(-\lVert x - y\rVert^2 / h^2)
 
-    with pairs of different trains only, so that two samples of one law give 0 on average, and
-    :math:`h` the median distance of two real trains. At most 1,000 trains of each are taken.
+    :math:`h` is the median distance of two real trains. Pairs are of different trains, so two sets of
+    one distribution give 0 on average. At most 1,000 trains of each set are used.
 
     Args:
-        real: ``[T, B]``, ``B >= 2``.
-        synthetic: ``[T, B']``, ``B' >= 2``.
-        lags: number of lags compared, in time steps.
-        seed: of the choice of trains.
+        real: Real spikes ``[T, B]``, ``B >= 2``.
+        synthetic: Synthetic spikes ``[T, B']``, ``B' >= 2``.
+        lags: Number of lags compared, in time steps.
+        seed: Seed of the choice of trains.
 
     Raises:
-        InputError: if there are fewer than two trains.
+        InputError: If a set has fewer than two trains.
 
     References:
         Gretton et al. (2012), "A kernel two-sample test", eq. 3.
@@ -190,64 +187,16 @@ def autocorrelation_mmd(real: Tensor, synthetic: Tensor, lags: int = 30, seed: i
     return sum(_mean_of_pairs(kernel[key]) for key in ("xx", "yy")) - 2 * float(kernel["xy"].mean())
 
 
-def told_apart(real: Tensor, synthetic: Tensor, seed: int) -> float:
-    """C2ST of spike trains: how often gradient-boosted trees know a train's origin.
-
-    They hear each train's `trial_features`, learn on one half of the trains and are tested on the
-    other; 0.5 is perfect.
-
-    Args:
-        real: ``[T, B]``, ``B >= 20``.
-        synthetic: ``[T, B']``, ``B' >= 20``; of the larger set, as many are taken, at random.
-        seed: of the trees, and of which trains they learn from.
-
-    Raises:
-        InputError: if there are fewer than 20 trains, or one of the two are no trains.
-
-    References:
-        Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
-    """
-    half = min(real.shape[-1], synthetic.shape[-1]) // 2
-    if half < 10 or len(real) != len(synthetic):
-        raise InputError(
-            "trains",
-            expected="at least 20 of each, of one length",
-            got=f"{list(real.shape)} and {list(synthetic.shape)}",
-        )
-    check_setting("seed", seed, SEED)
-    real, synthetic = shuffled(real, seed), shuffled(synthetic, seed + 1)
-    heard = [trial_features(trains) for trains in (real, synthetic)]
-    # The trees cannot bin what no train has.
-    nobody_has = np.isnan(np.concatenate(heard)).all(0)
-    for features in heard:
-        features[:, nobody_has] = 0.0
-    train, test = (
-        np.concatenate([features[part] for features in heard])
-        for part in (slice(half), slice(half, 2 * half))
-    )
-    answers = np.repeat([1, 0], half)
-    trees = HistGradientBoostingClassifier(learning_rate=0.05, random_state=seed)
-    with threadpool_limits(1):
-        return float(trees.fit(train, answers).score(test, answers))
-
-
-def shuffled(trains: Tensor, seed: int) -> Tensor:
-    """Trains ``[T, B]`` in a random order: halves of what is sorted would differ in their law."""
-    order = torch.randperm(trains.shape[-1], generator=torch.Generator().manual_seed(seed))
-    return trains[:, order.to(trains.device)]
-
-
 def trial_features(spikes: Tensor) -> np.ndarray:
-    """What is to be known of each train: its intervals, and where they begin and end.
+    """Return features of each train: the number of spikes, both ends, and statistics of intervals.
 
     Args:
-        spikes: ``[T, B]``.
+        spikes: Spikes ``[T, B]``.
 
     Returns:
-        ``[B, 26]``: number of spikes, steps before the first and after the last one, a histogram of the
-        intervals in 19 bins that are about logarithmic, their smallest, their largest, their standard
-        deviation, and the mean absolute difference of successive ones; NaN where there are too few
-        spikes.
+        Features ``[B, 26]``: number of spikes, steps before the first and after the last one, a
+        histogram of the intervals in 19 roughly logarithmic bins, their minimum, maximum and standard
+        deviation, and the mean absolute difference of successive ones. NaN marks too few spikes.
     """
     check_trains(spikes)
     return np.stack([_features_of(np.flatnonzero(train), len(spikes)) for train in spikes.T.numpy()])
@@ -273,10 +222,10 @@ def _mean_of_pairs(kernel: Tensor) -> float:
 
 
 def check_trains(spikes: Tensor) -> None:
-    """Makes sure of trains ``[T, B]`` of 0 and 1.
+    """Check that spikes are trains ``[T, B]`` of 0 and 1.
 
     Raises:
-        InputError: if they are something else.
+        InputError: If they are anything else.
     """
     if not isinstance(spikes, Tensor) or spikes.dim() != 2 or 0 in spikes.shape:
         got = f"{list(spikes.shape)}" if isinstance(spikes, Tensor) else type(spikes).__name__

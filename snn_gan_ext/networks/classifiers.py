@@ -1,4 +1,4 @@
-"""Spiking classifiers, trained by maximum likelihood: the judges of Table I."""
+"""Spiking classifiers, trained by maximum likelihood, as in Table I."""
 
 from collections.abc import Mapping
 
@@ -16,17 +16,17 @@ __all__ = ["SpikingClassifier"]
 class SpikingClassifier(nn.Module):
     """The SNN classifier of the SpikeGAN paper, section VIII-B: inputs, hidden and label neurons.
 
-    While it learns, the label neurons are clamped: that of the right class fires at every step, no
-    other does. Then the class is the label neuron with the highest mean firing probability.
+    In training the label neurons are clamped: the label's neuron fires at every step, the others never.
+    The predicted class is the label neuron with the highest mean firing probability.
 
     Args:
-        features: number of exogenous inputs ``N``.
-        classes: number of label neurons.
-        num_steps: length ``T`` of a trial in time steps.
-        hidden: number of hidden neurons.
-        basis: temporal basis ``[K, L]`` of synapses and feedback.
-        weight_std: standard deviation of the initial weights; by default as in `GLMLayer`.
-        rng: seeds the initial weights.
+        features: Number of exogenous inputs ``N``.
+        classes: Number of label neurons.
+        num_steps: Number of time steps ``T`` of a trial.
+        hidden: Number of hidden neurons.
+        basis: Temporal basis ``[K, L]`` of synapses and feedback.
+        weight_std: Standard deviation of the initial weights; by default as in `GLMLayer`.
+        rng: Random source of the initial weights.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class SpikingClassifier(nn.Module):
         )
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Uniforms in [0, 1) ``[T, B, size]`` for the hidden and the label neurons."""
+        """Draw uniforms in [0, 1) ``[T, B, size]`` for the hidden and the label neurons."""
         device = next(self.parameters()).device
         return {
             name: torch.rand(self.num_steps, batch, size, generator=rng, device=device)
@@ -63,35 +63,39 @@ class SpikingClassifier(nn.Module):
     def observe(
         self,
         spikes: Tensor,
-        labels: Tensor,
+        labels: Tensor | None,
         noise: Mapping[str, Tensor],
         states: Mapping[str, GLMState] | None = None,
     ) -> GeneratorSample:
-        """Clamps the label neurons to labels ``[B]`` for inputs ``[T, B, N]``.
+        """Clamp the label neurons and draw the hidden ones.
 
-        With ``states`` it goes on from the layers' states after earlier steps of the trials.
+        Args:
+            spikes: Inputs ``[T, B, N]``, or some steps of them.
+            labels: Whole numbers ``[B]``. With one class they may be None.
+            noise: Noise from `noise`, or the same steps of it.
+            states: State of each layer before the first step; silence by default.
         """
-        target = one_hot(labels, self.classes).to(spikes).expand(len(spikes), -1, -1)
+        target = one_hot(labels, self.classes, spikes.shape[1]).to(spikes).expand(len(spikes), -1, -1)
         runs = self.network.sample({"input": spikes}, noise, {"readout": target}, states)
         return GeneratorSample(target, runs)
 
     def gradients(
         self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
     ) -> dict[str, Tensor]:
-        """Closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
+        """Return closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
         gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
         return {f"network.{name}": gradient for name, gradient in gradients.items()}
 
     def forward(self, spikes: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """Mean firing probability ``[B, classes]`` of the label neurons, hidden spikes drawn.
+        """Return the mean firing probability of the label neurons ``[B, classes]``.
 
         Args:
-            spikes: ``[T, B, N]``.
-            rng: of the hidden and the label neurons' noise.
+            spikes: Inputs ``[T, B, N]``.
+            rng: Random source of the hidden and the label neurons' noise.
         """
         return torch.sigmoid(self.run(spikes, rng).potentials).mean(0)
 
     def run(self, spikes: Tensor, rng: torch.Generator | None = None) -> GLMSample:
-        """What the label neurons do when they run free, for inputs ``[T, B, N]``."""
+        """Return the run of the label neurons, not clamped, for inputs ``[T, B, N]``."""
         noise = self.noise(spikes.shape[1], rng)
         return self.network.sample({"input": spikes}, noise)["readout"]

@@ -1,4 +1,4 @@
-"""DiscriminatorEnsemble: ordinary neural networks that tell real trials from generated ones."""
+"""Discriminators: ordinary neural networks that separate real trials from generated ones."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional.bases import raised_cosine_basis
 from snn_gan_ext.networks.labels import one_hot
-from snn_gan_ext.settings import at_least, check_setting, whole
+from snn_gan_ext.validation import at_least, check_setting, whole
 
 __all__ = [
     "IntervalDiscriminator",
@@ -22,19 +22,21 @@ __all__ = [
 class MLPDiscriminator(nn.Module):
     """The feed-forward discriminator of the SpikeGAN paper, section VII-A, on decoded trials.
 
-    It hears the decoded trial and the label (one-hot), and answers with a logit. Its hidden layers
-    have leaky ReLU, where the paper has ReLU.
+    It receives the decoded trial and the one-hot label, and returns a logit. Its hidden layers have
+    leaky ReLU, where the paper has ReLU.
 
     Args:
-        features: size ``N`` of a decoded trial.
-        classes: number of labels.
-        hidden: width of each hidden layer; the paper has one of 128.
-        label_scale: factor on the one-hot label.
-        projection: add to the logit the product of the last hidden layer with a vector of the label.
-        rng: seeds the initial weights.
+        features: Size ``N`` of a decoded trial.
+        classes: Number of labels; 0 for trials without labels.
+        hidden: Width of each hidden layer; the paper has one of 128.
+        label_scale: Factor on the one-hot label.
+        projection: Whether to add to the logit the product of the last hidden layer with a vector of
+            the label.
+        rng: Random source of the initial weights.
 
     Raises:
-        InputError: if a size is below 1 or ``label_scale`` is not finite.
+        InputError: If a size is below 1, ``classes`` is negative, ``label_scale`` is not finite, or
+            there is a projection without labels.
 
     References:
         Miyato and Koyama (2018), "cGANs with projection discriminator".
@@ -43,7 +45,7 @@ class MLPDiscriminator(nn.Module):
     def __init__(
         self,
         features: int,
-        classes: int,
+        classes: int = 0,
         *,
         hidden: Sequence[int] = (128,),
         label_scale: float = 1.0,
@@ -51,13 +53,15 @@ class MLPDiscriminator(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if min(features, classes, *hidden) < 1 or not math.isfinite(label_scale):
+        if min(features, *hidden, classes + 1) < 1 or not math.isfinite(label_scale):
             raise InputError(
                 "discriminator",
-                expected="sizes of at least 1 and a finite label_scale",
+                expected="sizes of at least 1, 0 classes or more, and a finite label_scale",
                 got=f"features {features}, classes {classes}, hidden {tuple(hidden)}, "
                 f"label_scale {label_scale}",
             )
+        if projection and not classes:
+            raise InputError("projection", expected="classes of at least 1", got=f"{classes}")
         self.classes, self.label_scale = classes, label_scale
         widths = (features + classes, *hidden)
         layers: list[nn.Module] = []
@@ -67,34 +71,41 @@ class MLPDiscriminator(nn.Module):
         self.projection = nn.Linear(classes, widths[-1], bias=False) if projection else None
         _reset_parameters(self, rng)
 
-    def forward(self, decoded: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``[B]`` for decoded trials ``[B, N]`` and labels ``[B]``."""
-        label = one_hot(labels, self.classes).to(decoded)
-        heard = self.layers[:-1](torch.cat([decoded, self.label_scale * label], -1))
-        logits: Tensor = self.layers[-1](heard)
+    def forward(self, decoded: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return logits ``[B]``.
+
+        Args:
+            decoded: Decoded trials ``[B, N]``.
+            labels: Whole numbers ``[B]``. With 0 classes they are ignored, with 1 they may be None.
+
+        Raises:
+            InputError: If a label is out of range, or there are none for several classes.
+        """
+        label = one_hot(labels, self.classes, len(decoded)).to(decoded)
+        features = self.layers[:-1](torch.cat([decoded, self.label_scale * label], -1))
+        logits: Tensor = self.layers[-1](features)
         if self.projection is not None:
-            logits = logits + (self.projection(label) * heard).sum(-1, keepdim=True)
+            logits = logits + (self.projection(label) * features).sum(-1, keepdim=True)
         return logits.squeeze(-1)
 
 
 class TemporalDiscriminator(nn.Module):
     """Convolutions over time, flattened into a linear unit (SpikeGAN paper, sections VII-A and VIII-B).
 
-    It hears spikes themselves, with the label as further channels that are on at every step, so that
-    it can tell trials apart by when spikes come. Leaky ReLU follows each convolution. Strides that
-    leave a remainder leave the last steps unheard: kernel k and stride s hear all of T steps where
-    T - k is a multiple of s.
+    It receives the spikes themselves, so it can use their timing. The label comes as further channels
+    that are on at every step. Leaky ReLU follows each convolution. Kernel k and stride s cover all T
+    steps if T - k is a multiple of s; otherwise the last steps are ignored.
 
     Args:
-        features: number of read-out neurons ``N``.
-        classes: number of labels; 0 where trials have none.
-        num_steps: length ``T`` of a trial in time steps.
-        layers: (channels, kernel, stride) of each convolution; by default the paper's c128k4s2-c1k4s1.
-        label_scale: factor on the label channels.
-        rng: seeds the initial weights.
+        features: Number of read-out neurons ``N``.
+        classes: Number of labels; 0 for trials without labels.
+        num_steps: Number of time steps ``T`` of a trial.
+        layers: Channels, kernel and stride of each convolution; by default the paper's c128k4s2-c1k4s1.
+        label_scale: Factor on the label channels.
+        rng: Random source of the initial weights.
 
     Raises:
-        InputError: if a size is below 1, or a trial is too short for the convolutions.
+        InputError: If a size is below 1, or a trial is too short for the convolutions.
     """
 
     def __init__(
@@ -121,54 +132,60 @@ class TemporalDiscriminator(nn.Module):
         self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(math.prod(size), 1))
         _reset_parameters(self, rng)
 
-    def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``[B]`` for spikes ``[T, B, N]`` and labels ``[B]``.
+    def forward(self, spikes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return logits ``[B]``.
+
+        Args:
+            spikes: Trials ``[T, B, N]``.
+            labels: Whole numbers ``[B]``. With 0 classes they are ignored, with 1 they may be None.
 
         Raises:
-            InputError: if a trial is not ``steps`` long, or a label has no meaning.
+            InputError: If a trial is not ``num_steps`` long, a label is out of range, or there are none
+                for several classes.
         """
         if len(spikes) != self.num_steps:
             raise InputError(
                 "spikes", expected=f"trials of {self.num_steps} steps", got=f"{len(spikes)}"
             )
         if self.classes:
-            label = self.label_scale * one_hot(labels, self.classes).to(spikes)
+            label = self.label_scale * one_hot(labels, self.classes, spikes.shape[1]).to(spikes)
             spikes = torch.cat([spikes, label.expand(len(spikes), -1, -1)], -1)
         logits: Tensor = self.layers(spikes.permute(1, 2, 0))
         return logits.squeeze(-1)
 
 
 class IntervalDiscriminator(nn.Module):
-    r"""Judges trains by the intervals between their spikes, whenever these are.
+    r"""A discriminator of intervals between spikes, wherever in the trial they occur.
 
-    For trials that may begin at any time, as recordings of ongoing activity do. A network
-    :math:`\varphi` hears of each spike k how long ago the one before it was, :math:`\tau_k`, and the
-    interval before that, both as raised cosines of their logarithm; and of each neuron how long it has
-    been silent at the end. A second one judges the sum over the n of a neuron, and their mean:
+    It suits trials that begin at any time, such as recordings of ongoing activity. A network
+    :math:`\varphi` receives two intervals of each spike k: :math:`\tau_k` since the spike before, and
+    the one before that, both as raised cosines of their logarithm. The silence at the end of a train
+    counts as one more interval. A second network receives the sum over the n spikes of each neuron, and
+    their mean:
 
     .. math:: \mathrm{logit} = \rho\Bigl(\tfrac1c S, \tfrac1n S\Bigr),
         \qquad S = \sum_k s_k\, \varphi(\tau_k, \tau_{k-1}).
 
-    Neurons share :math:`\varphi` and are judged by the sums of each. Intervals have no slope: that at a
-    spike :math:`s_k` is what this spike adds, and there is none elsewhere. It is for generators that
-    learn by REINFORCE, which needs none.
+    Neurons share :math:`\varphi`. Labels are ignored. Intervals have no slope: the slope at a spike
+    :math:`s_k` is the effect of this spike, and 0 elsewhere. Use it with REINFORCE, which needs none.
 
     Args:
-        features: number of read-out neurons ``N``.
-        num_steps: length ``T`` of a trial in time steps.
-        bumps: raised cosines for each interval.
-        hidden: width of the hidden layers.
-        channels: what :math:`\varphi` says of a spike.
-        scale: about the number of spikes ``c`` of a neuron in a trial.
-        rng: seeds the initial weights.
+        features: Number of read-out neurons ``N``.
+        num_steps: Number of time steps ``T`` of a trial.
+        bumps: Number of raised cosines for each interval.
+        hidden: Width of the hidden layers.
+        channels: Number of outputs of :math:`\varphi`.
+        scale: Typical number ``c`` of spikes of a neuron in a trial.
+        rng: Random source of the initial weights.
 
     Raises:
-        InputError: if a size is no whole number of at least 1, or ``scale`` is below 1e-6.
+        InputError: If a size is no whole number of at least 1, or ``scale`` is below 1e-6.
 
     References:
         Zaheer et al. (2017), "Deep sets".
     """
 
+    classes = 0
     bumps: Tensor
     scale: Tensor
 
@@ -190,7 +207,7 @@ class IntervalDiscriminator(nn.Module):
         check_setting("scale", scale, at_least(1e-6))
         self.features, self.num_steps = features, num_steps
         self.register_buffer("scale", torch.tensor(float(scale)))
-        # A window of twice the trial, so that no interval is where the last cosine runs out.
+        # A window of twice the trial keeps all intervals off the end of the last cosine.
         basis = raised_cosine_basis(bumps, 2 * (num_steps + 1))[:, : num_steps + 1]
         self.register_buffer("bumps", basis.T.contiguous(), persistent=False)
         self.spike = nn.Sequential(
@@ -204,26 +221,30 @@ class IntervalDiscriminator(nn.Module):
         )
         _reset_parameters(self, rng)
 
-    def forward(self, spikes: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``[B]`` for spikes ``[T, B, N]``; trials have no labels.
+    def forward(self, spikes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return logits ``[B]``.
+
+        Args:
+            spikes: Trials ``[T, B, N]`` of zeros and ones.
+            labels: Ignored.
 
         Raises:
-            InputError: if the spikes are of another shape, or others than 0 and 1.
+            InputError: If the spikes have another shape, or values other than 0 and 1.
         """
         self._check(spikes)
         steps, batch, _ = spikes.shape
         trains = spikes.permute(1, 2, 0).flatten(0, 1).to(self.bumps)
-        # One more at the end of each train, which makes the last silence an interval.
+        # One more spike at the end of each train turns the last silence into an interval.
         closed = torch.cat([trains, torch.ones_like(trains[:, :1])], 1)
         train, step = closed.nonzero().unbind(1)
-        said = self.spike(self._intervals(train, step, steps)) * closed[train, step].unsqueeze(1)
-        summed = said.new_zeros(len(trains), said.shape[1]).index_add(0, train, said)
+        terms = self.spike(self._intervals(train, step, steps)) * closed[train, step].unsqueeze(1)
+        summed = terms.new_zeros(len(trains), terms.shape[1]).index_add(0, train, terms)
         mean = summed / train.bincount().unsqueeze(1)
         logits: Tensor = self.head(torch.cat([summed / self.scale, mean], 1).reshape(batch, -1))
         return logits.squeeze(-1)
 
     def _check(self, spikes: Tensor) -> None:
-        """A trial that is too long, or spikes of another size, would be judged without a word."""
+        """Refuse trials of other sizes: longer ones would pass without an error, and wrongly."""
         wanted = (self.num_steps, self.features)
         if spikes.dim() != 3 or spikes.shape[::2] != wanted or not len(spikes[0]):
             raise InputError(
@@ -235,7 +256,7 @@ class IntervalDiscriminator(nn.Module):
             raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")
 
     def _intervals(self, train: Tensor, step: Tensor, num_steps: int) -> Tensor:
-        """What is known of spikes in the order of trains and steps, ``[n, 4 * bumps]``."""
+        """Return the features of each spike ``[n, 4 * bumps]``, in the order of trains and steps."""
         first = train != torch.cat([train[:1] - 1, train[:-1]])
         since = torch.where(first, step + 1, step - torch.cat([step[:1], step[:-1]]))
         latest = self.bumps[since - 1]
@@ -248,7 +269,7 @@ class IntervalDiscriminator(nn.Module):
 def _convolutions(
     channels: int, length: int, layers: Sequence[tuple[int, int, int]]
 ) -> tuple[list[nn.Module], tuple[int, int]]:
-    """Convolutions over time with leaky ReLU, and the channels and steps that come out."""
+    """Return convolutions over time with leaky ReLU, and their output's channels and steps."""
     convolutions: list[nn.Module] = []
     steps = length
     for out_channels, kernel, stride in layers:
@@ -263,7 +284,7 @@ def _convolutions(
 
 @torch.no_grad()
 def _reset_parameters(module: nn.Module, rng: torch.Generator | None) -> None:
-    """PyTorch's own initial law for linear and convolutional layers, from a seeded source."""
+    """Draw weights from PyTorch's own initial law, with a given random source."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv1d):
             bound = layer.weight[0].numel() ** -0.5

@@ -1,8 +1,8 @@
-"""Copies of a generator side by side, as a leading axis of the same tensors."""
+"""Networks of one structure side by side, as a leading axis of the same tensors."""
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,19 +10,23 @@ from torch.func import functional_call, vmap
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
-from snn_gan_ext.layers.checks import check_finite
 from snn_gan_ext.layers.state import GLMSample
-from snn_gan_ext.networks.labels import one_hot
+from snn_gan_ext.networks.discriminators import IntervalDiscriminator
+from snn_gan_ext.networks.glm import NetworkGenerator
+from snn_gan_ext.networks.labels import known_labels, labels_and_count
+from snn_gan_ext.validation import check_finite
 
 __all__ = ["DiscriminatorEnsemble", "Ensemble", "EnsembleSample", "MemberRun"]
 
+N = TypeVar("N", bound=nn.Module)
+
 
 class MemberRun(NamedTuple):
-    """What a layer of all members did, their trials one after another along the batch axis.
+    """One layer's run in all members, their trials one after another along the batch axis.
 
     Attributes:
-        spikes: ``[T, J * B, N]``.
-        potentials: ``[T, J * B, N]``.
+        spikes: Spikes ``[T, J * B, N]``.
+        potentials: Membrane potentials ``[T, J * B, N]``.
     """
 
     spikes: Tensor
@@ -38,10 +42,10 @@ class EnsembleSample(NamedTuple):
     """A batch drawn from all members: the trials of the first, then those of the second, and so on.
 
     Attributes:
-        spikes: the read-out neurons' spikes ``[T, J * B, N]``.
-        runs: what each layer did.
-        members: the same as each member's layers keep it, ``[J, ...]``, for the learning rule.
-        windows: how far each layer looks back.
+        spikes: Spikes of the read-out neurons ``[T, J * B, *shape]``.
+        runs: Run of each layer.
+        members: The same runs by member ``[J, ...]``, for the learning rule.
+        windows: Length of each layer's memory of inputs and of own spikes, in time steps.
     """
 
     spikes: Tensor
@@ -51,53 +55,62 @@ class EnsembleSample(NamedTuple):
 
 
 class Ensemble(nn.Module):
-    """J generators of one structure that are sampled and taught at once, by one set of tensors.
+    """J generators of one structure, sampled and trained at once by one set of tensors.
 
-    Its parameters have the members' names, with the members in front: ``[J, ...]``. It is a generator
-    itself, whose batch is split among the members in equal parts, so that `SpikeGAN` can train it as it
-    is, and `BayesSpikeGAN` by what its members have to do with each other.
+    Its parameters have the members' names, and the members as first axis: ``[J, ...]``. It is a
+    generator itself, which splits each batch among its members in equal parts. `SpikeGAN` trains the
+    members independently, `BayesSpikeGAN` as particles of one posterior.
 
     Args:
-        generators: the members, which differ in their parameters alone.
+        generators: Members, which differ in their parameters' values only.
+
+    Attributes:
+        size: Number of members J.
+        classes: Number of labels of each member.
+        shape: Sizes of a trial behind time and batch.
+        members: A generator whose parameters are those of all members, ``[J, ...]``.
 
     Raises:
-        InputError: if there is none, or they differ in something else than their parameters' values.
+        InputError: If there is none, or they differ in more than their parameters' values.
     """
 
-    def __init__(self, generators: Sequence[nn.Module]) -> None:
+    def __init__(self, generators: Sequence[NetworkGenerator]) -> None:
         super().__init__()
         self.size = len(generators)
         self.members = _stacked(generators)
-        # Kept out of the submodules: it lends its code, and its parameters are never used.
+        self.classes, self.shape = self.members.classes, self.members.shape
+        # Kept out of the submodules: only its code is used, never its parameters.
         self._code = (copy.deepcopy(generators[0]),)
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Noise ``[J, ...]`` of all members for a batch of all together.
+        """Draw noise ``[J, ...]`` for all members.
+
+        Args:
+            batch: Number of trials of all members.
+            rng: Random source; torch's global one by default.
 
         Raises:
-            InputError: if the batch cannot be split evenly.
+            InputError: If the batch cannot be split evenly.
         """
-        each = self._share(batch)
-        members: Any = self.members
-        drawn = [members.noise(each, rng) for _ in range(self.size)]
+        each = _share(batch, self.size)
+        drawn = [self.members.noise(each, rng) for _ in range(self.size)]
         return {name: torch.stack([noise[name] for noise in drawn]) for name in drawn[0]}
 
     @torch.no_grad()
-    def sample(self, labels: Tensor, noise: Mapping[str, Tensor]) -> EnsembleSample:
-        """Draws a trial for each label, the first share of them from the first member, and so on.
+    def sample(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> EnsembleSample:
+        """Draw a trial for each label: the first share from the first member, and so on.
 
         Args:
-            labels: ``[J * B]``.
-            noise: from `noise`.
+            labels: Whole numbers ``[J * B]``; None for trials without labels.
+            noise: Noise from `noise`.
 
         Raises:
-            InputError: if the batch cannot be split evenly, a label or the noise has no meaning, or a
-                potential is not finite.
+            InputError: If the batch cannot be split evenly, a label or the noise is out of range, there
+                are no labels for several classes, or a potential is not finite.
         """
-        # Values cannot be looked at inside vmap: what goes in and comes out is checked around it.
-        classes = getattr(self.members, "classes", None)
-        if classes is not None:
-            one_hot(labels, classes)
+        # Values cannot be read inside vmap: inputs and outputs are checked around it.
+        batch = self.size * noise["readout"].shape[2]
+        labels = known_labels(labels, self.classes, batch)
         for name, values in noise.items():
             if values.numel() and not 0 <= values.min() <= values.max() <= 1:  # no NaN passes this
                 raise InputError(
@@ -106,15 +119,15 @@ class Ensemble(nn.Module):
         windows: dict[str, tuple[int, int]] = {}
 
         def draw(
-            tensors: dict[str, Tensor], labels: Tensor, noise: dict[str, Tensor]
+            tensors: dict[str, Tensor], labels: Tensor | None, noise: dict[str, Tensor]
         ) -> dict[str, GLMSample]:
             runs: Mapping[str, GLMSample] = self._call(tensors, "sample", labels, noise).runs
             windows.update({name: run.windows for name, run in runs.items()})
-            # vmap hands back tensors alone.
+            # vmap returns tensors only.
             return {name: run._replace(windows=()) for name, run in runs.items()}  # type: ignore[arg-type]
 
-        split = labels.reshape(self.size, self._share(len(labels)))
-        in_dims = (_axes(self.members), 0, 0)
+        split = None if labels is None else labels.reshape(self.size, -1)
+        in_dims = (_axes(self.members), None if split is None else 0, 0)
         members = vmap(draw, in_dims=in_dims)(_tensors(self.members), split, dict(noise))
         runs = {
             name: MemberRun(_one_batch(run.spikes), _one_batch(run.potentials))
@@ -122,21 +135,23 @@ class Ensemble(nn.Module):
         }
         for run in runs.values():
             check_finite("membrane potential", run.potentials)
-        return EnsembleSample(runs["readout"].spikes, runs, members, windows)
+        spikes = runs["readout"].spikes
+        spikes = spikes.reshape(*spikes.shape[:2], *self.shape)
+        return EnsembleSample(spikes, runs, members, windows)
 
     @torch.no_grad()
     def gradients(
         self, sample: EnsembleSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
     ) -> dict[str, Tensor]:
-        """Closed-form gradients by parameter name.
+        """Return closed-form gradients by parameter name.
 
         Args:
-            sample: from `sample`.
-            errors: ``[T, J * B, N]`` at each layer.
-            per_sample: keep the batch axis, behind the members'.
+            sample: Batch from `sample`.
+            errors: Error ``[T, J * B, N]`` of each layer.
+            per_sample: Whether to keep the batch axis, behind the members', instead of summing over it.
 
         Returns:
-            ``[J, ...]`` each, summed over a member's share of the batch.
+            Gradients ``[J, ...]``, each summed over a member's share of the batch.
         """
 
         def learn(
@@ -156,25 +171,33 @@ class Ensemble(nn.Module):
         gradients = vmap(learn, in_dims=in_dims)(_tensors(self.members), sample.members, split)
         return {f"members.{name}": gradient.contiguous() for name, gradient in gradients.items()}
 
-    def forward(self, labels: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """Draws spikes ``[T, B, N]`` for labels ``[B]``, each from a member drawn at random."""
+    def forward(self, labels: Tensor | int, rng: torch.Generator | None = None) -> Tensor:
+        """Draw trials, each from a random member.
+
+        Args:
+            labels: Labels ``[B]``, or the number of trials ``B`` without labels.
+            rng: Random source; torch's global one by default.
+
+        Returns:
+            Spikes ``[T, B, *shape]``.
+        """
         return self.draw(labels, rng)[0]
 
-    def draw(self, labels: Tensor, rng: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """The same, with the index of the member that each trial is from ``[B]``."""
+    def draw(self, labels: Tensor | int, rng: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Draw trials as `forward` does; return them and the index of each trial's member ``[B]``."""
+        given, count = labels_and_count(labels)
         device = next(self.parameters()).device
-        chosen = torch.randint(self.size, labels.shape, generator=rng, device=device)
-        everyone = labels.repeat(self.size)
-        spikes = self.sample(everyone, self.noise(len(everyone), rng)).spikes
-        trials = torch.arange(len(labels), device=device)
-        return self._by_member(spikes)[:, chosen, trials], chosen
+        chosen = torch.randint(self.size, (count,), generator=rng, device=device)
+        everyone = None if given is None else given.repeat(self.size)
+        spikes = self.sample(everyone, self.noise(count * self.size, rng)).spikes
+        return self._by_member(spikes)[:, chosen, torch.arange(count, device=device)], chosen
 
-    def _by_member(self, trials: Tensor) -> Tensor:
-        """``[T, J * B, N]`` to ``[T, J, B, N]``."""
-        return trials.reshape(len(trials), self.size, -1, *trials.shape[2:])
+    def member(self, place: int) -> NetworkGenerator:
+        """Return a copy of one member as a generator.
 
-    def member(self, place: int) -> nn.Module:
-        """A copy of one member as a generator of its own."""
+        Raises:
+            InputError: If ``place`` lies outside ``0 .. size - 1``.
+        """
         if not 0 <= place < self.size:
             raise InputError("member", expected=f"0 .. {self.size - 1}", got=f"{place}")
         alone = copy.deepcopy(self.members)
@@ -182,64 +205,76 @@ class Ensemble(nn.Module):
             _replace(alone, name, parameter.detach()[place].clone())
         return alone
 
-    def _share(self, batch: int) -> int:
-        return _share(batch, self.size)
+    def _by_member(self, trials: Tensor) -> Tensor:
+        """Return ``[T, J * B, N]`` as ``[T, J, B, N]``."""
+        return trials.reshape(len(trials), self.size, -1, *trials.shape[2:])
 
     def _call(self, tensors: Mapping[str, Tensor], method: str, *args: Any, **options: Any) -> Any:
-        """Calls a member's method with these parameters and buffers."""
+        """Call a member's method with these parameters and buffers."""
         named = {f"network.{name}": tensor for name, tensor in tensors.items()}
         return functional_call(_Method(self._code[0], method), named, args, options)
 
 
 class DiscriminatorEnsemble(nn.Module):
-    """J discriminators of one structure side by side, each of which judges its share of the batch.
+    """J discriminators of one structure, each of which receives its share of the batch.
 
-    Its parameters have the members' names, with the members in front: ``[J, ...]``. Beside a
-    `Ensemble` of as many generators it makes J pairs, which `SpikeGAN` trains at once, each on its
-    own share.
+    Its parameters have the members' names, and the members as first axis: ``[J, ...]``. Beside an
+    `Ensemble` of as many generators it makes J pairs, which `SpikeGAN` trains at once.
 
     Args:
-        discriminators: the members, which differ in their parameters alone. They have ``classes``, and
-            code that ``torch.vmap`` can run, which `TTFSLinear` and `IntervalDiscriminator` do not.
+        discriminators: Members, which differ in their parameters' values only. ``torch.vmap`` must be
+            able to run them, as it does `MLPDiscriminator`; it cannot run `IntervalDiscriminator` or
+            layers with one spike.
+
+    Attributes:
+        size: Number of members J.
+        classes: Number of labels of each member.
+        members: A discriminator whose parameters are those of all members, ``[J, ...]``.
 
     Raises:
-        InputError: if there is none, they have no ``classes``, or differ in something else than their
-            parameters' values.
+        InputError: If there is none, they cannot run under ``torch.vmap``, or they differ in more than
+            their parameters' values.
     """
 
     def __init__(self, discriminators: Sequence[nn.Module]) -> None:
         super().__init__()
         self.size = len(discriminators)
         self.members = _stacked(discriminators)
-        self._code = (copy.deepcopy(discriminators[0]),)
-        classes: Any = getattr(discriminators[0], "classes", None)
-        if classes is None:
+        first = discriminators[0]
+        classes = getattr(first, "classes", None)
+        if type(classes) is not int or isinstance(first, IntervalDiscriminator):
             raise InputError(
                 "discriminators",
-                expected="such as judge trials with labels, as MLPDiscriminator",
-                got=type(discriminators[0]).__name__,
+                expected="networks of decoded trials with an attribute classes, as MLPDiscriminator",
+                got=type(first).__name__,
             )
-        self.classes = int(classes)
+        self._code = (copy.deepcopy(first),)
+        self.classes = classes
 
-    def forward(self, decoded: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``[J * B]`` for decoded trials ``[J * B, ...]`` and labels ``[J * B]``.
+    def forward(self, decoded: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return logits ``[J * B]``.
+
+        Args:
+            decoded: Decoded trials ``[J * B, ...]``.
+            labels: Whole numbers ``[J * B]``; None for trials without labels.
 
         Raises:
-            InputError: if the batch cannot be split evenly, or a label has no meaning.
+            InputError: If the batch cannot be split evenly, a label is out of range, or there are none
+                for several classes.
         """
-        share = _share(len(labels), self.size)
-        one_hot(labels, self.classes)  # vmap cannot look at values
+        share = _share(len(decoded), self.size)
+        labels = known_labels(labels, self.classes, len(decoded))  # vmap cannot read values
 
-        def judge(tensors: dict[str, Tensor], decoded: Tensor, labels: Tensor) -> Tensor:
+        def discriminate(tensors: dict[str, Tensor], decoded: Tensor, labels: Tensor | None) -> Tensor:
             logits: Tensor = functional_call(self._code[0], tensors, (decoded, labels))
             return logits
 
         buffers = dict(self.members.named_buffers())
         tensors = buffers | dict(self.members.named_parameters())
-        logits: Tensor = vmap(judge, in_dims=(_axes(self.members), 0, 0))(
-            tensors,
-            decoded.reshape(self.size, share, *decoded.shape[1:]),
-            labels.reshape(self.size, share),
+        split = None if labels is None else labels.reshape(self.size, share)
+        in_dims = (_axes(self.members), 0, None if split is None else 0)
+        logits: Tensor = vmap(discriminate, in_dims=in_dims)(
+            tensors, decoded.reshape(self.size, share, *decoded.shape[1:]), split
         )
         return logits.flatten()
 
@@ -250,8 +285,8 @@ def _share(batch: int, size: int) -> int:
     return batch // size
 
 
-def _stacked(networks: Sequence[nn.Module]) -> nn.Module:
-    """A copy of the first, with the parameters of all ``[J, ...]``."""
+def _stacked(networks: Sequence[N]) -> N:
+    """Return a copy of the first network, with the parameters of all ``[J, ...]``."""
     if not networks:
         raise InputError("members", expected="at least one", got="none")
     for other in networks[1:]:
@@ -268,19 +303,19 @@ def _tensors(members: nn.Module) -> dict[str, Tensor]:
 
 
 def _axes(members: nn.Module) -> dict[str, int | None]:
-    """Which axis of each tensor the members are along; buffers are the same for all."""
+    """Return the members' axis in each tensor; buffers are the same for all."""
     buffers: dict[str, int | None] = {name: None for name, _ in members.named_buffers()}
     return buffers | {name: 0 for name, _ in members.named_parameters()}
 
 
 def _replace(module: nn.Module, name: str, values: Tensor) -> None:
-    """Gives a module another tensor as the parameter of this name."""
+    """Replace the parameter of this name."""
     owner, _, leaf = name.rpartition(".")
     setattr(module.get_submodule(owner), leaf, nn.Parameter(values))
 
 
 def _check_alike(first: nn.Module, other: nn.Module) -> None:
-    """Members may differ in the values of their parameters, and in nothing else."""
+    """Check that two networks differ in their parameters' values only."""
     shapes = [{name: (p.shape, p.dtype) for name, p in g.named_parameters()} for g in (first, other)]
     fixed = [_fixed(g) for g in (first, other)]
     differing = sorted(
@@ -297,7 +332,7 @@ def _check_alike(first: nn.Module, other: nn.Module) -> None:
 
 
 def _fixed(module: nn.Module) -> dict[str, Any]:
-    """Buffers and delays, and the plain settings of all submodules."""
+    """Return buffers and delays, and the plain settings of all submodules."""
     parameters = dict(module.named_parameters())
     tensors = {name: x for name, x in module.state_dict().items() if name not in parameters}
     return tensors | {
@@ -315,7 +350,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 class _Method(nn.Module):
-    """Another module's method as a forward pass, which is all that `functional_call` calls."""
+    """A method as a module's ``forward``, which is all that `functional_call` calls."""
 
     def __init__(self, network: nn.Module, method: str) -> None:
         super().__init__()
@@ -326,5 +361,5 @@ class _Method(nn.Module):
 
 
 def _one_batch(members: Tensor) -> Tensor:
-    """``[J, T, B, N]`` to ``[T, J * B, N]``."""
+    """Return ``[J, T, B, N]`` as ``[T, J * B, N]``."""
     return members.movedim(0, 1).flatten(1, 2)

@@ -1,18 +1,17 @@
-"""Spiking generators: the paper's conditional one, one of event frames, and single neurons."""
+"""Spiking generators: of images, of event frames, and of single neurons' trains."""
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.layers.checks import check_positive, look
 from snn_gan_ext.layers.conv import GLMConvTranspose2d
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.networks.glm import GLMNetwork, NetworkGenerator
 from snn_gan_ext.networks.labels import one_hot
+from snn_gan_ext.validation import check_positive, concrete
 
 __all__ = [
     "ConditionalGenerator",
@@ -23,87 +22,92 @@ __all__ = [
 
 
 class LabelledGenerator(NetworkGenerator):
-    """A generator that hears a label and latent bits, both on throughout the trial.
+    """A generator that receives a label and latent bits, both on throughout the trial.
 
     Attributes:
-        classes: number of labels.
-        latent_bits: number of fair coins that are tossed once a trial.
-        gate_latent: whether a bit has an input for each class, of which its trial's alone is on.
+        classes: Number of labels. With one class, labels may be None.
+        latent_bits: Number of fair coins, tossed once a trial.
+        gate_latent: Whether a bit has one input for each class. Only that of the trial's class is on.
     """
 
-    classes: int
     latent_bits: int
     gate_latent: bool = True
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Uniforms in [0, 1) for one batch: latent ``[B, bits]``, layers ``[T, B, *size]``.
+        """Draw uniforms in [0, 1) for one batch: latent ``[B, bits]``, layers ``[T, B, *size]``.
 
         Args:
-            batch: batch size ``B``.
-            rng: the seeded source; torch's global generator by default.
+            batch: Number of trials ``B``.
+            rng: Random source; torch's global one by default.
         """
         device = next(self.parameters()).device
         latent = torch.rand(batch, self.latent_bits, generator=rng, device=device)
         return {"latent": latent, **self._uniforms(batch, rng)}
 
-    def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the network hears from outside: ``label`` and ``latent`` spikes ``[T, B, size]``.
+    def exogenous(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the network's inputs: ``label`` and ``latent`` spikes ``[T, B, size]``.
 
         Args:
-            labels: whole numbers ``[B]`` below ``classes``.
-            noise: from `noise`, or some steps of it.
+            labels: Whole numbers ``[B]`` below ``classes``. With one class they may be None.
+            noise: Noise from `noise`, or some steps of it.
 
         Raises:
-            InputError: if a label is out of range, or the noise none.
+            InputError: If a label or the noise is out of range, or there are no labels for several
+                classes.
         """
-        label_spikes = one_hot(labels, self.classes).to(noise["readout"])
-        if look(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()) is False:
+        num_steps, batch = noise["readout"].shape[:2]
+        label_spikes = one_hot(labels, self.classes, batch).to(noise["readout"])
+        if concrete(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()) is False:
             raise InputError("latent noise", expected="values in [0, 1)", got="others, or NaN")
         bits = (noise["latent"] < 0.5).to(label_spikes)
         if self.gate_latent:
             bits = (label_spikes.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)
-        steps = len(noise["readout"])
-        return {"label": label_spikes.expand(steps, -1, -1), "latent": bits.expand(steps, -1, -1)}
+        return {
+            "label": label_spikes.expand(num_steps, -1, -1),
+            "latent": bits.expand(num_steps, -1, -1),
+        }
 
 
 class ConditionalGenerator(LabelledGenerator):
     """The spiking generator of the SpikeGAN paper, section VIII-A: label, hidden, read-out neurons.
 
-    The label comes in as a one-hot vector that spikes at every step. Latent bits, where asked for,
-    are fair coins tossed once a trial and held through it: randomness that outlasts a step, so that
-    trials of one class can differ in shape and not in pixel noise alone.
+    The label is a one-hot vector that spikes at every step. Latent bits are fair coins, tossed once a
+    trial and held through it: trials of one class can then differ in shape, not only in pixel noise.
 
-    Hidden neurons hear the label and the bits; read-out neurons hear those and the hidden ones
+    Hidden neurons receive the label and the bits. Read-out neurons receive those and the hidden neurons
     ("fully connected"). Exogenous inputs act in their own step, hidden spikes one step later.
 
     Args:
-        classes: number of labels.
-        readout: number of read-out neurons ``N``.
-        num_steps: length ``T`` of a trial in time steps.
-        hidden: number of hidden neurons; 0 for none.
-        latent_bits: number of latent bits.
-        gate_latent: let a bit pass through synapses of its trial's class only (one input for each pair
-            of class and bit), so that every class varies in its own way.
-        basis: temporal basis ``[K, L]`` of synapses and feedback.
-        label_std: standard deviation of label-to-hidden weights.
-        weight_std: that of all other weights.
-        latent_scale: factor on the bits' weights onto hidden and onto read-out neurons.
-        hidden_bias: initial bias of hidden neurons.
-        hidden_feedback: initial self-feedback of hidden neurons; with +3 on a bias of -2 a hidden
-            neuron that has fired goes on firing, so that it holds a random state through the trial.
-        hidden_delay: steps from a hidden spike to the read-out neurons. With 0, ``steps=1`` and no
-            feedback the generator is a sigmoid belief network.
-        readout_bias: initial bias of read-out neurons.
-        rng: seeds the initial weights.
+        classes: Number of labels. With one class, labels may be None.
+        readout: Number of read-out neurons ``N``, or the shape of a trial, such as ``(2, 17, 17)``.
+        num_steps: Number of time steps ``T`` of a trial.
+        hidden: Number of hidden neurons; 0 for none.
+        latent_bits: Number of latent bits.
+        gate_latent: Whether a bit has one input for each class, so that each class varies in its own
+            way.
+        basis: Temporal basis ``[K, L]`` of synapses and feedback.
+        label_std: Standard deviation of the initial weights onto hidden neurons.
+        weight_std: Standard deviation of the initial weights onto read-out neurons.
+        latent_scale: Factors on the bits' weights onto hidden and onto read-out neurons.
+        hidden_bias: Initial bias of hidden neurons.
+        hidden_feedback: Initial self-feedback of hidden neurons. With +3 on a bias of -2 a hidden
+            neuron that has fired goes on firing: it holds a random state through the trial.
+        hidden_delay: Time steps from a hidden spike to the read-out neurons. With 0, ``num_steps=1``
+            and no feedback the generator is a sigmoid belief network.
+        readout_bias: Initial bias of read-out neurons.
+        rng: Random source of the initial weights.
+
+    Attributes:
+        shape: Sizes of a trial behind time and batch, ``(N,)`` or as given.
 
     Raises:
-        InputError: if ``num_steps`` or a size is below 1, or ``latent_bits`` or ``hidden`` is negative.
+        InputError: If ``num_steps`` or a size is below 1, or ``latent_bits`` or ``hidden`` is negative.
     """
 
     def __init__(
         self,
         classes: int,
-        readout: int,
+        readout: int | tuple[int, ...],
         num_steps: int,
         *,
         hidden: int = 128,
@@ -120,12 +124,15 @@ class ConditionalGenerator(LabelledGenerator):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        check_positive(classes=classes, readout=readout, num_steps=num_steps)
+        shape = readout if isinstance(readout, tuple) else (readout,)
+        check_positive(classes=classes, num_steps=num_steps)
+        for size in shape or (0,):
+            check_positive(readout=size)
         if min(latent_bits, hidden) < 0:
             raise InputError(
                 "latent_bits and hidden", expected="0 or more", got=f"{latent_bits} and {hidden}"
             )
-        self.classes, self.readout, self.num_steps = classes, readout, num_steps
+        self.classes, self.num_steps, self._shape = classes, num_steps, shape
         self.hidden, self.latent_bits, self.gate_latent = hidden, latent_bits, gate_latent
         self.hidden_delay = hidden_delay
         latent = latent_bits * classes if gate_latent else latent_bits
@@ -146,7 +153,7 @@ class ConditionalGenerator(LabelledGenerator):
             wiring = {"hidden": ("label", "latent"), "readout": ("label", "latent", "hidden")}
         layers["readout"] = GLMLayer(
             exogenous + hidden,
-            readout,
+            math.prod(shape),
             basis=basis,
             delay=[0] * exogenous + [hidden_delay] * hidden,
             weight_std=weight_std,
@@ -160,6 +167,10 @@ class ConditionalGenerator(LabelledGenerator):
         self._check_weights(layers, latent_scale)
         self.network = GLMNetwork({"label": classes, "latent": latent}, layers, wiring)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
     @staticmethod
     def _check_weights(layers: Mapping[str, GLMLayer], latent_scale: tuple[float, float]) -> None:
         parameters = [parameter for layer in layers.values() for parameter in layer.parameters()]
@@ -168,19 +179,20 @@ class ConditionalGenerator(LabelledGenerator):
 
     @torch.no_grad()
     def initialise_rates(self, rates: Tensor) -> None:
-        """Sets what the read-out neurons hear of the label so that they fire at given rates.
+        """Set the read-out neurons' label weights so that they fire at given rates.
 
-        The bits and hidden neurons are left out of account, and so is feedback. Their log-odds are met
-        as well as the basis allows, by least squares over time; biases become 0.
+        The weights reproduce the log-odds as well as the basis allows, by least squares over time.
+        Biases become 0. Bits, hidden neurons and feedback are left out of account.
 
         Args:
-            rates: probability of a spike ``[T, classes, N]``, above 0 and below 1.
+            rates: Probability of a spike ``[T, classes, *shape]``, above 0 and below 1.
 
         Raises:
-            InputError: if they are of another shape, or certain.
+            InputError: If the rates have another shape, or one is not above 0 and below 1.
         """
-        layer: Any = self.network.layers["readout"]
-        shape = (self.num_steps, self.classes, self.readout)
+        layer = self.network.layers["readout"]
+        assert isinstance(layer, GLMLayer)
+        shape = (self.num_steps, self.classes, *self.shape)
         rates = rates.to(layer.weight)
         if tuple(rates.shape) != shape or not bool(torch.logit(rates).isfinite().all()):
             raise InputError(
@@ -189,38 +201,39 @@ class ConditionalGenerator(LabelledGenerator):
                 got=f"{list(rates.shape)}, or others",
             )
         lags = torch.arange(self.num_steps).clamp(max=layer.basis.shape[1] - 1)
-        responses = layer.basis.cumsum(1)[:, lags].T  # of each filter to what is on throughout
+        responses = layer.basis.cumsum(1)[:, lags].T  # of each filter to a constant input
         # Solvers round by where their arrays lie; in double precision the weights do not show it.
         odds = torch.logit(rates).double().flatten(1)
         found = torch.linalg.lstsq(responses.double(), odds).solution
-        layer.weight[:, : self.classes] = found.to(layer.weight).reshape(-1, self.classes, self.readout)
+        by_class = found.to(layer.weight).reshape(len(found), self.classes, -1)
+        layer.weight[:, : self.classes] = by_class
         layer.bias.zero_()
 
 
 class ConvolutionalGenerator(LabelledGenerator):
     """A generator of event frames: label and latent bits, hidden maps, a transposed convolution.
 
-    Hidden neurons stand for coarse maps and hear the label and the bits, each bit through synapses of
-    its trial's class; read-out neurons are `GLMConvTranspose2d`, so that their synapses are shared over
-    space and do not grow in number with the sensor. Inputs act in their own step, hidden spikes one
-    step later.
+    Hidden neurons form coarse maps. They receive the label and the bits, each bit through synapses of
+    the trial's class. Read-out neurons are a `GLMConvTranspose2d`: space shares their synapses, whose
+    number does not grow with the sensor. Inputs act in their own step, hidden spikes one step later.
 
     Args:
-        classes: number of labels.
-        frame: the read-out neurons ``(C, H, W)``.
-        num_steps: length ``T`` of a trial in time steps.
-        maps: number of hidden maps.
-        stride: read-out pixels between two pixels of a map.
-        kernel_size: side of a map pixel's patch of read-out pixels; by default twice the stride.
-        latent_bits: number of latent bits.
-        basis: temporal basis ``[K, L]`` of synapses and feedback.
-        hidden_std: standard deviation of the initial weights onto hidden neurons.
-        hidden_bias: their initial bias.
-        readout_bias: that of the read-out neurons.
-        rng: seeds the initial weights.
+        classes: Number of labels. With one class, labels may be None.
+        frame: Shape of the read-out neurons ``(C, H, W)``.
+        num_steps: Number of time steps ``T`` of a trial.
+        maps: Number of hidden maps.
+        stride: Read-out pixels between two neighbouring pixels of a map.
+        kernel_size: Side of a map pixel's patch of read-out pixels; twice the stride by default.
+        latent_bits: Number of latent bits.
+        basis: Temporal basis ``[K, L]`` of synapses and feedback.
+        hidden_std: Standard deviation of the initial weights onto hidden neurons.
+        hidden_bias: Initial bias of hidden neurons.
+        readout_bias: Initial bias of read-out neurons.
+        rng: Random source of the initial weights.
 
     Raises:
-        InputError: if a number has no meaning, or no whole number of map pixels covers the frame.
+        InputError: If a size is below 1, ``latent_bits`` is negative, or no whole number of map pixels
+            covers the frame.
     """
 
     hidden_delay = 1
@@ -248,8 +261,8 @@ class ConvolutionalGenerator(LabelledGenerator):
             raise InputError(
                 "generator",
                 expected="whole sizes of at least 1, and 0 latent bits or more",
-                got=f"classes {classes}, frame {frame}, steps {num_steps}, maps {maps}, stride {stride}, "
-                f"kernel_size {kernel}, latent_bits {latent_bits}",
+                got=f"classes {classes}, frame {frame}, num_steps {num_steps}, maps {maps}, "
+                f"stride {stride}, kernel_size {kernel}, latent_bits {latent_bits}",
             )
         channels, *sides = frame
         coarse = [-(-(side - kernel) // stride) + 1 for side in sides]
@@ -290,21 +303,21 @@ class ConvolutionalGenerator(LabelledGenerator):
 
 
 class StepResponseGenerator(NetworkGenerator):
-    """The generator of the SpikeGAN paper, section VIII-C: neurons that hear a step function.
+    """The generator of the SpikeGAN paper, section VIII-C: neurons driven by a step function.
 
-    Each neuron is stimulated by one input that is on throughout the trial; all else is its own synaptic
-    and feedback filter. There are neither labels nor hidden neurons.
+    Each neuron receives one input that is on throughout the trial. It has a synaptic and a feedback
+    filter. There are neither labels nor hidden neurons; labels are ignored.
 
     Args:
-        readout: number of neurons ``N``; the paper has one.
-        num_steps: length ``T`` of a trial in time steps.
-        basis: temporal basis ``[K, L]`` of the synapse and the feedback.
-        weight_std: standard deviation of all initial weights, feedback included.
-        bias_init: initial bias.
-        rng: seeds the initial weights.
+        readout: Number of neurons ``N``; 1 in the paper.
+        num_steps: Number of time steps ``T`` of a trial.
+        basis: Temporal basis ``[K, L]`` of the synapse and the feedback.
+        weight_std: Standard deviation of all initial weights, feedback included.
+        bias_init: Initial bias.
+        rng: Random source of the initial weights.
 
     Raises:
-        InputError: if ``num_steps`` is below 1, or a setting of the layer has no meaning.
+        InputError: If a size is below 1, or a setting of the layer is out of its range.
     """
 
     hidden_delay = 1
@@ -320,18 +333,17 @@ class StepResponseGenerator(NetworkGenerator):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if num_steps < 1:
-            raise InputError("num_steps", expected="T of at least 1", got=f"{num_steps}")
-        self.readout, self.num_steps = readout, num_steps
+        check_positive(num_steps=num_steps)
+        self.num_steps = num_steps
         layer = GLMLayer(1, readout, basis=basis, weight_std=weight_std, bias_init=bias_init, rng=rng)
         with torch.no_grad():
             layer.feedback.normal_(0.0, weight_std, generator=rng)
         self.network = GLMNetwork({"step": 1}, {"readout": layer}, {"readout": ("step",)})
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Uniforms in [0, 1) ``[T, B, N]``."""
+        """Draw uniforms in [0, 1) ``[T, B, N]``."""
         return self._uniforms(batch, rng)
 
-    def exogenous(self, labels: Tensor, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the neurons hear from outside: a ``step`` that is on throughout ``[T, B, 1]``."""
+    def exogenous(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the neurons' input: a ``step`` that is on throughout ``[T, B, 1]``."""
         return {"step": torch.ones_like(noise["readout"][..., :1])}

@@ -1,23 +1,23 @@
-"""Generators of images: what they return, and an ordinary network that does."""
+"""Generators of images: their output, and an ordinary network."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.layers.checks import check_positive
 from snn_gan_ext.networks.labels import one_hot
+from snn_gan_ext.validation import check_positive
 
 __all__ = ["ImageSample", "MLPGenerator"]
 
 
 class ImageSample(NamedTuple):
-    """What a generator made.
+    """A batch of generated images.
 
     Attributes:
-        images: ``[B, N]`` in [0, 1].
-        activity: ``[B]``, what share of the window its hidden neurons have fired for, on average: 0 if
-            none did.
+        images: Pixels ``[B, N]`` in [0, 1].
+        activity: Mean over the hidden neurons of the share of the window after their spike, ``[B]``; 0
+            if none fired.
     """
 
     images: Tensor
@@ -28,14 +28,14 @@ class MLPGenerator(nn.Module):
     """Uniform noise and a label to pixels, through one hidden layer (leaky ReLU, sigmoid).
 
     Args:
-        pixels: number of pixels ``N``.
-        classes: number of labels.
-        latents: number of random inputs.
-        hidden: number of hidden units.
-        rng: seeds the initial weights.
+        pixels: Number of pixels ``N``.
+        classes: Number of labels. With one class, labels may be None.
+        latents: Number of random inputs.
+        hidden: Number of hidden units.
+        rng: Random source of the initial weights.
 
     Raises:
-        InputError: if a size is too small.
+        InputError: If a size is below 1.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class MLPGenerator(nn.Module):
         self.readout = _linear(hidden, pixels, rng)
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> Tensor:
-        """Noise ``[B, latents]`` in [-1, 1)."""
+        """Draw noise ``[B, latents]`` in [-1, 1)."""
         device = self.hidden.weight.device
         return 2 * torch.rand(batch, self.latents, generator=rng, device=device) - 1
 
-    def forward(self, labels: Tensor, noise: Tensor) -> ImageSample:
-        """Images for labels ``[B]`` and noise ``[B, latents]``."""
-        label = one_hot(labels, self.classes).to(noise)
+    def forward(self, labels: Tensor | None, noise: Tensor) -> ImageSample:
+        """Return images for labels ``[B]`` and noise ``[B, latents]``."""
+        label = one_hot(labels, self.classes, len(noise)).to(noise)
         hidden = nn.functional.leaky_relu(self.hidden(torch.cat([noise, label], 1)), 0.2)
         return ImageSample(torch.sigmoid(self.readout(hidden)), noise.new_zeros(len(noise)))
 
 
 def _linear(before: int, after: int, rng: torch.Generator | None) -> nn.Linear:
-    """A linear layer with weights of variance 2 over its inputs, from a seeded source."""
+    """Return a linear layer with weights of variance 2 over its inputs, from a seeded source."""
     layer = nn.Linear(before, after)
     with torch.no_grad():
         layer.weight.normal_(0, (2 / before) ** 0.5, generator=rng)

@@ -1,28 +1,66 @@
-"""Labels as networks hear them."""
+"""Labels as network inputs."""
 
 import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.layers.checks import look
+from snn_gan_ext.validation import check_labels
 
-__all__ = ["one_hot"]
+__all__ = ["known_labels", "labels_and_count", "one_hot"]
 
 
-def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """One-hot floats ``[B, classes]``.
+def known_labels(labels: Tensor | None, classes: int, count: int | None = None) -> Tensor | None:
+    """Return labels as int64, or None for a network that needs none.
+
+    Args:
+        labels: Whole numbers ``[B]``; None for trials without labels.
+        classes: Number of labels. With 0, labels are ignored.
+        count: Number of trials ``B``; None allows any.
 
     Raises:
-        InputError: if the labels are no whole numbers ``[B]`` in ``0 .. classes - 1``.
+        InputError: If labels lie outside ``0 .. classes - 1``, or there are none for several classes.
     """
-    if labels.dim() != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise InputError(
-            "labels", expected="whole numbers [B]", got=f"{labels.dtype} {list(labels.shape)}"
-        )
-    if len(labels) and look(((labels >= 0) & (labels < classes)).all()) is False:
+    if classes == 0:
+        return None
+    if labels is not None:
+        return check_labels(labels, classes, count)
+    if classes > 1:
         raise InputError(
             "labels",
-            expected=f"values in 0 .. {classes - 1}",
-            got=f"{int(labels.min())} .. {int(labels.max())}",
+            expected=f"whole numbers 0 .. {classes - 1}, one for each trial",
+            got="None",
+            cure="pass labels, or build the network with classes=1",
         )
-    return nn.functional.one_hot(labels.long(), classes).to(torch.get_default_dtype())
+    return None
+
+
+def one_hot(labels: Tensor | None, classes: int, count: int | None = None) -> Tensor:
+    """Return labels as one-hot floats ``[B, classes]``.
+
+    Args:
+        labels: Whole numbers ``[B]``. With one class they may be None: every trial is of class 0.
+        classes: Number of labels. With 0, labels are ignored and the result is empty.
+        count: Number of trials ``B``; required where labels may be None.
+
+    Raises:
+        InputError: If labels lie outside ``0 .. classes - 1``, or there are none for several classes.
+    """
+    labels = known_labels(labels, classes, count)
+    if labels is None:
+        return torch.ones(count or 0, classes)
+    return nn.functional.one_hot(labels, classes).to(torch.get_default_dtype())
+
+
+def labels_and_count(labels: Tensor | int) -> tuple[Tensor | None, int]:
+    """Return labels, None for a number of trials without labels, and the number of trials.
+
+    Args:
+        labels: Labels ``[B]``, or the number of trials ``B``.
+    """
+    if isinstance(labels, Tensor):
+        return labels, len(labels)
+    if type(labels) is not int or labels < 0:
+        raise InputError(
+            "labels", expected="whole numbers [B], or a number of trials", got=f"{labels!r}"
+        )
+    return None, labels

@@ -1,32 +1,35 @@
-"""Networks of neurons that spike at most once: a classifier, and the two sides of Spiking-GAN."""
+"""Networks of neurons that spike at most once: a classifier, and the networks of Spiking-GAN."""
 
 import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
-from snn_gan_ext.layers.checks import check_positive
+from snn_gan_ext.functional.ttfs import StepSpikes, clamp_passing, spikes_of
 from snn_gan_ext.layers.ttfs import TTFSLinear, TTFSRampLinear
 from snn_gan_ext.networks.images import ImageSample
-from snn_gan_ext.networks.labels import one_hot
+from snn_gan_ext.networks.labels import known_labels, one_hot
+from snn_gan_ext.validation import check_positive
 
 __all__ = ["OnOffDiscriminator", "TTFSClassifier", "TTFSGenerator"]
 
 WINDOW = 1.0
-"""Length of the window in which an image's pixels fire: at its begin if white, at its end if black."""
+"""Window in which pixels fire, in units of time: at its start if white, at its end if black."""
 
 
 class TTFSClassifier(nn.Module):
     """Two layers of S4NN; the output neuron that fires first names the class.
 
     Args:
-        features: number of inputs.
-        classes: number of output neurons.
-        num_steps: length ``T`` of the window in time steps.
-        hidden: number of hidden neurons.
-        hidden_weights: mean and standard deviation of the initial weights of hidden neurons.
-        output_weights: those of output neurons.
-        rng: seeds the initial weights.
+        features: Number of inputs.
+        classes: Number of output neurons.
+        num_steps: Number of time steps ``T`` of the window.
+        hidden: Number of hidden neurons.
+        hidden_weights: Mean and standard deviation of the initial weights of hidden neurons.
+        output_weights: Mean and standard deviation of the initial weights of output neurons.
+        rng: Random source of the initial weights.
+
+    Raises:
+        InputError: If a size is below 1.
     """
 
     def __init__(
@@ -50,29 +53,35 @@ class TTFSClassifier(nn.Module):
         )
 
     def forward(self, times: Tensor) -> list[StepSpikes]:
-        """What hidden and output neurons do, for the inputs' firing steps ``[B, I]``."""
+        """Return the spikes of hidden and output neurons, for the inputs' firing steps ``[B, I]``."""
         fired = []
-        for layer in self.layers:
-            assert isinstance(layer, TTFSLinear)
+        for layer in self._layers():
             fired.append(layer.fire(times, self.num_steps))
             times = fired[-1].times
         return fired
+
+    def weights(self) -> list[nn.Parameter]:
+        """Return the weights ``[I, O]`` of each layer."""
+        return [layer.weight for layer in self._layers()]
+
+    def _layers(self) -> list[TTFSLinear]:
+        return [layer for layer in self.layers if isinstance(layer, TTFSLinear)]
 
 
 class TTFSGenerator(nn.Module):
     """Random latencies and a label to firing times of pixels, through one hidden layer of ramps.
 
-    Its pixels' window begins half a unit of time after its inputs', and both last one unit.
+    The pixels' window begins half a unit of time after the inputs' window. Both last one unit.
 
     Args:
-        pixels: number of output neurons ``N``.
-        classes: number of labels.
-        latents: number of inputs that fire at random times, uniform over the window.
-        hidden: number of hidden neurons.
-        rng: seeds the initial weights.
+        pixels: Number of output neurons ``N``.
+        classes: Number of labels. With one class, labels may be None.
+        latents: Number of inputs that fire at random times, uniform over the window.
+        hidden: Number of hidden neurons.
+        rng: Random source of the initial weights.
 
     Raises:
-        InputError: if a size is too small.
+        InputError: If a size is below 1.
     """
 
     start = 0.5
@@ -103,40 +112,45 @@ class TTFSGenerator(nn.Module):
         )
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> Tensor:
-        """Random latencies ``[B, latents]`` in units of time."""
+        """Draw random latencies ``[B, latents]`` in units of time."""
         device = self.hidden.weight.device
         return WINDOW * torch.rand(batch, self.latents, generator=rng, device=device)
 
-    def inputs(self, labels: Tensor, noise: Tensor) -> Tensor:
-        """Firing times of the inputs: the noise, and the label's own at 0, the others' never."""
-        label = one_hot(labels, self.classes).to(noise)
+    def inputs(self, labels: Tensor | None, noise: Tensor) -> Tensor:
+        """Return the inputs' firing times: the noise; 0 for the label's input, never for the others."""
+        label = one_hot(labels, self.classes, len(noise)).to(noise)
         return torch.cat([noise, self.horizon * (1 - label)], 1)
 
-    def fire(self, labels: Tensor, noise: Tensor, ticks: int | None = None) -> tuple[Tensor, Tensor]:
-        """Firing times of hidden neurons ``[B, H]`` and of pixels ``[B, N]``.
+    def fire(
+        self, labels: Tensor | None, noise: Tensor, ticks: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return firing times of hidden neurons ``[B, H]`` and of pixels ``[B, N]``.
 
         Args:
-            labels: ``[B]``.
-            noise: ``[B, latents]``.
-            ticks: let neurons fire at so many ticks of a clock alone, as a simulator with time steps
-                does; at any time by default.
+            labels: Labels ``[B]``.
+            noise: Noise ``[B, latents]``.
+            ticks: Number of clock ticks at which neurons may fire, as in a simulator with time steps;
+                any time by default.
         """
         hidden = self.hidden(self.inputs(labels, noise), ticks)
         return hidden, self.readout(hidden, ticks)
 
-    def forward(self, labels: Tensor, noise: Tensor) -> ImageSample:
-        """Images for labels ``[B]`` and noise ``[B, latents]``."""
+    def forward(self, labels: Tensor | None, noise: Tensor) -> ImageSample:
+        """Return images for labels ``[B]`` and noise ``[B, latents]``."""
         hidden, pixels = self.fire(labels, noise)
         return ImageSample(self.images(pixels), 1 - hidden.mean(1) / self.horizon)
 
     def spikes(self, times: Tensor, ticks: int) -> Tensor:
-        """Spike trains ``[T, B, N]`` of the pixels, on a clock with so many ticks a horizon.
+        """Return spike trains ``[T, B, N]`` of the pixels.
 
-        The trains begin where the pixels' window does; what fires earlier fires at its first step.
+        The trains begin with the pixels' window. Earlier spikes move to its first step.
 
         Args:
-            times: of pixels ``[B, N]``.
-            ticks: a multiple of 3, so that the window begins at one of them.
+            times: Firing times of pixels ``[B, N]``.
+            ticks: Number of clock ticks in the horizon, a multiple of 3: the window begins at a tick.
+
+        Raises:
+            InputError: If ``ticks`` is no multiple of 3.
         """
         if ticks < 3 or ticks % 3:
             raise InputError("ticks", expected="a multiple of 3", got=f"{ticks}")
@@ -145,29 +159,28 @@ class TTFSGenerator(nn.Module):
         return spikes_of(torch.where(times < self.horizon, late, steps), steps)
 
     def images(self, times: Tensor) -> Tensor:
-        """Pixels ``[B, N]`` in [0, 1]: 1 if they fire before the window begins, 0 if they never do."""
-        return ((self.horizon - times) / WINDOW).clamp(0, 1)
+        """Return pixels ``[B, N]``: 1 if they fire before their window begins, 0 if they never do."""
+        return clamp_passing((self.horizon - times) / WINDOW, 0, 1)
 
 
 class OnOffDiscriminator(nn.Module):
-    r"""Which fires first, the neuron for real or the one for fake?
+    r"""A discriminator by the first spike of two neurons, one for real and one for fake.
 
     .. math:: \mathrm{logit} = 5 (t_\mathrm{fake} - t_\mathrm{real})
 
-    Each pixel comes in twice, early if bright (ON) and early if dark (OFF): a late spike has no
-    effect on what fires before it, so ON alone would not show dark pixels. Each class has a pair of
-    output neurons.
+    Each pixel comes in twice: early if bright (ON), and early if dark (OFF). A late spike has no effect
+    on earlier ones, so ON alone would not show dark pixels. Each class has a pair of output neurons.
 
     Args:
-        pixels: number of pixels ``N`` of an image.
-        classes: number of labels.
-        hidden: number of hidden neurons.
-        weight_scale: standard deviation of the hidden neurons' initial weights, times the root of
-            their number of inputs.
-        rng: seeds the initial weights.
+        pixels: Number of pixels ``N`` of an image.
+        classes: Number of labels. With one class, labels may be None.
+        hidden: Number of hidden neurons.
+        weight_scale: Standard deviation of the hidden neurons' initial weights, times the root of their
+            number of inputs.
+        rng: Random source of the initial weights.
 
     Raises:
-        InputError: if a size is too small.
+        InputError: If a size is below 1.
     """
 
     gain = 5.0
@@ -190,18 +203,21 @@ class OnOffDiscriminator(nn.Module):
             for before, after, std in sizes
         )
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Logits ``[B]`` for images ``[B, N]`` in [0, 1] and labels ``[B]``.
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return logits ``[B]``.
+
+        Args:
+            images: Pixels ``[B, N]`` in [0, 1].
+            labels: Whole numbers ``[B]``. With one class they may be None.
 
         Raises:
-            InputError: if there is not one label for each image, or it is none of the classes.
+            InputError: If a label is out of range, or there are none for several classes.
         """
-        one_hot(labels, self.classes)
-        labels = labels.long()  # bytes would pick by mask
-        if len(labels) != len(images):
-            raise InputError("labels", expected=f"[{len(images)}]", got=f"{list(labels.shape)}")
+        labels = known_labels(labels, self.classes, len(images))
         on_off = WINDOW * torch.cat([1 - images, images], 1)
         pairs = self.pairs(self.hidden(on_off)).unflatten(1, (-1, 2))
+        if labels is None:
+            labels = torch.zeros(len(images), dtype=torch.long, device=pairs.device)
         pair = pairs[torch.arange(len(labels), device=labels.device), labels]
         logits: Tensor = self.gain * (pair[:, 1] - pair[:, 0])
         return logits

@@ -6,12 +6,13 @@ import torch
 from snn_gan_ext import InputError
 from snn_gan_ext.algorithms.bayes import BayesSpikeGAN
 from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.images import rate_decode, rate_encode
 from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.generators import ConditionalGenerator, StepResponseGenerator
+from snn_gan_ext.types import Batch
 from tests.functional import reference
 
 PATTERNS = torch.tensor([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
@@ -21,18 +22,18 @@ def member(rng):
     return ConditionalGenerator(2, 4, 5, hidden=8, basis=exponential_basis(6, 2.0), rng=rng)
 
 
-def start(particles, seed=0, steps=250, algorithm=BayesSpikeGAN, **options):
+def begin(particles, seed=0, updates=250, algorithm=BayesSpikeGAN, **options):
     rng = torch.Generator().manual_seed(seed)
     generator = Ensemble([member(rng) for _ in range(particles)])
     discriminator = MLPDiscriminator(4, 2, hidden=(32,), rng=rng)
     settings = {"r1": 1.0, "generator_lr": 1e-2, "discriminator_lr": 1e-2, **options}
-    method = algorithm(decode=rate_decode, updates=steps, **settings)
+    method = algorithm(decode=rate_decode, updates=updates, **settings)
     return method, method.init(generator, discriminator, torch.Generator().manual_seed(seed))
 
 
-def run(method, state, steps):
+def run(method, state, updates):
     labels = torch.arange(60) % 2
-    for _ in range(steps):
+    for _ in range(updates):
         spikes = rate_encode(PATTERNS[labels], 5, rng=state.rng)
         method.update(state, Batch(spikes, labels))
     return state
@@ -40,7 +41,7 @@ def run(method, state, steps):
 
 @pytest.mark.parametrize("kernel", ["unit", "median", "none"])
 def test_each_particle_learns_two_patterns(kernel):
-    state = run(*start(3, kernel=kernel), 250)
+    state = run(*begin(3, kernel=kernel), 250)
     labels = torch.arange(600) % 2
     spikes = state.generator.sample(labels, state.generator.noise(600, state.rng)).spikes
     for share in range(3):
@@ -55,7 +56,7 @@ def flat(state):
 
 
 def test_one_particle_is_spikegan():
-    bayes, plain = start(1), start(1, algorithm=SpikeGAN)
+    bayes, plain = begin(1), begin(1, algorithm=SpikeGAN)
     ours, theirs = run(*bayes, 5), run(*plain, 5)
     torch.testing.assert_close(flat(ours), flat(theirs), atol=1e-6, rtol=1e-4)
 
@@ -106,7 +107,7 @@ def test_the_gradient_before_adam_is_eq_12(rng):
 
 @pytest.mark.parametrize(("kernel", "factor"), [("none", 1), ("unit", 3), ("median", 3)])
 def test_without_a_gradient_the_kernel_alone_parts_the_particles(kernel, factor):
-    method, state = start(4, kernel=kernel)
+    method, state = begin(4, kernel=kernel)
     with torch.no_grad():
         for parameter in state.generator.parameters():
             noise = torch.randn(parameter.shape, generator=state.rng)
@@ -120,32 +121,32 @@ def test_without_a_gradient_the_kernel_alone_parts_the_particles(kernel, factor)
 
 
 def test_after_its_share_of_the_run_the_kernel_is_gone():
-    def moves(step):
-        method, state = start(3, kernel="median", kernel_fraction=0.5, updates=10)
-        state.step = step
+    def moves(update):
+        method, state = begin(3, kernel="median", kernel_fraction=0.5, updates=10)
+        state.updates = update
         before = flat(state).clone()
         method._ascend(state, {n: torch.zeros_like(p) for n, p in state.generator.named_parameters()})
         return not torch.equal(flat(state), before)
 
-    assert [moves(step) for step in (0, 4, 5, 9)] == [True, True, False, False]
+    assert [moves(update) for update in (0, 4, 5, 9)] == [True, True, False, False]
 
 
 def test_a_prior_pulls_to_zero():
-    method, state = start(2, prior_std=0.1, kernel="none", generator_lr=3e-2)
+    method, state = begin(2, prior_std=0.1, kernel="none", generator_lr=3e-2)
     before = flat(state).norm()
     assert flat(run(method, state, 100)).norm() < 0.7 * before
 
 
-def test_together_each_does_what_it_does_alone():
+def test_algorithms_side_by_side_train_as_each_alone():
     def make():
         algorithms, states = {}, {}
         for name, particles in (("one", 1), ("three", 3)):
-            algorithms[name], states[name] = start(particles, seed=particles)
+            algorithms[name], states[name] = begin(particles, seed=particles)
         return SideBySide(algorithms), SideBySideState(states, torch.Generator().manual_seed(5))
 
-    def go_on(method, state, steps):
+    def go_on(method, state, updates):
         labels = torch.arange(60) % 2
-        for _ in range(steps):
+        for _ in range(updates):
             spikes = rate_encode(PATTERNS[labels], 5, rng=state.rng)
             metrics = method.update(state, Batch(spikes, labels))
         return metrics
@@ -157,11 +158,11 @@ def test_together_each_does_what_it_does_alone():
 
     resumed_method, resumed = make()
     resumed.load_state_dict(copy.deepcopy(state.state_dict()))
-    assert resumed.step == 4
+    assert resumed.updates == 4
     assert torch.equal(resumed.drawn["4"], state.drawn["4"])
     go_on(method, state, 3)
     go_on(resumed_method, resumed, 3)
-    alone_method, alone = start(3, seed=3)
+    alone_method, alone = begin(3, seed=3)
     rng = torch.Generator().manual_seed(5)
     labels = torch.arange(60) % 2
     for _ in range(7):
@@ -170,7 +171,7 @@ def test_together_each_does_what_it_does_alone():
     assert torch.equal(flat(state.states["three"]), flat(alone))
 
 
-def test_settings_without_a_meaning_are_refused(rng):
+def test_settings_out_of_range_are_refused(rng):
     for options in (
         {"kernel": "wide"},
         {"kernel_fraction": 2.0},
@@ -178,16 +179,16 @@ def test_settings_without_a_meaning_are_refused(rng):
         {"baseline": "variance_minimising"},
     ):
         with pytest.raises(InputError):
-            start(2, **options)
+            begin(2, **options)
     with pytest.raises(InputError, match="Ensemble"):
         BayesSpikeGAN(decode=rate_decode, updates=1).init(member(rng), MLPDiscriminator(4, 2), rng)
-    method, state = start(2)
+    method, state = begin(2)
     for labels in ([0, 1, 0, 1, 0], [0, 1]):
         with pytest.raises(InputError, match="multiple of the 2"):
             method.update(state, Batch(torch.zeros(5, len(labels), 4), torch.tensor(labels)))
 
 
 def test_a_prior_that_overflows_does_not_go_unnoticed():
-    method, state = start(3, prior_std=1e-30)
+    method, state = begin(3, prior_std=1e-30)
     with pytest.raises(InputError, match="finite"):
         run(method, state, 3)

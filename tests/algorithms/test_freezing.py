@@ -5,12 +5,13 @@ import torch
 
 from snn_gan_ext.algorithms.image_gan import ImageGAN
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.images import Labelled, rate_decode
 from snn_gan_ext.functional.bases import exponential_basis
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSGenerator
+from snn_gan_ext.types import Batch
 
 LABELS = torch.arange(8) % 2
 

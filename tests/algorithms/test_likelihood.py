@@ -7,12 +7,12 @@ import torch
 
 from snn_gan_ext import InputError
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
-from snn_gan_ext.algorithms.spikegan import Batch
 from snn_gan_ext.estimators import likelihood
 from snn_gan_ext.functional import bases, glm
 from snn_gan_ext.networks.classifiers import SpikingClassifier
 from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.networks.glm import GeneratorSample
+from snn_gan_ext.types import Batch
 from tests.functional import reference
 from tests.tiny import tiny_network
 
@@ -148,7 +148,7 @@ def test_a_classifier_learns_its_classes(rng):
 
 
 def test_windows_of_a_trial_add_up_to_the_whole():
-    """With parameters held still, per-step updates sum to the printed rule over the trial (eq. 16)."""
+    """With parameters held still, per-step updates sum to the rule over the trial (eq. 16)."""
 
     def make():
         rng = torch.Generator().manual_seed(1)
@@ -204,7 +204,7 @@ def test_a_classifier_learns_online(rng):
 
 def test_updates_that_would_credit_no_hidden_spike_are_refused(rng):
     net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), rng=rng)
-    with pytest.raises(InputError, match="until a hidden spike is heard"):
+    with pytest.raises(InputError, match="from a hidden spike to the read-outs"):
         train(net, rng, update_every=1)
     before = net.network.layers["hidden"].weight.clone()
     train(net, rng, update_every=1, signal="per_step")
@@ -238,12 +238,12 @@ def test_a_generator_learns_its_classes(rng, copies):
 
 
 def test_a_state_goes_on_where_it_was_saved():
-    def make(steps):
+    def make(updates):
         rng = torch.Generator().manual_seed(1)
         net = SpikingClassifier(4, 2, 6, hidden=8, basis=bases.exponential_basis(4, 2.0), rng=rng)
         algorithm = MaximumLikelihood(updates=10)
         state = algorithm.init(net, rng)
-        for _ in range(steps):
+        for _ in range(updates):
             algorithm.update(state, toy_batch(state.rng))
         return algorithm, state
 
@@ -260,7 +260,7 @@ def test_a_state_goes_on_where_it_was_saved():
 @pytest.mark.parametrize(
     "options",
     [
-        {"steps": 0},
+        {"updates": 0},
         {"lr": -1},
         {"copies": 0},
         {"signal": "x"},
@@ -270,6 +270,6 @@ def test_a_state_goes_on_where_it_was_saved():
     ],
     ids=str,
 )
-def test_settings_without_a_meaning_are_refused(options):
+def test_settings_out_of_range_are_refused(options):
     with pytest.raises(InputError):
-        MaximumLikelihood(**{"steps": 1, **options})
+        MaximumLikelihood(**{"updates": 1, **options})

@@ -1,4 +1,4 @@
-"""`MetaSpikeGAN` on toy tasks: buffers, starts, and what is the same side by side."""
+"""`MetaSpikeGAN` on toy tasks: buffers, initialisations, and training side by side."""
 
 import io
 
@@ -7,12 +7,13 @@ import torch
 
 from snn_gan_ext import InputError
 from snn_gan_ext.algorithms.meta import MetaSpikeGAN, TaskBatch, initialise_from
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.images import rate_decode
 from snn_gan_ext.functional.bases import exponential_basis
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
 from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.types import CONSTANT, Batch, Schedule
 
 PIXELS, STEPS = 6, 3
 WITHIN = SpikeGAN(
@@ -21,7 +22,7 @@ WITHIN = SpikeGAN(
     estimator="hybrid",
     generator_lr=0.05,
     discriminator_lr=0.02,
-    final_lr_fraction=1.0,
+    schedule=CONSTANT,
 )
 
 
@@ -37,13 +38,13 @@ def make_discriminator(weights):
 
 def build(stored=3, seed=0, **settings):
     weights = torch.Generator().manual_seed(seed)
-    settings = {"inner": WITHIN, "steps": 40, "inner_steps": 5, "inner_batch": 10} | settings
+    settings = {"inner": WITHIN, "updates": 40, "inner_steps": 5, "inner_batch": 10} | settings
     algorithm = MetaSpikeGAN(**settings)
     generators = Ensemble([make_generator(weights) for _ in range(1 + stored)])
     discriminators = DiscriminatorEnsemble([make_discriminator(weights) for _ in range(1 + stored)])
-    starts = make_generator(weights), make_discriminator(weights)
+    initial = make_generator(weights), make_discriminator(weights)
     rng = torch.Generator().manual_seed(seed + 1)
-    return algorithm, algorithm.init(*starts, generators, discriminators, rng)
+    return algorithm, algorithm.init(*initial, generators, discriminators, rng)
 
 
 def trials(task, rng, count=10):
@@ -55,17 +56,19 @@ def trials(task, rng, count=10):
     return Batch((torch.rand(STEPS, count, PIXELS, generator=rng) < rates).float(), labels)
 
 
-def train(algorithm, state, steps, rng, per_task=2):
-    for _ in range(steps):
-        task = state.step // per_task
+def train(algorithm, state, updates, rng, per_task=2):
+    for _ in range(updates):
+        task = state.updates // per_task
         metrics = algorithm.update(state, TaskBatch(task, trials(task, rng)))
     return metrics
 
 
 @pytest.mark.parametrize(("meta_update", "rate"), [("reptile", 0.7), ("maml", 2.0)])
-def test_the_start_learns_what_tasks_have_in_common(meta_update, rate, rng):
+def test_the_initialisation_learns_what_tasks_have_in_common(meta_update, rate, rng):
     """Three pixels are bright in all tasks: the mixture's mean error at least halves."""
-    algorithm, state = build(meta_update=meta_update, rate=rate, updates=60, inner_steps=10)
+    algorithm, state = build(
+        meta_update=meta_update, rate=Schedule(rate, 0.1), updates=60, inner_steps=10
+    )
 
     def error():
         labels = torch.arange(400) % 2
@@ -90,13 +93,13 @@ def test_nothing_is_learned_before_a_task_has_ended(rng):
 def test_the_rate_falls_linearly_to_its_last_value(meta_update, rng):
     tasks = [TaskBatch(task, trials(task, rng)) for task in range(2)]
 
-    def moved(step):
-        algorithm, state = build(meta_update=meta_update, inner_steps=1, rate=0.7, final_rate=0.1)
+    def moved(update):
+        algorithm, state = build(meta_update=meta_update, inner_steps=1, rate=Schedule(0.7, 0.1))
         algorithm._store(state, tasks[0])
-        state.step = step
+        state.updates = update
         return algorithm.update(state, tasks[1])["moved"]
 
-    ratios = [moved(step) / moved(0) for step in (20, 40, 60)]
+    ratios = [moved(update) / moved(0) for update in (20, 40, 60)]
     assert ratios == pytest.approx([4 / 7, 1 / 7, 1 / 7], rel=1e-3)
 
 
@@ -132,13 +135,13 @@ def test_side_by_side_is_one_by_one(rng):
             (Ensemble, DiscriminatorEnsemble), zip(*pairs, strict=True), strict=True
         )
     )
-    together = WITHIN.init(generators, discriminators, torch.Generator().manual_seed(4))
+    pairs_state = WITHIN.init(generators, discriminators, torch.Generator().manual_seed(4))
     batches = [trials(task, rng, 8) for task in range(3)]
     everything = Batch(
         torch.cat([b.spikes for b in batches], 1), torch.cat([b.labels for b in batches])
     )
     noise = generators.noise(24, torch.Generator().manual_seed(4))
-    WITHIN.update(together, everything)
+    WITHIN.update(pairs_state, everything)
     for place, (pair, batch) in enumerate(zip(pairs, batches, strict=True)):
         alone = WITHIN.init(*pair, torch.Generator())
         pair[0].noise = lambda *_, place=place: {name: x[place] for name, x in noise.items()}
@@ -154,9 +157,9 @@ def test_fresh_parameters_are_drawn_for_each_pair(rng):
     initialise_from(state.discriminators, state.discriminator)
     algorithm.refresh(state.discriminators, rng)
     members = dict(state.discriminators.members.named_parameters())
-    start = dict(state.discriminator.named_parameters())
-    assert all(torch.equal(x, start["layers.0.weight"]) for x in members["layers.0.weight"])
-    heads = [*members["layers.2.weight"], start["layers.2.weight"]]
+    initial = dict(state.discriminator.named_parameters())
+    assert all(torch.equal(x, initial["layers.0.weight"]) for x in members["layers.0.weight"])
+    heads = [*members["layers.2.weight"], initial["layers.2.weight"]]
     assert len({tuple(head.flatten().tolist()) for head in heads}) == len(heads)
 
 
@@ -182,22 +185,22 @@ def test_a_state_goes_on_where_it_was_saved():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"steps": 0}, "at least 1"),
+        ({"updates": 0}, "at least 1"),
         ({"inner_steps": 0}, "at least 1"),
         ({"inner_batch": 1}, "at least 2"),
-        ({"rate": float("nan")}, "0 or more"),
+        ({"rate": 0.7}, "a Schedule"),
         ({"meta_update": "mean"}, "reptile, maml"),
         ({"fresh": ("layers",)}, "fresh_discriminator"),
         ({"task_capacity": 1}, "at least 2"),
         ({"stored": 0}, "two or more"),
     ],
 )
-def test_settings_without_a_meaning_are_refused(settings, words):
+def test_settings_out_of_range_are_refused(settings, words):
     with pytest.raises(InputError, match=words):
         build(**settings)
 
 
-def test_trials_are_looked_at_before_they_are_stored(rng):
+def test_trials_are_checked_before_they_are_stored(rng):
     algorithm, state = build()
     good = trials(0, rng)
     algorithm.update(state, TaskBatch(0, good))

@@ -5,16 +5,17 @@ import torch
 
 from snn_gan_ext import InputError
 from snn_gan_ext.algorithms import averaging
-from snn_gan_ext.algorithms.spikegan import Batch, SpikeGAN
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.images import rate_decode, rate_encode
 from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
 from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.types import Batch, Schedule
 
 PATTERNS = torch.tensor([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
 
 
-def train(device, steps=250, seed=0, basis=None, **options):
+def train(device, updates=250, seed=0, basis=None, **options):
     """Learns two patterns of four pixels; returns the trained class means."""
     rng = torch.Generator().manual_seed(seed)
     generator = ConditionalGenerator(
@@ -22,11 +23,11 @@ def train(device, steps=250, seed=0, basis=None, **options):
     ).to(device)
     discriminator = MLPDiscriminator(4, 2, hidden=(32,), rng=rng).to(device)
     settings = {"r1": 1.0, "generator_lr": 1e-2, "discriminator_lr": 1e-2, **options}
-    algorithm = SpikeGAN(decode=rate_decode, updates=steps, **settings)
+    algorithm = SpikeGAN(decode=rate_decode, updates=updates, **settings)
     state = algorithm.init(generator, discriminator, torch.Generator(device).manual_seed(seed))
     labels = (torch.arange(60) % 2).to(device)
     patterns = PATTERNS.to(device)
-    for _ in range(steps):
+    for _ in range(updates):
         spikes = rate_encode(patterns[labels], 5, rng=state.rng)
         metrics = algorithm.update(state, Batch(spikes, labels))
     drawn = rate_decode(generator(labels, state.rng)).cpu()
@@ -75,7 +76,7 @@ def test_the_same_seed_is_the_same_run():
 
 
 def test_learning_rates_fall_linearly_to_their_last_fraction():
-    algorithm = SpikeGAN(decode=rate_decode, updates=4, final_lr_fraction=0.2, generator_lr=1.0)
+    algorithm = SpikeGAN(decode=rate_decode, updates=4, schedule=Schedule(1.0, 0.2), generator_lr=1.0)
     rng = torch.Generator()
     generator = ConditionalGenerator(2, 4, 5, hidden=2, basis=exponential_basis(2, 2.0))
     state = algorithm.init(generator, MLPDiscriminator(4, 2), rng)
@@ -96,21 +97,21 @@ def test_label_smoothing_lowers_the_target_of_real_trials():
 
 
 def test_the_averaged_generator_is_the_mean_of_weights_and_goes_on_where_it_was():
-    def start():
+    def begin():
         rng = torch.Generator().manual_seed(0)
         generator = ConditionalGenerator(2, 4, 5, hidden=2, basis=exponential_basis(2, 2.0), rng=rng)
         return algorithm.init(generator, MLPDiscriminator(4, 2, rng=rng), rng)
 
     algorithm = SpikeGAN(decode=rate_decode, updates=9, averaging=0.99)
     batch = Batch(torch.zeros(5, 4, 4), torch.tensor([0, 1, 0, 1]))
-    state, seen = start(), []
+    state, seen = begin(), []
     for _ in range(3):
         algorithm.update(state, batch)
         seen.append([p.detach().clone() for p in state.generator.parameters()])
     means = [torch.stack(values).mean(0) for values in zip(*seen, strict=True)]
     for mean, averaged in zip(means, state.averaged.parameters(), strict=True):
         torch.testing.assert_close(averaged, mean)
-    resumed = start()
+    resumed = begin()
     resumed.load_state_dict(copy.deepcopy(state.state_dict()))
     for going_on in (state, resumed):
         algorithm.update(going_on, batch)
@@ -129,7 +130,7 @@ def test_the_average_forgets_at_its_decay():
     with torch.no_grad():
         average.weight.fill_(0.0)
         network.weight.fill_(1.0)
-    averaging.follow(average, network, decay=0.9, step=1000)
+    averaging.update_average(average, network, decay=0.9, updates=1000)
     assert average.weight.item() == pytest.approx(0.1)
 
 

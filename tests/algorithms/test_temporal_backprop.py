@@ -72,7 +72,7 @@ def test_outputs_are_helped_below_two_fifths_of_the_share_of_hidden_neurons(rng)
     before = [layer.weight.clone() for layer in network.layers]
     silent = torch.arange(10).unsqueeze(1) >= torch.tensor([1, 3, 6])
     times = [torch.where(silent, T, 0) for _ in network.layers]
-    algorithm._keep_alive(algorithm.init(network, rng), times)
+    algorithm._keep_alive(network, times)
     helped = [(layer.weight != old).all(0) for layer, old in zip(network.layers, before, strict=True)]
     assert [x.tolist() for x in helped] == [[True, True, False], [True, False, False]]
 
@@ -118,9 +118,9 @@ def test_the_r1_penalty_comes_every_so_many_steps_and_weighs_so_many_times_as_mu
             found.append(layer.weight.grad[0].clone())
         return torch.stack(found), layer.weight[0, :16].detach()
 
-    (with_penalty, slope), (without, _) = gradients(0.5), gradients(0.0)
+    (with_penalty, slope), (without, _) = gradients(0.25), gradients(0.0)
     expected = torch.zeros(4, 20)
-    expected[[0, 3], :16] = 3 * 0.5 * slope
+    expected[[0, 3], :16] = 3 * 0.25 * 2 * slope
     torch.testing.assert_close(with_penalty - without, expected)
 
 
@@ -179,7 +179,7 @@ def test_a_state_goes_on_where_it_was_saved():
         (lambda: ImageGAN(updates=1, averaging=1.0), "below 1"),
     ],
 )
-def test_settings_without_a_meaning_are_refused(call, words):
+def test_settings_out_of_range_are_refused(call, words):
     with pytest.raises(InputError, match=words):
         call()
 

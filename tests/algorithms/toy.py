@@ -5,8 +5,14 @@ from pathlib import Path
 
 import torch
 
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
+from snn_gan_ext.coding.decoders import Rates
+from snn_gan_ext.coding.images import rate_encode
 from snn_gan_ext.experiments.loop import fit
-from snn_gan_ext.experiments.recipes.digits import Digits, DigitsHybrid
+from snn_gan_ext.functional.bases import exponential_basis
+from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.types import Batch
 
 CONFIG = {"recipe": "toy", "rate": 0.1}
 
@@ -15,28 +21,32 @@ class ToyState:
     """A random walk."""
 
     def __init__(self, seed=0):
-        self.step = 0
+        self.updates = 0
         self.rng = torch.Generator().manual_seed(seed)
         self.position = torch.zeros(3)
 
     def state_dict(self):
-        return {"step": self.step, "rng": self.rng.get_state(), "position": self.position.clone()}
+        return {
+            "updates": self.updates,
+            "rng": self.rng.get_state(),
+            "position": self.position.clone(),
+        }
 
     def load_state_dict(self, saved):
-        self.step, self.position = saved["step"], saved["position"].clone()
+        self.updates, self.position = saved["updates"], saved["position"].clone()
         self.rng.set_state(saved["rng"])
 
 
 class ToyAlgorithm:
-    """Adds the batch; does at one step whatever the test wants to happen there."""
+    """Adds the batch to the position; ``then`` replaces the metrics of update number ``at``."""
 
     def __init__(self, at=None, then=None):
         self.at, self.then = at, then
 
     def update(self, state, batch):
-        state.step += 1
+        state.updates += 1
         state.position = state.position + batch
-        if state.step == self.at:
+        if state.updates == self.at:
             return self.then()
         return {"distance": float(state.position.norm())}
 
@@ -45,30 +55,38 @@ def next_batch(rng):
     return torch.randn(3, generator=rng)
 
 
-def train_digits(folder, hybrid, resume):
-    """SpikeGAN without its evaluation; prints each step, so that a test knows when to kill it."""
+def train_spikegan(folder, hybrid, resume):
+    """Prints the number of each update, so that a test knows when to kill it."""
     torch.set_num_threads(1)
-    recipe = (DigitsHybrid if hybrid else Digits)(steps=40, hidden=16, discriminator_hidden=16)
-    experiment = recipe.build(torch.device("cpu"))
+    weights = torch.Generator().manual_seed(0)
+    basis = exponential_basis(6, 2.0)
+    generator = ConditionalGenerator(10, 64, 5, hidden=16, latent_bits=8, basis=basis, rng=weights)
+    discriminator = MLPDiscriminator(64, 10, hidden=(16,), rng=weights)
+    algorithm = SpikeGAN(
+        decode=Rates(), updates=40, estimator="hybrid" if hybrid else "reinforce", averaging=0.9
+    )
+    state = algorithm.init(generator, discriminator, torch.Generator().manual_seed(1))
 
     def batch(rng):
-        print(experiment.state.step, flush=True)
-        return experiment.next_batch(rng)
+        print(state.updates, flush=True)
+        labels = torch.randint(10, (200,), generator=rng)
+        images = torch.rand(10, 64, generator=torch.Generator().manual_seed(2))[labels]
+        return Batch(rate_encode(images, 5, rng=rng), labels)
 
     fit(
-        experiment.algorithm,
-        experiment.state,
+        algorithm,
+        state,
         batch,
-        updates=recipe.steps,
+        updates=40,
         folder=Path(folder),
-        config=recipe.to_config(),
+        config={"recipe": "toy", "hybrid": hybrid},
         resume=resume,
         checkpoint_every=6,
         log_every=1,
         progress=False,
     )
-    torch.save(experiment.state.state_dict(), Path(folder) / "final.pt")
+    torch.save(state.state_dict(), Path(folder) / "final.pt")
 
 
 if __name__ == "__main__":
-    train_digits(sys.argv[1], hybrid=sys.argv[2] == "hybrid", resume=sys.argv[3] == "resume")
+    train_spikegan(sys.argv[1], hybrid=sys.argv[2] == "hybrid", resume=sys.argv[3] == "resume")

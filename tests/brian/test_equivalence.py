@@ -1,4 +1,4 @@
-"""Statistics that tell a right network from one that is 20 % off, and the command."""
+"""Statistics that distinguish a right network from one that is 20 % off, and the command."""
 
 import json
 
@@ -22,7 +22,7 @@ def numpy_target():
 
 
 def neuron():
-    """Fires at some 20 %, held back by its own spikes."""
+    """A neuron that fires at about 20 % and inhibits itself."""
     generator = StepResponseGenerator(1, 60, basis=raised_cosine_basis(3, 12), weight_std=0.0)
     layer = generator.network.layers["readout"]
     with torch.no_grad():
@@ -51,7 +51,7 @@ def test_the_right_network_passes_and_one_that_is_20_percent_off_fails():
         assert not passed(equivalence.compare(ours, other))
 
 
-def test_frames_are_compared_as_neurons_in_a_row():
+def test_frames_are_compared_as_flat_neurons():
     rng = torch.Generator().manual_seed(0)
     basis = raised_cosine_basis(2, 4)
     generator = ConvolutionalGenerator(
@@ -77,13 +77,13 @@ def test_statistics_of_a_trial_by_hand():
     assert np.isnan(found["STTC"][0])
 
 
-def test_precision_makes_no_difference():
+def test_precision_does_not_matter():
     spikes = (torch.rand(7, 40, 3, generator=torch.Generator().manual_seed(0)) < 0.4).float()
     assert all(line.p == 1 for line in equivalence.compare(spikes, spikes.double()))
 
 
 def test_false_alarms_are_as_rare_as_stated():
-    """60 comparisons of one law with itself at a rate of 0.05: 10 alarms or more once in 1,000."""
+    """60 comparisons of one distribution with itself at a rate of 0.05: 10 alarms or more once in 1,000."""
     rng = torch.Generator().manual_seed(0)
     alarms = 0
     for _ in range(60):
@@ -92,7 +92,7 @@ def test_false_alarms_are_as_rare_as_stated():
     assert alarms < 10
 
 
-def test_too_few_trials_are_named():
+def test_too_few_trials_are_refused():
     few = torch.zeros(10, 5, 1)
     with pytest.raises(InputError, match="20 or more"):
         equivalence.compare(few, few)

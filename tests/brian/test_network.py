@@ -45,23 +45,23 @@ def replay(generator, labels, noise):
     return network.run()
 
 
-def digits_generator(steps=20, hidden_delay=1, generator=None):
+def digits_generator(num_steps=20, hidden_delay=1, rng=None):
     return ConditionalGenerator(
         10,
         64,
-        steps,
+        num_steps,
         hidden=64,
         latent_bits=8,
         gate_latent=True,
         basis=exponential_basis(6, 2.0),
         hidden_delay=hidden_delay,
-        rng=generator,
+        rng=rng,
     )
 
 
 @pytest.mark.usefixtures("double", "target")
 @pytest.mark.parametrize("hidden_delay", [0, 1, 3])
-def test_a_generator_fires_the_same_spikes(rng, hidden_delay):
+def test_a_generator_has_the_same_spikes_in_brian(rng, hidden_delay):
     generator = digits_generator(hidden_delay=hidden_delay, rng=rng)
     labels = torch.arange(10)
     noise = generator.noise(10, rng)
@@ -73,7 +73,7 @@ def test_a_generator_fires_the_same_spikes(rng, hidden_delay):
 
 
 @pytest.mark.usefixtures("double")
-def test_an_input_without_neurons_and_a_single_step_are_no_obstacle(rng):
+def test_an_empty_input_and_a_single_step_run(rng):
     generator = ConditionalGenerator(
         2, 4, 1, hidden=3, basis=identity_basis(1), hidden_delay=0, rng=rng
     )
@@ -86,7 +86,7 @@ def test_an_input_without_neurons_and_a_single_step_are_no_obstacle(rng):
 
 
 @pytest.mark.usefixtures("double", "target")
-def test_a_neuron_with_a_long_memory_fires_the_same_spikes(rng):
+def test_a_neuron_with_a_long_memory_has_the_same_spikes_in_brian(rng):
     basis = raised_cosine_basis(5, 30)
     neuron = StepResponseGenerator(1, 200, basis=basis, weight_std=0.2, bias_init=0.0, rng=rng)
     noise = neuron.noise(3, rng)
@@ -96,7 +96,7 @@ def test_a_neuron_with_a_long_memory_fires_the_same_spikes(rng):
 
 
 @pytest.mark.usefixtures("double", "target")
-def test_a_convolutional_generator_fires_the_same_spikes(rng):
+def test_a_convolutional_generator_has_the_same_spikes_in_brian(rng):
     generator = ConvolutionalGenerator(
         3,
         (2, 9, 9),
@@ -125,7 +125,7 @@ LAYERS = {
 
 
 def excite(layer, rng):
-    """A layer with weights that matter, an input, and what it does on some noise."""
+    """A layer with feedback, an input, noise, and the spikes of both."""
     with torch.no_grad():
         layer.feedback.normal_(0, 1, generator=rng)
     sizes = (2, 5, 4) if isinstance(layer, GLMConv2d) else (5,)
@@ -137,7 +137,7 @@ def excite(layer, rng):
 
 @pytest.mark.usefixtures("double", "target")
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
-def test_any_layer_fires_the_same_spikes(make, rng):
+def test_any_layer_has_the_same_spikes_in_brian(make, rng):
     layer = make()
     inputs, uniforms, expected = excite(layer, rng)
     found = BrianNetwork(layer, {"input": inputs}, {"layer": uniforms}).run()["layer"]
@@ -177,7 +177,7 @@ def test_brians_own_noise_is_repeatable_and_gives_the_same_rates(rng):
     assert (first.mean(1) - ours.mean(1)).abs().max() < 5 * error
 
 
-def test_dt_is_in_real_units(rng):
+def test_dt_is_in_seconds(rng):
     layer = GLMLayer(5, 7, rng=rng)
     network = BrianNetwork(layer, {"input": torch.ones(10, 1, 5)}, dt=5e-3)
     network.run()
@@ -185,7 +185,7 @@ def test_dt_is_in_real_units(rng):
     assert network.synapses["input to layer"].delay[:].max() == 30 * brian2.ms
 
 
-def test_what_brian_cannot_express_is_named(rng, monkeypatch):
+def test_inexpressible_networks_are_refused(rng, monkeypatch):
     layer = GLMLayer(5, 7)
     ones = torch.ones(10, 2, 5)
     with pytest.raises(InputError, match="zeros and ones"):

@@ -1,4 +1,4 @@
-"""Events to spikes and back."""
+"""Codes between events and spikes."""
 
 import os
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_start_crop_pool_and_merge():
 
 
 def test_a_recording_without_rows_or_with_one_polarity():
-    """As Tonic has the Heidelberg digits: no y, and p is 1 throughout."""
+    """Tonic's Heidelberg digits are such: no y, and p is 1 throughout."""
     dtype = [("t", np.int64), ("x", np.int64), ("p", np.int64)]
     recording = np.array([(0, 699, 1), (7, 3, 1)], dtype)
     sensor = Sensor(700, 1, 1)
@@ -86,7 +86,7 @@ def test_spikes_to_events_and_back_lose_nothing(seed, step_us, density):
         ([(0, 0, 5, 0), (0, 0, 4, 0)], "time runs backwards 1 times"),
     ],
 )
-def test_what_is_wrong_is_said(rows, reason):
+def test_a_problem_is_named(rows, reason):
     assert reason in problem_of(events(*rows), SENSOR)
     if "from" in reason:
         with pytest.raises(InputError, match="events"):
@@ -103,7 +103,7 @@ def test_unsigned_times_that_run_backwards_are_noticed():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"steps": 0},
+        {"num_steps": 0},
         {"step_us": 1.5},
         {"pool": 0},
         {"crop": (0, 0, 7, 4)},
@@ -117,9 +117,9 @@ def test_unsigned_times_that_run_backwards_are_noticed():
     ],
     ids=str,
 )
-def test_a_binning_without_a_meaning_is_refused(wrong):
+def test_a_binning_out_of_range_is_refused(wrong):
     with pytest.raises(InputError):
-        Binning(**{"sensor": SENSOR, "steps": 2, "step_us": 10, **wrong})
+        Binning(**{"sensor": SENSOR, "num_steps": 2, "step_us": 10, **wrong})
 
 
 def test_only_frames_become_events():
@@ -169,7 +169,7 @@ def test_events_are_whole_numbers_in_one_row():
         assert "no whole numbers" in problem_of(np.array([row], floats), SENSOR)
     assert "no structured array" in problem_of(np.array((1, 2, 3, 0), EVENT), SENSOR)
     text = np.array([("1", 2, 3, 0)], [("x", "U1"), *EVENT.descr[1:]])
-    assert "no numbers" in problem_of(text, SENSOR)
+    assert "of dtype" in problem_of(text, SENSOR)
     for wrong in (np.ones((2, 4)), np.array([(0, 0, np.nan, 0)], floats)):
         with pytest.raises(InputError, match="events"):
             bin_events(wrong, Binning(sensor=SENSOR, num_steps=1, step_us=1))

@@ -14,7 +14,7 @@ from snn_gan_ext.coding.images import (
 
 
 def test_rate_code_is_bernoulli_and_decodes_to_the_image(rng):
-    """False-alarm rate below 1e-6 over 50 pixels; a code off by 3 % must be seen."""
+    """False-alarm rate below 1e-6 over 50 pixels; an error of 3 % must fail."""
     images = torch.rand(5, 10, generator=rng)
     steps = 40_000
     decoded = rate_decode(rate_encode(images, steps, rng=rng))
@@ -75,7 +75,7 @@ def test_pooled_decoding_counts_within_bins():
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 1.0])
-def test_noise_reaches_the_share_of_pixels_that_is_asked_for(rng, fraction):
+def test_noise_reaches_the_given_share_of_pixels(rng, fraction):
     clean = torch.full((200, 20), 0.2)
     noisy = add_noise(clean, fraction, rng)
     assert ((noisy != clean).sum(1) == round(20 * fraction)).all()

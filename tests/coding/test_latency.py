@@ -1,4 +1,4 @@
-"""Latencies and small changes of images."""
+"""Latency code and image transforms."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from snn_gan_ext.functional.ttfs import spikes_of
 STEPS = 20
 
 
-def test_latencies_are_snntorchs(rng):
+def test_latencies_equal_snntorchs(rng):
     images = torch.rand(30, 40, generator=rng)
     images[:, :5] = 0
     images[0] = torch.linspace(0, 1, 40)
@@ -25,6 +25,13 @@ def test_round_trip(rng):
     back = latency_decode(latency_encode(images, STEPS), STEPS)
     assert (back - images).abs().max() <= 0.5 / (STEPS - 1) + 1e-6
     assert latency_decode(torch.full((1, 1), float(STEPS)), STEPS).item() == 0
+
+
+def test_the_darkest_pixel_that_fires_has_a_gradient():
+    times = torch.tensor([[0.0, 5.0, STEPS - 1.0, float(STEPS)]], requires_grad=True)
+    latency_decode(times, STEPS).sum().backward()
+    slope = -1 / (STEPS - 1)
+    assert times.grad[0].tolist() == pytest.approx([slope, slope, slope, 0])
 
 
 @pytest.mark.parametrize(
@@ -47,12 +54,12 @@ def test_bad_input_is_refused(call, words):
         call(torch.full((2, 9), 0.5))
 
 
-def test_nothing_changes_without_changes(rng):
+def test_an_affine_map_with_limits_of_0_is_the_identity(rng):
     images = torch.rand(3, 49, generator=rng)
     assert (random_affine(images, degrees=0, scale=0, shift=0, rng=rng) == images).all()
 
 
-def test_shifts_are_whole_pixels_and_all_of_them_come(rng):
+def test_every_shift_of_whole_pixels_occurs(rng):
     dot = torch.zeros(400, 5, 5)
     dot[:, 2, 2] = 1
     moved = random_affine(dot.flatten(1), degrees=0, scale=0, shift=1, rng=rng)
@@ -62,7 +69,7 @@ def test_shifts_are_whole_pixels_and_all_of_them_come(rng):
 
 
 @pytest.mark.parametrize("change", [{"degrees": 30}, {"scale": 0.2}, {"shift": 2}], ids=str)
-def test_each_change_alone_changes_images_and_makes_no_new_grey_levels(change, rng):
+def test_each_transform_changes_images_without_new_grey_levels(change, rng):
     images = (torch.rand(10, 100, generator=rng) > 0.5).float()
     still = {"degrees": 0, "scale": 0, "shift": 0}
     moved = random_affine(images, **(still | change), rng=rng)
@@ -70,7 +77,7 @@ def test_each_change_alone_changes_images_and_makes_no_new_grey_levels(change, r
     assert (moved != images).any()
 
 
-def test_turning_keeps_the_distance_from_the_centre_and_goes_both_ways(rng):
+def test_rotation_keeps_the_distance_from_the_centre_and_goes_both_ways(rng):
     dot = torch.zeros(200, 21, 21)
     dot[:, 10, 18] = 1
     turned_dots = random_affine(dot.flatten(1), degrees=90, scale=0, shift=0, rng=rng)

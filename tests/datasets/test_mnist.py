@@ -23,7 +23,7 @@ def path(arrays, tmp_path):
     return tmp_path / "digits.npz"
 
 
-def test_the_splits_are_disjoint_stratified_and_the_same_each_time(path, arrays):
+def test_splits_are_disjoint_stratified_and_repeatable(path, arrays):
     splits = load_mnist(path)
     assert [len(part.labels) for part in splits] == [220, 40, 60]
     assert all((torch.bincount(part.labels) == len(part.labels) / 10).all() for part in splits)
@@ -44,14 +44,14 @@ def test_14_pixels_are_means_of_four(path):
     assert torch.allclose(small.view(-1, 14, 14)[:, 2, 3], square)
 
 
-def test_keras_file(arrays, tmp_path):
+def test_files_of_keras_are_read(arrays, tmp_path):
     images, labels = arrays
     parts = {"x_train": images[:200], "y_train": labels[:200], "x_test": images[200:]}
     np.savez(tmp_path / "mnist.npz", **parts, y_test=labels[200:].astype(np.uint8))
     assert sum(len(part.labels) for part in load_mnist(tmp_path / "mnist.npz")) == COUNT
 
 
-def test_openml(arrays, monkeypatch, path):
+def test_openml_gives_the_same_splits(arrays, monkeypatch, path):
     class Found:
         data = arrays[0].reshape(COUNT, -1).astype(np.int64)
         target = arrays[1].astype(str)
@@ -66,7 +66,7 @@ def test_openml(arrays, monkeypatch, path):
     assert torch.equal(fetched.test.images, load_mnist(path).test.images)
 
 
-def test_openml_out_of_reach(monkeypatch):
+def test_an_unreachable_openml_is_an_input_error(monkeypatch):
     def fetch(name, **options):
         raise OSError("no route to host")
 
@@ -75,7 +75,7 @@ def test_openml_out_of_reach(monkeypatch):
         load_mnist(None)
 
 
-def test_where_the_file_is(path, monkeypatch, tmp_path):
+def test_the_file_is_found_by_argument_or_environment(path, monkeypatch, tmp_path):
     assert find_mnist(str(path), download=False) == path
     (tmp_path / "mnist").mkdir()
     path.rename(tmp_path / "mnist" / "mnist8k.npz")
@@ -84,7 +84,7 @@ def test_where_the_file_is(path, monkeypatch, tmp_path):
     with pytest.raises(InputError, match="one of them"):
         find_mnist("x.npz", download=True)
     monkeypatch.delenv("SNN_GAN_EXT_DATA")
-    with pytest.raises(InputError, match="--data FILE, or --download"):
+    with pytest.raises(InputError, match="give --data FILE, or --download"):
         find_mnist("", download=False)
     with pytest.raises(InputError, match=r"nowhere\.npz"):
         find_mnist("nowhere.npz", download=False)
@@ -116,13 +116,13 @@ def test_damaged_files_are_refused(content, tmp_path):
         load_mnist(tmp_path / "broken.npz")
 
 
-def test_a_file_that_is_no_archive_is_refused(tmp_path):
+def test_other_formats_are_refused(tmp_path):
     np.save(tmp_path / "digits.npy", np.zeros(3))
     with pytest.raises(InputError, match=r"readable \.npz"):
         load_mnist(tmp_path / "digits.npy")
 
 
-def test_digits_that_are_there_twice_are_read_once(arrays, tmp_path):
+def test_digits_under_two_names_are_read_once(arrays, tmp_path):
     images, labels = arrays
     np.savez(tmp_path / "x.npz", images=images, labels=labels, x_train=images, y_train=labels)
     assert sum(len(part.labels) for part in load_mnist(tmp_path / "x.npz")) == COUNT
@@ -137,7 +137,7 @@ def test_other_sides_are_refused(path):
     ("images", "words"),
     [(lambda x: x % 2, "0 .. 1"), (lambda x: x[:1].repeat(len(x), 0), "copies of one")],
 )
-def test_images_that_cannot_be_digits_are_refused(images, words, arrays, tmp_path):
+def test_implausible_images_are_refused(images, words, arrays, tmp_path):
     np.savez(tmp_path / "digits.npz", images=images(arrays[0]), labels=arrays[1])
     with pytest.raises(InputError, match=words):
         load_mnist(tmp_path / "digits.npz")

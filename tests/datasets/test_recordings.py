@@ -1,4 +1,4 @@
-"""Data sets of recordings: in Tonic's layout, damaged ones, and the cache."""
+"""Data sets of recordings: Tonic's layout, damaged files, and the cache."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def recording(seed, count=40, size=34):
 
 
 class Listed:
-    """A data set that is no files."""
+    """A data set without files."""
 
     sensor_size = SENSOR
 
@@ -42,7 +42,7 @@ class Listed:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six recordings of three digits, as Tonic lays N-MNIST out."""
+    """Six recordings of three digits, in Tonic's layout of N-MNIST."""
     recordings = [recording(k) for k in range(6)]
     event_files.write_nmnist_folder(recordings, np.arange(6) % 3, tmp_path / "mine")
     return tmp_path / "mine"
@@ -61,7 +61,7 @@ def test_a_part_of_nmnist_is_read_and_nothing_is_downloaded(folder):
     assert (events == recording(3)).all()
 
 
-def test_spikes_are_those_of_each_recording_with_and_without_workers(folder):
+def test_spikes_are_the_binned_events_with_and_without_workers(folder):
     found = frames(open_recordings("nmnist", folder))
     also = frames(open_recordings("nmnist", folder), workers=2)
     assert found.targets.tolist() == also.targets.tolist() == [0, 0, 1, 1, 2, 2]
@@ -85,7 +85,7 @@ def test_a_loader_gives_batches_with_time_first(folder, workers):
     assert targets.tolist() == [0, 0, 1, 1]
 
 
-def test_the_cache_knows_data_and_binning(folder, tmp_path, monkeypatch):
+def test_the_cache_distinguishes_data_and_binning(folder, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     first = frames(open_recordings("nmnist", folder), cache=cache)
     assert len(list(cache.iterdir())) == 1
@@ -102,7 +102,7 @@ def test_the_cache_knows_data_and_binning(folder, tmp_path, monkeypatch):
     assert len(list(cache.iterdir())) == 3
 
 
-def test_a_pass_that_is_interrupted_leaves_no_cache(folder, tmp_path, monkeypatch):
+def test_an_interrupted_pass_leaves_no_cache(folder, tmp_path, monkeypatch):
     def interrupt(self, index):
         raise KeyboardInterrupt
 
@@ -114,7 +114,7 @@ def test_a_pass_that_is_interrupted_leaves_no_cache(folder, tmp_path, monkeypatc
     assert len(frames(open_recordings("nmnist", folder), cache=tmp_path / "cache")) == 6
 
 
-def test_data_without_files_are_cached_by_a_key_alone(tmp_path):
+def test_data_without_files_need_a_key_to_be_cached(tmp_path):
     with pytest.raises(InputError, match="key"):
         frames(Recordings(Listed()), cache=tmp_path)
     assert len(frames(Recordings(Listed(), key="listed 1"), cache=tmp_path)) == 6
@@ -142,7 +142,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_damaged_recordings_are_refused_by_name_or_skipped(folder, damage):
+def test_damaged_recordings_are_named_or_skipped(folder, damage):
     path = folder / "Train" / "1" / "00004.bin"
     DAMAGED[damage](path, path.read_bytes())
     opened = open_recordings("nmnist", folder)
@@ -154,7 +154,7 @@ def test_damaged_recordings_are_refused_by_name_or_skipped(folder, damage):
     assert [problem.name for problem in found.problems] == ["Train/1/00004.bin"]
 
 
-def test_files_of_another_ending_are_named_and_none_left_is_refused(folder):
+def test_stray_files_are_named_and_an_empty_set_is_refused(folder):
     (folder / "Train" / "2" / "notes.txt").write_text("?")
     with pytest.warns(UserWarning, match=r"notes\.txt: not of Train"):
         found = frames(open_recordings("nmnist", folder))
@@ -166,7 +166,7 @@ def test_files_of_another_ending_are_named_and_none_left_is_refused(folder):
         frames(open_recordings("nmnist", folder), damaged="skip")
 
 
-def test_a_wrong_folder_says_what_was_expected(tmp_path):
+def test_wrong_folders_and_names_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"NMNIST/Train/\[0-9\]/\*\.bin"):
         open_recordings("nmnist", tmp_path)
     with pytest.raises(InputError, match="no such folder"):
@@ -175,7 +175,7 @@ def test_a_wrong_folder_says_what_was_expected(tmp_path):
         open_recordings("imagenet", tmp_path)
 
 
-def test_settings_that_do_not_fit_are_named():
+def test_bad_settings_are_refused():
     with pytest.raises(InputError, match="one of refuse, skip"):
         frames(Recordings(Listed()), damaged="ignore")
     with pytest.raises(InputError, match="recordings' sensor"):
@@ -185,7 +185,7 @@ def test_settings_that_do_not_fit_are_named():
 
 
 def test_other_data_sets_in_tonics_layout(tmp_path):
-    """Small folders as Tonic lays them out, each read through Tonic."""
+    """Small folders in Tonic's layout, each read through Tonic."""
     h5py = pytest.importorskip("h5py")
     poker = tmp_path / "POKERDVS" / "pips_train" / "cl"
     poker.mkdir(parents=True)
@@ -221,7 +221,7 @@ def test_files_are_read_back_equal_by_tonic(tmp_path):
     assert (event_files.read_nmnist(path) == events).all()
 
 
-def test_a_clock_that_began_anew_is_read_as_tonic_reads_it(tmp_path):
+def test_an_overflow_of_the_clock_is_read_as_by_tonic(tmp_path):
     path = tmp_path / "one.bin"
     path.write_bytes(bytes([1, 2, 128, 0, 9, 0, 240, 0, 0, 0, 3, 4, 0, 0, 7]))
     theirs = tonic.io.read_mnist_file(path, dtype=tonic.datasets.NMNIST.dtype)
@@ -231,7 +231,7 @@ def test_a_clock_that_began_anew_is_read_as_tonic_reads_it(tmp_path):
 
 
 @pytest.mark.parametrize("field", ["x", "y", "t", "p"])
-def test_what_does_not_fit_into_nmnists_format_is_refused(tmp_path, field):
+def test_events_that_do_not_fit_into_nmnists_format_are_refused(tmp_path, field):
     events = recording(1)
     events[field][0] = 2**24
     with pytest.raises(InputError, match=f"events, {field}"):
@@ -248,7 +248,7 @@ def test_hdf5(tmp_path):
         assert file["labels"][:].tolist() == [0, 1, 2]
 
 
-def test_the_cache_tells_data_sets_apart_that_read_the_same_files(folder, tmp_path):
+def test_the_cache_distinguishes_data_sets_of_the_same_files(folder, tmp_path):
     """Options of the data set are part of the key; transforms could be anything."""
 
     def kind(**options):
@@ -290,7 +290,7 @@ DAMAGED_CACHE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED_CACHE)
-def test_a_damaged_cache_is_named(folder, tmp_path, damage):
+def test_a_damaged_cache_is_refused(folder, tmp_path, damage):
     cache = tmp_path / "cache"
     frames(open_recordings("nmnist", folder), cache=cache)
     DAMAGED_CACHE[damage](next(cache.iterdir()))
@@ -298,7 +298,7 @@ def test_a_damaged_cache_is_named(folder, tmp_path, damage):
         frames(open_recordings("nmnist", folder), cache=cache)
 
 
-def test_what_could_not_be_opened_once_is_read_again(folder, tmp_path):
+def test_a_set_with_unopened_files_is_not_cached(folder, tmp_path):
     path, away = folder / "Train" / "1" / "00004.bin", tmp_path / "away.bin"
     path.rename(away)
     path.symlink_to("nowhere")
@@ -308,15 +308,15 @@ def test_what_could_not_be_opened_once_is_read_again(folder, tmp_path):
     assert len(found) == 5
 
 
-def test_a_skip_is_said_each_time(folder, tmp_path):
+def test_skipped_recordings_are_reported_each_time(folder, tmp_path):
     (folder / "Train" / "1" / "00004.bin").write_bytes(b"")
     for _ in range(2):
         with pytest.warns(UserWarning, match="5 are used"):
             frames(open_recordings("nmnist", folder), damaged="skip", cache=tmp_path / "cache")
 
 
-def test_two_passes_at_once_leave_one_whole_cache(folder, tmp_path, monkeypatch):
-    """The second pass begins and ends while the first one is on its way."""
+def test_two_passes_at_once_leave_one_complete_cache(folder, tmp_path, monkeypatch):
+    """The second pass begins and ends during the first one."""
     cache, inner = tmp_path / "cache", []
     opened = open_recordings("nmnist", folder)
     read = Recordings.read
@@ -334,7 +334,7 @@ def test_two_passes_at_once_leave_one_whole_cache(folder, tmp_path, monkeypatch)
     assert len(kept) == 1
 
 
-def test_a_window_without_events_is_said(folder):
+def test_a_window_without_events_is_reported(folder):
     late = Binning(sensor=BINNING.sensor, num_steps=4, step_us=100, start_us=10**9)
     with pytest.warns(UserWarning, match="6 of 6 have no event"):
         EventFrames(open_recordings("nmnist", folder), late, progress=False)
@@ -360,7 +360,7 @@ def test_indices_are_whole_numbers(folder):
         found.spikes([6])
 
 
-def test_a_missing_reader_is_no_damage():
+def test_a_missing_reader_is_not_taken_for_damage():
     class Lacking(Listed):
         def __getitem__(self, index):
             raise ModuleNotFoundError("No module named 'aedat'", name="aedat")

@@ -30,11 +30,11 @@ class TinyNetwork:
 
     def reference_log_p(self):
         hidden, readout = self.network.layers["hidden"], self.network.layers["readout"]
-        heard = torch.cat([self.x, self.hidden_spikes], -1)
+        received = torch.cat([self.x, self.hidden_spikes], -1)
         total = 0
         for layer, inputs, spikes in (
             (hidden, self.x, self.hidden_spikes),
-            (readout, heard, self.readout_spikes),
+            (readout, received, self.readout_spikes),
         ):
             total = total + reference.layer_log_likelihood(layer, inputs, spikes)
         return total

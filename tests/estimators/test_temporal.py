@@ -27,7 +27,7 @@ def test_the_loss():
     assert temporal.temporal_loss(TIMES, targets, STEPS).item() == pytest.approx(expected)
 
 
-def test_neurons_that_hardly_fire_hear_more():
+def test_weights_of_neurons_that_rarely_fire_grow():
     weight = torch.zeros(2, 3)
     temporal.keep_alive(weight, TIMES, STEPS, least=0.5, amount=0.1)
     assert torch.equal(weight, torch.tensor([[0, 0, 0.1], [0, 0, 0.1]]))

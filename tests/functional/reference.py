@@ -1,11 +1,11 @@
-"""Eq. 2-4 of the SpikeGAN paper written as plainly as can be, for autograd: the judge in the tests."""
+"""Eq. 2-4 of the SpikeGAN paper in plain loops, for autograd: the reference of the tests."""
 
 import torch
 from torch.nn import functional as F
 
 
 def potentials(inputs, outputs, weight, feedback, bias, basis, feedback_basis, delay):
-    """u [T, B, O] for given spikes; `delay` is one number for each input."""
+    """Potentials u [T, B, O] for given spikes; `delay` holds one number per input."""
     steps, batch, _ = outputs.shape
     rows = []
     for t in range(steps):
@@ -25,13 +25,13 @@ def potentials(inputs, outputs, weight, feedback, bias, basis, feedback_basis, d
 
 
 def log_likelihood(spikes, u):
-    """log p [B]."""
+    """Log-probability [B]."""
     log_p = torch.where(spikes > 0, F.logsigmoid(u), F.logsigmoid(-u))
     return log_p.sum((0, 2))
 
 
 def layer_log_likelihood(layer, inputs, spikes):
-    """log p [B] of a dense layer's spikes, with a graph to its parameters."""
+    """Log-probability [B] of the spikes of a dense layer, with a graph to its parameters."""
     u = potentials(
         inputs,
         spikes,

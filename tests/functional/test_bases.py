@@ -57,6 +57,6 @@ def test_identity_basis_has_a_tap_a_lag():
         lambda: identity_basis(-1),
     ],
 )
-def test_bad_sizes_are_named(make):
+def test_sizes_out_of_range_are_named(make):
     with pytest.raises(InputError, match=r"expected .*, got"):
         make()

@@ -27,7 +27,7 @@ def network(rng, basis, in_features, out_features, steps=7, batch=4):
 
 @pytest.fixture(params=["compiled", "torch"], autouse=True)
 def path(request, monkeypatch):
-    """Every test here holds for the compiled kernels and for PyTorch's operations."""
+    """Every test holds for the compiled kernels and for PyTorch operations."""
     if request.param == "torch":
         monkeypatch.setattr(glm, "arrays_of", lambda *tensors: None)
     else:
@@ -65,7 +65,7 @@ def test_potentials_are_eq_2_and_gradients_eq_5(rng, basis, in_features, out_fea
 
 @pytest.mark.parametrize(("in_features", "out_features"), SIZES)
 def test_a_filter_that_leaks_the_same_bin_is_caught(rng, in_features, out_features):
-    """The negative control of the test above: one step too early is not eq. 2."""
+    """Negative control of the test above: one step too early is not eq. 2."""
     basis = bases.exponential_basis(4, 2.0)
     inputs, weight, _, _, _ = network(rng, basis, in_features, out_features)
     right = glm.synaptic_drive(inputs, weight, basis, 1)
@@ -91,7 +91,7 @@ def test_per_sample_gradients_add_up(rng, in_features, out_features):
     torch.testing.assert_close(parts.sum(0), whole)
 
 
-def test_a_leading_axis_is_a_population_of_networks(rng):
+def test_a_leading_axis_is_an_ensemble_of_networks(rng):
     basis = bases.raised_cosine_basis(2, 5)
     for sizes in SIZES:
         members = [network(rng, basis, *sizes) for _ in range(3)]
@@ -134,7 +134,7 @@ def test_spikes_are_fair(rng):
 
 @pytest.mark.parametrize("delay", [0, 1, 3])
 @pytest.mark.parametrize(("in_features", "out_features"), SIZES)
-def test_gradients_take_a_past_in_front(rng, in_features, out_features, delay):
+def test_gradients_accept_a_history(rng, in_features, out_features, delay):
     basis = bases.raised_cosine_basis(2, 5)
     inputs, _, _, _, uniforms = network(rng, basis, in_features, out_features)
     spikes, error = (uniforms < 0.5).double(), torch.randn(uniforms.shape, generator=rng)
@@ -151,7 +151,7 @@ def test_gradients_take_a_past_in_front(rng, in_features, out_features, delay):
     )
 
 
-def test_arguments_are_left_alone_unless_they_may_be_overwritten(rng, path):
+def test_arguments_stay_unchanged_without_overwrite(rng, path):
     basis = bases.exponential_basis(4, 2.0)
     _, _, feedback, bias, uniforms = network(rng, basis, 3, 5)
     drive = torch.randn(uniforms.shape, generator=rng)
@@ -179,14 +179,14 @@ def test_strides_of_arguments_do_not_matter(rng):
     )
 
 
-def test_real_valued_inputs_are_weighed_by_their_values(rng):
+def test_real_valued_inputs_are_weighted_by_their_values(rng):
     basis = bases.exponential_basis(4, 2.0)
     inputs, weight, *_ = network(rng, basis, 5, 3)
     twice = glm.synaptic_drive(2.5 * inputs, weight, basis, 1)
     torch.testing.assert_close(twice, 2.5 * glm.synaptic_drive(inputs, weight, basis, 1))
 
 
-def test_shapes_that_do_not_fit_are_refused(rng):
+def test_mismatched_shapes_are_refused(rng):
     basis = bases.exponential_basis(4, 2.0)
     inputs, weight, feedback, bias, uniforms = network(rng, basis, 5, 3)
     error = torch.randn(uniforms.shape, generator=rng)

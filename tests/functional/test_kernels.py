@@ -1,4 +1,4 @@
-"""When the compiled kernels are chosen; what they compute is tested in `tests/core/test_glm.py`."""
+"""The choice of the compiled kernels; `tests/functional/test_glm.py` tests their results."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from snn_gan_ext.functional._kernels import glm as kernels
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Names of the kernels that were called."""
+    """Names of the called kernels."""
     names = []
     for name in ("synaptic_drive", "synaptic_gradient", "sample", "feedback_gradient"):
         kernel = getattr(kernels, name)
@@ -42,7 +42,7 @@ def test_dense_input_goes_through_matrix_products(calls, rng):
     assert calls == ["sample", "feedback_gradient"]
 
 
-def test_neither_autograd_nor_half_precision_does(calls, rng):
+def test_autograd_and_half_precision_bypass_the_kernels(calls, rng):
     events = torch.empty(10, 4, 50).bernoulli_(0.05, generator=rng)
     spikes, _ = GLMLayer(50, 8)(events)
     spikes.sum().backward()
@@ -51,14 +51,14 @@ def test_neither_autograd_nor_half_precision_does(calls, rng):
 
 
 @pytest.mark.parametrize("density", [0.0, 0.05, 0.2, 0.6, 1.0])
-def test_density_is_judged_against_the_threads_of_a_product(density):
+def test_density_is_compared_with_the_threads_of_a_product(density):
     events = (np.random.default_rng(0).random((20, 30, 40)) < density).astype(np.float32)
     assert kernels.is_sparse(events, 1) == (density < 0.3)
     assert kernels.is_sparse(events, 4) == (density < 0.3 / 4)
 
 
 def test_without_the_kernels_a_layer_gives_the_same(monkeypatch, rng):
-    """In single precision sums may round differently; a spike changes where a uniform lies between."""
+    """Sums may round differently in single precision. Only a uniform in between changes a spike."""
     events = torch.empty(10, 4, 50).bernoulli_(0.05, generator=rng)
     uniforms = torch.rand(10, 4, 8, generator=rng)
     layer = GLMLayer(50, 8, basis=bases.raised_cosine_basis(2, 6), rng=rng)
@@ -70,8 +70,8 @@ def test_without_the_kernels_a_layer_gives_the_same(monkeypatch, rng):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own use
-def test_whoever_follows_pytorchs_operations_sees_them(calls, rng):
-    """Forward-mode derivatives and traces would miss what numba does."""
+def test_tracers_of_pytorch_operations_bypass_the_kernels(calls, rng):
+    """Forward-mode derivatives and traces do not see numba."""
     events = torch.empty(10, 4, 50).bernoulli_(0.05, generator=rng)
     weight, basis = torch.randn(1, 50, 8, generator=rng), bases.exponential_basis(4, 2.0)
 

@@ -1,4 +1,4 @@
-"""Neurons that spike at most once: both ways to compute them, against loops one can read."""
+"""Neurons that spike at most once: both implementations against plain loops."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ STEPS, HORIZON = 12, 1.5
 
 @pytest.fixture(params=["kernels", "torch"], autouse=True)
 def way(request, monkeypatch):
-    """Every test here holds for the compiled kernels and for PyTorch's operations."""
+    """Every test holds for the compiled kernels and for PyTorch operations."""
     if request.param == "torch":
         monkeypatch.setattr(ttfs, "arrays_of", lambda *tensors: None)
         monkeypatch.setattr(ttfs, "CHUNK", 100)  # so that trials come in several chunks
@@ -35,7 +35,7 @@ def real(rng, batch=6, in_features=15, out_features=9):
 
 
 def steps_by_hand(inputs, weight, threshold):
-    """S4NN's forward pass, a step at a time."""
+    """S4NN's forward pass, step by step."""
     times = torch.full((len(inputs), weight.shape[1]), float(STEPS), dtype=weight.dtype)
     potentials = torch.zeros_like(times)
     for t in range(STEPS):
@@ -46,7 +46,7 @@ def steps_by_hand(inputs, weight, threshold):
 
 
 def slopes_by_hand(inputs, weight, times, gradient):
-    """S4NN's backward pass, a pair of neurons at a time."""
+    """S4NN's backward pass, pair by pair."""
     by_inputs, by_weight = torch.zeros_like(inputs), torch.zeros_like(weight)
     for b in range(len(inputs)):
         for i in range(weight.shape[0]):
@@ -58,7 +58,7 @@ def slopes_by_hand(inputs, weight, times, gradient):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_steps_are_those_of_a_loop_over_time(seed):
+def test_firing_steps_equal_a_loop_over_time(seed):
     inputs, weight = whole(torch.Generator().manual_seed(seed))
     found = ttfs.step_times(inputs, weight, 1.0, STEPS)
     times, potentials = steps_by_hand(inputs, weight, 1.0)
@@ -67,7 +67,7 @@ def test_steps_are_those_of_a_loop_over_time(seed):
     assert 0 < (times < STEPS).double().mean() < 1  # some fire, some do not
 
 
-def test_slopes_of_steps_are_those_of_a_loop_over_pairs(rng):
+def test_slopes_of_firing_steps_equal_a_loop_over_pairs(rng):
     inputs, weight = whole(rng)
     inputs.requires_grad_()
     weight.requires_grad_()
@@ -80,7 +80,7 @@ def test_slopes_of_steps_are_those_of_a_loop_over_pairs(rng):
 
 
 def ramps_by_hand(inputs, weight, current, threshold):
-    """The potentials on a fine grid, and where they first cross."""
+    """First crossings of the potentials on a fine grid."""
     grid = torch.linspace(0, HORIZON, 30_001, dtype=torch.float64)
     times = torch.full((len(inputs), weight.shape[1]), HORIZON, dtype=torch.float64)
     for b in range(len(inputs)):
@@ -92,7 +92,7 @@ def ramps_by_hand(inputs, weight, current, threshold):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_ramps_cross_where_a_fine_grid_says(seed):
+def test_ramp_times_equal_those_on_a_fine_grid(seed):
     arguments = real(torch.Generator().manual_seed(seed))
     found = ttfs.ramp_times(*arguments, 1.0, HORIZON)
     by_hand = ramps_by_hand(*arguments, 1.0)
@@ -118,6 +118,31 @@ def test_bounds_of_the_slope(rng):
     times.sum().backward()
     assert torch.allclose(weight.grad[0], torch.tensor([-0.25, -3 / 0.25, -0.4], dtype=torch.float64))
     assert torch.allclose(weight.grad[1], torch.tensor([0.0, -2 / 0.25, -0.3], dtype=torch.float64))
+
+
+def test_second_derivatives_pass_at_the_bound_of_the_slope():
+    """A neuron without input and a current of the bound itself: d2t / db2 = 2 t / s^2."""
+    current = torch.tensor([0.25], dtype=torch.float64, requires_grad=True)
+    silence, weight = torch.full((1, 1), 9.0).double(), torch.zeros(1, 1).double()
+    time = ttfs.ramp_times(silence, weight, current, 0.25, 4.0, least_slope=0.25)
+    (slope,) = torch.autograd.grad(time.sum(), current, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.sum(), current)
+    assert (time.item(), slope.item(), curvature.item()) == (1.0, -4.0, 32.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_passing_clamp_is_a_clamp_whose_gradient_includes_the_bounds(dtype):
+    x = torch.tensor([-torch.inf, -0.5, 0.0, 0.3, 1.0, 1.5, torch.inf], dtype=dtype, requires_grad=True)
+    for bounds, passes in (
+        ((0, 1), [0, 0, 1, 1, 1, 0, 0]),
+        ((0,), [0, 0, 1, 1, 1, 1, 1]),
+        ((-torch.inf, 1), [1, 1, 1, 1, 1, 0, 0]),
+    ):
+        clamped = ttfs.clamp_passing(x, *bounds)
+        assert torch.equal(clamped, x.clamp(*bounds))
+        (slope,) = torch.autograd.grad(clamped.sum(), x)
+        assert slope.tolist() == passes
+    assert ttfs.clamp_passing(torch.tensor(torch.nan), 0, 1).isnan()
 
 
 @settings(max_examples=60, deadline=None)
@@ -199,7 +224,7 @@ def test_on_each_device(device, rng):
         (lambda x: ttfs.masked_outer(x, x, x, x[:2]), "before and after"),
     ],
 )
-def test_shapes_that_do_not_go_together_are_refused(call, words):
+def test_mismatched_shapes_are_refused(call, words):
     """The compiled loops would read and write out of bounds."""
     with pytest.raises(InputError, match=words):
         call(torch.zeros(3, 2))

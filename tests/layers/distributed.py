@@ -1,4 +1,4 @@
-"""Two processes on half a batch each, and one on all of it; run by test_behaviour."""
+"""Two processes on half a batch each, and one on the whole batch; run by test_behaviour."""
 
 import os
 import sys

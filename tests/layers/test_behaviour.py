@@ -1,4 +1,4 @@
-"""What people do to modules: copy, save, compile, vmap, autocast, distribute, make many."""
+"""Layers as modules: copied, saved, compiled, vmapped, autocast, distributed, made by the thousand."""
 
 import copy
 import gc
@@ -117,7 +117,7 @@ def test_compiles_as_one_graph(make, inputs, outputs, grad):
 
 @each_layer
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
-def test_vmap_over_populations_and_over_noise(make, inputs, outputs):
+def test_vmap_over_ensembles_and_over_noise(make, inputs, outputs):
     layers = [make() for _ in range(3)]
     parameters, buffers = stack_module_state(layers)
     x, uniforms = torch.rand(4, 2, *inputs), torch.rand(3, 4, 2, *outputs)
@@ -127,9 +127,9 @@ def test_vmap_over_populations_and_over_noise(make, inputs, outputs):
         return functional_call(base, (parameters, buffers), (x,), {"uniforms": noise})[0]
 
     with torch.no_grad():
-        together = vmap(run)(parameters, buffers, uniforms)
+        stacked = vmap(run)(parameters, buffers, uniforms)
         for j, layer in enumerate(layers):
-            assert torch.equal(together[j], layer(x, uniforms=uniforms[j])[0])
+            assert torch.equal(stacked[j], layer(x, uniforms=uniforms[j])[0])
         noisy = vmap(lambda noise: base(x, uniforms=noise)[0])(uniforms)
         for j in range(3):
             assert torch.equal(noisy[j], base(x, uniforms=uniforms[j])[0])
@@ -204,7 +204,7 @@ def test_a_fresh_forward_each_batch_builds_no_growing_graph():
 
 
 @each_layer
-def test_fresh_parameters_follow_the_law_that_the_layer_was_built_with(make, inputs, outputs):
+def test_new_parameters_follow_the_law_of_the_constructor(make, inputs, outputs):
     layer = make(bias_init=-4.0, weight_std=1e-3, feedback_init=2.0)
     before = layer.weight.clone()
     layer.reset_parameters()

@@ -101,7 +101,7 @@ def test_transposed_layers_undo_the_sizes():
     assert up(coarse)[0].shape == x.shape
 
 
-def test_each_neuron_hears_its_own_past_only(rng):
+def test_feedback_comes_from_the_own_past_alone(rng):
     """Strong refractoriness: no neuron fires twice in a row, whatever its neighbours do."""
     layer = GLMConv2d(1, 2, 1, basis=bases.identity_basis(1), bias_init=2.0, feedback_init=-60.0)
     spikes, _ = layer(torch.zeros(20, 2, 1, 5, 5), rng=rng)

@@ -1,5 +1,6 @@
 import copy
 
+import numpy as np
 import pytest
 import snntorch as snn
 import torch
@@ -74,7 +75,7 @@ def test_hidden_state_lives_in_sequential_between_snntorch_layers():
     assert glm(torch.rand(2, 6)).shape == (2, 4)
 
 
-def test_return_type_is_snntorchs_convention():
+def test_return_types_follow_snntorch():
     x = torch.ones(2, 3)
     spikes, state = GLMLayer(3, 4)(x)
     assert spikes.shape == state.mem.shape == (2, 4)
@@ -83,7 +84,7 @@ def test_return_type_is_snntorchs_convention():
     assert spikes.shape == state.mem.shape == (2, 4)
 
 
-def test_global_seed_and_generator_seed_the_spikes():
+def test_the_global_seed_and_a_generator_determine_the_spikes():
     layer, x = GLMLayer(3, 4), torch.ones(20, 5, 3)
     torch.manual_seed(7)
     first, _ = layer(x)
@@ -187,6 +188,10 @@ def test_half_precision_draws_in_float32():
         (lambda layer: GLMLayer(3, 4, delay=-1), "delay"),
         (lambda layer: GLMLayer(3, 4, delay=[0, 1]), "delay.*3"),
         (lambda layer: GLMLayer(3, 4, delay=0.5), "delay"),
+        (lambda layer: GLMLayer(3, 4, delay=True), "delay"),
+        (lambda layer: GLMLayer(2, 4, delay=list(np.arange(2))), "delay.*convert"),
+        (lambda layer: GLMLayer(True, 4), "in_features"),
+        (lambda layer: GLMLayer(np.int64(3), 4), "convert it with int"),
         (lambda layer: GLMLayer(3, 4, basis=torch.ones(6)), "basis"),
         (lambda layer: GLMLayer(3, 4, mask=torch.ones(3, 4)), "mask"),
         (lambda layer: GLMLayer(3, 4, mask=torch.ones(4, 3, dtype=torch.bool)), "mask"),
@@ -210,7 +215,7 @@ def test_gradients_of_pieces_add_up(rng, size):
         torch.testing.assert_close(sum(piece[name] for piece in pieces), expected)
 
 
-def test_uniforms_that_are_passed_in_are_left_alone(rng):
+def test_given_uniforms_stay_unchanged(rng):
     layer = make(rng, bases.raised_cosine_basis(2, 4).double(), 1, in_features=5)
     uniforms = torch.rand(9, 3, 4, generator=rng).double()
     before = uniforms.clone()
@@ -236,7 +241,7 @@ def test_only_spikes_can_be_observed(rng, spikes):
         layer.observe(torch.zeros(9, 3, 5).double(), spikes)
 
 
-def test_a_delay_longer_than_the_sequence_acts_when_it_is_due():
+def test_a_delay_longer_than_the_sequence_acts_at_its_step():
     layer = GLMLayer(2, 1, delay=[1, 8], weight_std=1.0, bias_init=0.0)
     x = torch.zeros(12, 1, 2)
     x[0, 0, 1] = 1
@@ -248,7 +253,7 @@ def test_a_delay_longer_than_the_sequence_acts_when_it_is_due():
 
 
 def test_a_state_has_memory_of_its_own(rng):
-    """A buffer that is filled anew, or spikes that are changed, do not rewrite the past."""
+    """Refilled buffers and changed spikes do not rewrite the past."""
     layer = make(rng, bases.raised_cosine_basis(2, 4).double(), 1, in_features=5)
     x = (torch.rand(20, 3, 5, generator=rng) < 0.5).double()
     uniforms = torch.rand(20, 3, 4, generator=rng).double()

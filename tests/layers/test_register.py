@@ -13,7 +13,7 @@ def test_the_layers_are_snntorchs_after_the_import():
     assert snn.GLMConv2d is snn_gan_ext.GLMConv2d
 
 
-def test_reset_reaches_nested_layers_of_this_net_alone_and_snntorchs_own():
+def test_reset_reaches_nested_layers_of_one_net_and_snntorchs_own():
     inner, other = snn.GLMLayer(4, 3, init_hidden=True), snn.GLMLayer(4, 3, init_hidden=True)
     leaky = snn.Leaky(beta=0.9, init_hidden=True)
     net = nn.Sequential(leaky, nn.Sequential(nn.Identity(), nn.ModuleDict({"a": inner})["a"]))
@@ -49,8 +49,8 @@ def test_reset_mem_can_start_an_explicit_state():
     assert spikes.shape == (2, 3)
 
 
-def test_what_snntorch_functions_expect(rng):
-    """Records of spikes and potentials go into losses, accuracies and plots as those of Leaky do."""
+def test_snntorch_functions_accept_our_records(rng):
+    """Losses, accuracies and plots take our spikes and potentials as they take those of Leaky."""
     import matplotlib as mpl
     from snntorch import functional as SF
     from snntorch import spikeplot
@@ -70,7 +70,7 @@ def test_what_snntorch_functions_expect(rng):
     spikeplot.raster(spikes[:, 0].detach(), figure.subplots())
 
 
-def test_unregister_gives_back_what_was_there_and_leaves_others_wrappers_alone():
+def test_unregister_restores_earlier_names_and_keeps_wrappers_of_others():
     snn_gan_ext.unregister()
     theirs = object()
     snn.GLMLayer = theirs

@@ -1,4 +1,4 @@
-"""BPTT through the layers, with the surrogate gradients that snnTorch users know."""
+"""Backpropagation through time with snnTorch's surrogate gradients."""
 
 import pytest
 import snntorch as snn
@@ -25,7 +25,7 @@ def test_spikes_are_the_same_with_and_without_a_graph(rng, spike_grad):
 
 
 def test_one_step_by_hand(rng):
-    """Default slope p (1 - p); a surrogate's slope at the potential minus the uniform's log-odds."""
+    """The slope is p (1 - p), or a surrogate's at the potential minus the log-odds of the uniform."""
     x, uniforms = torch.rand(2, 3, generator=rng), torch.rand(2, 4, generator=rng)
     for spike_grad in (None, surrogate.atan(alpha=2.0)):
         layer = GLMLayer(3, 4, basis=bases.identity_basis(1), delay=0, spike_grad=spike_grad)
@@ -78,7 +78,7 @@ def test_a_supervised_model_learns_beside_leaky_with_snntorchs_own_tools():
     assert SF.accuracy_rate(spikes, labels) > 0.9
 
 
-def test_convolutional_layers_pass_gradients_to_what_is_below(rng):
+def test_convolutional_layers_pass_gradients_down(rng):
     below = nn.Conv2d(1, 2, 3, padding=1)
     layer = GLMConv2d(2, 3, 3, init_hidden=True)
     for _ in range(3):

@@ -17,7 +17,7 @@ def layer(rng):
     return TTFSLinear(8, 5, rng=rng)
 
 
-def test_spikes_and_times_say_the_same(layer, rng):
+def test_spikes_and_times_agree(layer, rng):
     times = torch.randint(0, STEPS + 1, (4, 8), generator=rng).float()
     spikes = layer(ttfs.spikes_of(times, STEPS))
     assert spikes.shape == (STEPS, 4, 5)
@@ -42,7 +42,7 @@ def test_two_layers_learn_the_same_from_spikes_as_from_times(layer, rng):
 
 
 def test_in_an_snntorch_model_with_snntorchs_code_and_loss(rng):
-    """Latency-coded inputs, our layers, snnTorch's loss on first spikes: it goes down."""
+    """On latency-coded inputs, snnTorch's loss on first spikes decreases."""
     images = torch.rand(16, 12, generator=rng)
     targets = torch.arange(16) % 3
     spikes = spikegen.latency(images, num_steps=STEPS, normalize=True, linear=True)
@@ -82,7 +82,7 @@ def test_state_dict_round_trip(layer):
     assert (other.weight == layer.weight).all()
 
 
-def test_half_precision_tells_late_steps_apart(rng):
+def test_half_precision_keeps_late_steps_apart(rng):
     """bfloat16 has no 1001 steps; times are kept in single precision."""
     layer = TTFSLinear(2, 1, weight_mean=0.5, weight_std=0.0).bfloat16()
     fired = layer.fire(torch.tensor([[1000.0, 1001.0]]), 2000)
@@ -100,7 +100,7 @@ def test_compiled_models_fire_alike(layer, rng):
     assert torch.equal(compiled(spikes), layer(spikes))
 
 
-def test_weights_that_are_no_numbers_are_refused(layer):
+def test_nan_weights_are_refused(layer):
     with torch.no_grad():
         layer.weight[0, 0] = torch.nan
     with pytest.raises(InputError, match="weight: expected finite"):

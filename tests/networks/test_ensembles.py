@@ -30,16 +30,16 @@ def neuron(seed):
 
 @pytest.mark.parametrize("make", [conditional, neuron])
 @pytest.mark.parametrize("size", [1, 3])
-def test_members_do_side_by_side_what_they_do_alone(make, size, rng, device):
+def test_members_side_by_side_equal_each_alone(make, size, rng, device):
     alone = [make(seed).to(device) for seed in range(size)]
-    together = Ensemble(alone).to(device)
+    ensemble = Ensemble(alone).to(device)
     labels = (torch.arange(4 * size) % 3).to(device)
-    noise = together.noise(len(labels), torch.Generator(device).manual_seed(0))
-    sample = together.sample(labels, noise)
+    noise = ensemble.noise(len(labels), torch.Generator(device).manual_seed(0))
+    sample = ensemble.sample(labels, noise)
     errors = {name: run.score for name, run in sample.runs.items()}
-    gradients = together.gradients(sample, errors)
-    assert set(gradients) == {name for name, _ in together.named_parameters()}
-    per_sample = together.gradients(sample, errors, per_sample=True)
+    gradients = ensemble.gradients(sample, errors)
+    assert set(gradients) == {name for name, _ in ensemble.named_parameters()}
+    per_sample = ensemble.gradients(sample, errors, per_sample=True)
     for member, network in enumerate(alone):
         share = slice(4 * member, 4 * member + 4)
         own = network.sample(labels[share], {name: x[member] for name, x in noise.items()})
@@ -69,13 +69,13 @@ def test_draws_take_a_member_at_random_for_each_trial(rng):
 
 def test_weights_survive_a_state_dict_and_members_are_copies(rng):
     members = [neuron(0), neuron(1)]
-    population, other = Ensemble(members), Ensemble([neuron(2), neuron(3)])
-    other.load_state_dict(population.state_dict())
+    ensemble, other = Ensemble(members), Ensemble([neuron(2), neuron(3)])
+    other.load_state_dict(ensemble.state_dict())
     labels = torch.zeros(6, dtype=torch.long)
-    noise = population.noise(6, rng)
-    assert torch.equal(population.sample(labels, noise).spikes, other.sample(labels, noise).spikes)
+    noise = ensemble.noise(6, rng)
+    assert torch.equal(ensemble.sample(labels, noise).spikes, other.sample(labels, noise).spikes)
     members[0].network.layers["readout"].bias.data.fill_(9.0)
-    assert torch.equal(population.sample(labels, noise).spikes, other.sample(labels, noise).spikes)
+    assert torch.equal(ensemble.sample(labels, noise).spikes, other.sample(labels, noise).spikes)
 
 
 def test_what_does_not_fit_is_named(rng):
@@ -89,10 +89,10 @@ def test_what_does_not_fit_is_named(rng):
     for other in (longer, slower, neuron(1).double()):
         with pytest.raises(InputError, match="the same settings"):
             Ensemble([neuron(0), other])
-    population = Ensemble([neuron(0), neuron(1)])
+    ensemble = Ensemble([neuron(0), neuron(1)])
     for batch in (1, 3):
         with pytest.raises(InputError, match="multiple of the 2"):
-            population.noise(batch, rng)
+            ensemble.noise(batch, rng)
     labelled = Ensemble([conditional(0), conditional(1)])
     for generator in (conditional(0), labelled):
         with pytest.raises(InputError, match="labels"):
@@ -112,16 +112,16 @@ def test_what_does_not_fit_is_named(rng):
 
 def test_a_member_is_a_generator_of_its_own(rng):
     alone = [conditional(seed) for seed in range(3)]
-    population = Ensemble(alone).double()
-    member = population.member(1)
+    ensemble = Ensemble(alone).double()
+    member = ensemble.member(1)
     assert {p.dtype for p in member.parameters()} == {torch.float64}
     expected = alone[1].double().state_dict()
     assert all(torch.equal(x, expected[name]) for name, x in member.state_dict().items())
     with pytest.raises(InputError, match="member"):
-        population.member(3)
+        ensemble.member(3)
 
 
-def test_discriminators_that_hear_no_labels_cannot_be_a_set():
+def test_interval_discriminators_cannot_be_an_ensemble():
     pair = [IntervalDiscriminator(1, 20), IntervalDiscriminator(1, 20)]
-    with pytest.raises(InputError, match="labels"):
+    with pytest.raises(InputError, match="decoded trials"):
         DiscriminatorEnsemble(pair)

@@ -41,9 +41,9 @@ def test_latent_bits_last_through_the_trial_and_gating_keeps_them_to_their_class
     net = generator(latent_bits=2, gate_latent=True)
     noise = net.noise(2, rng)
     noise["latent"] = torch.tensor([[0.1, 0.9], [0.1, 0.1]])  # bits 1 0 and 1 1
-    heard = net.sample(torch.tensor([0, 2]), noise).runs["hidden"].inputs
-    assert torch.equal(heard[0], heard[-1])
-    assert heard[0].tolist() == [
+    received = net.sample(torch.tensor([0, 2]), noise).runs["hidden"].inputs
+    assert torch.equal(received[0], received[-1])
+    assert received[0].tolist() == [
         [1, 0, 0, 1, 0, 0, 0, 0, 0],
         [0, 0, 1, 0, 0, 0, 0, 1, 1],
     ]
@@ -130,7 +130,7 @@ def test_wiring_of_any_depth_runs_and_loops_are_refused():
         GLMNetwork({"x": 2}, {"x": layer(2, 2)}, {"x": ["x"]})
 
 
-def test_discriminator_hears_the_label_and_is_seeded():
+def test_a_discriminator_receives_the_label_and_is_seeded():
     d = MLPDiscriminator(5, 3, hidden=(8, 8), rng=torch.Generator().manual_seed(1))
     same = MLPDiscriminator(5, 3, hidden=(8, 8), rng=torch.Generator().manual_seed(1))
     x = torch.rand(4, 5)
@@ -157,9 +157,9 @@ def test_label_scale_is_a_factor_on_the_weights_of_labels(kind, steps, rng):
 def test_a_projection_adds_what_the_label_makes_of_the_last_hidden_layer(rng):
     d = MLPDiscriminator(5, 3, hidden=(8,), projection=True, rng=rng)
     x, labels = torch.rand(4, 5, generator=rng), torch.tensor([0, 1, 2, 0])
-    heard = d.layers[:2](torch.cat([x, one_hot(labels, 3)], 1))
-    product = (heard * d.projection.weight.T[labels]).sum(1)
-    torch.testing.assert_close(d(x, labels), d.layers[2](heard)[:, 0] + product)
+    received = d.layers[:2](torch.cat([x, one_hot(labels, 3)], 1))
+    product = (received * d.projection.weight.T[labels]).sum(1)
+    torch.testing.assert_close(d(x, labels), d.layers[2](received)[:, 0] + product)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_wrong_sizes_are_named(options):
         generator(**options)
 
 
-def test_the_temporal_discriminator_hears_when_spikes_come_and_the_label(rng):
+def test_the_temporal_discriminator_receives_spike_times_and_the_label(rng):
     d = TemporalDiscriminator(5, 3, 16, rng=torch.Generator().manual_seed(1))
     same = TemporalDiscriminator(5, 3, 16, rng=torch.Generator().manual_seed(1))
     spikes = (torch.rand(16, 4, 5, generator=rng) < 0.3).float()
@@ -198,11 +198,11 @@ def test_the_temporal_discriminator_hears_when_spikes_come_and_the_label(rng):
 
 
 @pytest.mark.parametrize(
-    "options", [{"steps": 3}, {"layers": []}, {"layers": [(0, 4, 2)]}, {"features": 0}]
+    "options", [{"num_steps": 3}, {"layers": []}, {"layers": [(0, 4, 2)]}, {"features": 0}]
 )
-def test_a_temporal_discriminator_without_a_meaning_is_refused(options):
+def test_a_temporal_discriminator_of_wrong_sizes_is_refused(options):
     with pytest.raises(InputError):
-        TemporalDiscriminator(**{"features": 5, "classes": 3, "steps": 16, **options})
+        TemporalDiscriminator(**{"features": 5, "classes": 3, "num_steps": 16, **options})
 
 
 def by_hand(d, train):
@@ -225,8 +225,8 @@ def test_the_interval_discriminator_sums_over_spikes(rng):
     spikes[:, 0], spikes[:, 1, 1] = 0, 0
     logits = d(spikes, torch.zeros(6, dtype=torch.long))
     for trial in range(6):
-        heard = torch.cat([by_hand(d, spikes[:, trial, n]) for n in range(2)])
-        torch.testing.assert_close(logits[trial], d.head(heard)[0])
+        received = torch.cat([by_hand(d, spikes[:, trial, n]) for n in range(2)])
+        torch.testing.assert_close(logits[trial], d.head(received)[0])
 
 
 def test_the_slope_of_the_interval_discriminator_is_what_a_spike_adds(rng):
@@ -242,11 +242,11 @@ def test_the_slope_of_the_interval_discriminator_is_what_a_spike_adds(rng):
 
 @pytest.mark.parametrize(
     "options",
-    [{"steps": 0}, {"features": 0}, {"hidden": 0}, {"channels": 1.5}, {"bumps": 0}, {"scale": 0}],
+    [{"num_steps": 0}, {"features": 0}, {"hidden": 0}, {"channels": 1.5}, {"bumps": 0}, {"scale": 0}],
 )
-def test_an_interval_discriminator_without_a_meaning_is_refused(options):
+def test_an_interval_discriminator_of_wrong_sizes_is_refused(options):
     with pytest.raises(InputError):
-        IntervalDiscriminator(**{"features": 5, "steps": 200, **options})
+        IntervalDiscriminator(**{"features": 5, "num_steps": 200, **options})
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_an_interval_discriminator_without_a_meaning_is_refused(options):
         torch.full((50, 1, 1), math.nan),
     ],
 )
-def test_the_interval_discriminator_refuses_what_it_would_misjudge(spikes):
+def test_the_interval_discriminator_refuses_other_spikes(spikes):
     with pytest.raises(InputError, match="spikes"):
         IntervalDiscriminator(1, 50)(spikes, torch.zeros(1))
 
@@ -346,18 +346,18 @@ def test_a_generator_without_hidden_neurons_starts_at_given_rates(rng, bits):
         net.initialise_rates(rates[:2])
 
 
-def test_a_start_does_not_depend_on_where_arrays_lie(rng):
+def test_initial_rates_do_not_depend_on_where_arrays_lie(rng):
     """A solver in single precision gave other last bits from one process to the next."""
     rates = 0.05 + 0.9 * torch.rand(10, 10, 578, generator=rng)
-    basis, junk, starts = raised_cosine_basis(5, 10), [], []
+    basis, junk, found = raised_cosine_basis(5, 10), [], []
     for size in range(8):
         junk.append(torch.zeros(1 + 997 * size))
         net = ConditionalGenerator(
             10, 578, 10, hidden=0, basis=basis, rng=torch.Generator().manual_seed(0)
         )
         net.initialise_rates(rates.clone())
-        starts.append(net.network.layers["readout"].weight.detach())
-    assert all(torch.equal(start, starts[0]) for start in starts)
+        found.append(net.network.layers["readout"].weight.detach())
+    assert all(torch.equal(weight, found[0]) for weight in found)
 
 
 def test_labels_that_are_bytes_are_labels_too(rng):

@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from torch import nn
 
 from snn_gan_ext.experiments.loop import fit
 from snn_gan_ext.experiments.recipes import RECIPES
+from snn_gan_ext.experiments.recipes.single_neuron import SingleNeuronData
 
 TABLE = Path(__file__).with_name("recipes.json")
-FEWER_TRIALS = {"trials": 500}
+FEWER_TRIALS = 500
 
 
 def modules(state: Any) -> list[nn.Module]:
@@ -41,9 +43,10 @@ def numbers(line: dict[str, float]) -> str:
 
 
 def pin(name: str) -> dict[str, str]:
-    cls = RECIPES[name]
-    fewer = {k: v for k, v in FEWER_TRIALS.items() if k in cls.__dataclass_fields__}
-    e = cls(seed=0, **fewer).build(torch.device("cpu"))
+    experiment = RECIPES[name]
+    if isinstance(experiment.data, SingleNeuronData):
+        experiment = replace(experiment, data=replace(experiment.data, trials=FEWER_TRIALS))
+    e = experiment.build(torch.device("cpu"))
     e.prepare()
     with tempfile.TemporaryDirectory() as folder:
         fit(

@@ -16,7 +16,7 @@ from snn_gan_ext.experiments import runs
 from snn_gan_ext.experiments.checkpoint import write_atomically
 from snn_gan_ext.experiments.loop import Interrupted
 from snn_gan_ext.experiments.recipes.base import Recipe, Split
-from snn_gan_ext.settings import check_setting, whole
+from snn_gan_ext.validation import check_setting, whole
 
 __all__ = ["Settings", "finish", "markdown", "mean", "mean_and_range", "run_all"]
 

@@ -1,32 +1,27 @@
 """SpikeGANs that learn from neurons with detailed dynamics, simulated in Brian2."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
-from snn_gan_ext import plots
-from snn_gan_ext.algorithms.spikegan import SpikeGANState
 from snn_gan_ext.datasets.simulated_neurons import Neuron, record
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.estimators.adversarial import Objective
-from snn_gan_ext.experiments.recipes.base import Results
-from snn_gan_ext.experiments.recipes.single_neuron import (
-    SALTS,
-    TITLES,
-    SingleNeuron,
-    SingleNeuronExperiment,
-)
-from snn_gan_ext.experiments.recipes.train_judge import told_apart_by_convolutions
-from snn_gan_ext.metrics import spike_trains
-from snn_gan_ext.networks.discriminators import IntervalDiscriminator
-from snn_gan_ext.settings import check_settings, whole
+from snn_gan_ext.experiments.components import Basis, Intervals, StepResponse
+from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.experiment import Experiment
+from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
+from snn_gan_ext.metrics import classifiers, references, spike_trains
+from snn_gan_ext.metrics.c2st import c2st, halves
+from snn_gan_ext.validation import check_settings, whole
 
-__all__ = ["BrianAdex", "BrianModes", "BrianNeurons", "BrianNeuronsExperiment"]
+if TYPE_CHECKING:
+    from snn_gan_ext.experiments.trainer import Trainer
+
+__all__ = ["RECIPES", "SimulatedNeurons", "SpikeTrainStatistics"]
 
 DT = 1e-3
 """Seconds of a time step."""
@@ -36,150 +31,141 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class BrianNeurons(SingleNeuron):
+class SimulatedNeurons(SingleNeuronData):
     """Trials of ongoing activity, each of another neuron; a time step is 1 ms.
 
     Attributes:
-        judge_updates: training steps of each convolutional judge.
+        num_steps: Length of a trial in time steps.
+        trials: Number of trials to learn from.
+        neurons: Kinds of neurons, an equal share of the trials each.
     """
 
-    neurons: ClassVar[tuple[Neuron, ...]]
     shortest: ClassVar[int] = 60
+    num_steps: int = 200
+    neurons: tuple[Neuron, ...] = ("adex",)
 
-    steps: int = 1500
-    batch: int = 200
-    monitor_every: int = 250
-    time_steps: int = 200
-    window: int = 100
-    basis_functions: int = 12
-    kernel_fraction: float = 0.5
-    bias_init: float = -3.0
-    objective: Objective = "jeffreys"
-    generator_lr: float = 0.01
-    discriminator_lr: float = 3e-3
-    r1: float = 3.0
-    averaging: float = 0.99
-    synthetic_count: int = 4000
-    judge_updates: int = 1000
+    def draw(self, count: int, seed: int) -> Tensor:
+        """Draw trials ``[T, count, 1]`` of the kinds, in a mixed order."""
+        kinds = self.neurons
+        if count < len(kinds):
+            raise InputError("trials", expected=f"{len(kinds)} or more", got=f"{count}")
+        shares = [len(range(k, count, len(kinds))) for k in range(len(kinds))]
+        trials = [
+            _recorded(kind, share, self.num_steps, seed)
+            for kind, share in zip(kinds, shares, strict=True)
+        ]
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        return torch.cat(trials, 1)[:, order]
 
-    def check(self) -> None:
-        super().check()
-        check_settings(self, judge_updates=whole(1, 1_000_000))
 
-    def _build(self, device: torch.device) -> "BrianNeuronsExperiment":
-        return BrianNeuronsExperiment(self, device)
+@lru_cache(maxsize=16)
+def _recorded(neuron: Neuron, count: int, num_steps: int, seed: int) -> Tensor:
+    return record(neuron, count, num_steps, seed=seed, dt=DT)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BrianAdex(BrianNeurons):
-    """Adaptive exponential integrate-and-fire neurons: short bursts, and pauses between them."""
+class SpikeTrainStatistics(Evaluation):
+    """Statistics of intervals, and C2STs against new simulations that nothing learned from.
 
-    name: ClassVar[str] = "brian-adex"
-    summary: ClassVar[str] = "learns from AdEx neurons simulated in Brian2"
-    neurons: ClassVar[tuple[Neuron, ...]] = ("adex",)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BrianModes(BrianNeurons):
-    """Three kinds of neurons, a third of the trials each: irregular, short bursts, chattering."""
-
-    name: ClassVar[str] = "brian-modes"
-    summary: ClassVar[str] = "learns from three kinds of neurons simulated in Brian2"
-    neurons: ClassVar[tuple[Neuron, ...]] = ("lif", "adex", "chattering")
-
-    batch: int = 396
-    particles: int = 12
-
-
-class BrianNeuronsExperiment(SingleNeuronExperiment):
-    """Data and measures of `BrianNeurons`."""
+    Attributes:
+        synthetic_count: Number of trials drawn of each sampler.
+        classifier_updates: Training updates of the convolutional classifier of the C2ST.
+    """
 
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "interval distance, ms": tuple(f"{name}_isi_wasserstein" for name in TITLES),
         "rate, Hz": tuple(f"{name}_rate" for name in TITLES),
         "discriminator's loss": ("spikegan_discriminator_loss", "bayes_discriminator_loss"),
     }
+    synthetic_count: int = 4000
+    classifier_updates: int = 1000
 
-    recipe: BrianNeurons
+    def check(self, experiment: Experiment) -> None:
+        """Check the settings."""
+        check_settings(self, synthetic_count=whole(100), classifier_updates=whole(1, 1_000_000))
 
-    def _discriminator(self, weights: torch.Generator) -> nn.Module:
-        return IntervalDiscriminator(1, self.recipe.time_steps, rng=weights)
-
-    def prepare(self) -> None:
-        """Tells discriminators how many spikes a trial has."""
-        spikes = max(1.0, float(self._data.sum(0).mean()))
-        for state in self.state.states.values():
-            if isinstance(state, SpikeGANState):
-                state.discriminator.get_buffer("scale").fill_(spikes)
-
-    def monitor(self) -> dict[str, float]:
+    def monitor(self, trainer: "Trainer") -> dict[str, float]:
         """Statistics of some trials beside those of validation."""
-        real = self._real(1000, salt=SALTS["validation"])[..., 0]
+        real = _data(trainer).held_out("validation", 1000)
         return {
             f"{name}_{key}": value
             for name in TITLES
-            for key, value in _statistics(self._trains(name, 1000, salt=2), real).items()
+            for key, value in _statistics(trains(trainer, name, 1000, "monitor"), real).items()
         }
 
-    def evaluate(self) -> Results:
-        """Statistics, and how well trials are told from new simulations that nothing learned from."""
-        recipe = self.recipe
-        salt = SALTS[recipe.evaluate_on]
-        count = recipe.synthetic_count
-        real = self._real(count, salt)[..., 0]
-        poisson = torch.rand(real.shape, generator=torch.Generator().manual_seed(salt)) < real.mean()
-        drawn = {
-            "real": self._real(count, salt + 1)[..., 0],
-            "poisson": poisson.float(),
-            **{name: self._trains(name, count, salt + 2) for name in TITLES},
-        }
-        metrics = {
-            name: {
-                **_statistics(trains, real),
-                "c2st": spike_trains.told_apart(real, trains, recipe.seed),
-                "c2st_convolutions": told_apart_by_convolutions(
-                    real, trains, recipe.seed, recipe.judge_updates
-                ),
-            }
-            for name, trains in drawn.items()
-        }
-        for scores in metrics.values():
-            scores["over_poisson"] = scores["isi_wasserstein"] / metrics["poisson"]["isi_wasserstein"]
-        return Results(metrics, self.figures(drawn))
+    def evaluate(self, trainer: "Trainer") -> Results:
+        """Score all arms beside a second set of simulations and a Poisson process."""
+        from snn_gan_ext import plots
 
-    def figures(self, trains: Mapping[str, Tensor]) -> dict[str, Figure]:
-        """Rasters, and the intervals and autocorrelograms behind them."""
+        data, split, count = _data(trainer), trainer.experiment.evaluate_on, self.synthetic_count
+        real = data.held_out(split, count)
+        samplers = {
+            "real": data.held_out(split, count, second=1),
+            "poisson": references.poisson(float(real.mean()), len(real))(
+                count, trainer.stream(f"{split} poisson", "cpu")
+            ),
+            **{name: trains(trainer, name, count, f"{split} synthetic") for name in TITLES},
+        }
+        rows = {name: self._row(trainer, real, drawn) for name, drawn in samplers.items()}
+        for row in rows.values():
+            row["over_poisson"] = row["isi_wasserstein"] / rows["poisson"]["isi_wasserstein"]
         titles = {"real": "Brian2", "poisson": "Poisson"} | TITLES
-        named = {titles[name]: spikes for name, spikes in trains.items()}
-        return {
+        named = {titles[name]: drawn for name, drawn in samplers.items()}
+        figures = {
             "raster": plots.raster({name: x[:, :SHOWN] for name, x in named.items()}, "trial"),
             "statistics": plots.train_statistics(named, DT),
         }
+        return Results(rows, figures)
 
-    def _real(self, count: int, salt: int) -> Tensor:
-        """Trials ``[T, count, 1]`` of the kinds in turn, in a mixed order."""
-        kinds = self.recipe.neurons
-        if count < len(kinds):
-            raise InputError("trials", expected=f"{len(kinds)} or more", got=f"{count}")
-        shares = [len(range(k, count, len(kinds))) for k in range(len(kinds))]
-        trials = [
-            _recorded(kind, share, self.recipe.time_steps, salt)
-            for kind, share in zip(kinds, shares, strict=True)
-        ]
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(salt))
-        return torch.cat(trials, 1)[:, order]
+    def _row(self, trainer: "Trainer", real: Tensor, drawn: Tensor) -> dict[str, float]:
+        parts = halves(real, drawn, trainer.seed)
+        convolutions = classifiers.TrainCNN(trainer.seed, self.classifier_updates)
+        return {
+            **_statistics(drawn, real),
+            "c2st": c2st(*parts, classifiers.Trees(trainer.seed)),
+            "c2st_convolutions": c2st(*parts, convolutions),
+        }
 
 
-@lru_cache(maxsize=16)
-def _recorded(neuron: Neuron, count: int, steps: int, seed: int) -> Tensor:
-    return record(neuron, count, steps, seed=seed, dt=DT)
+def _data(trainer: "Trainer") -> SimulatedNeurons:
+    assert isinstance(trainer.data, SimulatedNeurons)
+    return trainer.data
 
 
-def _statistics(trains: Tensor, real: Tensor) -> dict[str, float]:
+def _statistics(drawn: Tensor, real: Tensor) -> dict[str, float]:
     """Rate in Hz, CV of all intervals, share of those within bursts, and their distance in ms."""
-    intervals = spike_trains.interspike_intervals(trains).double()
-    found = {"rate": float(trains.mean()) / DT, "cv": 0.0, "burst_share": 0.0}
+    intervals = spike_trains.interspike_intervals(drawn).double()
+    found = {"rate": float(drawn.mean()) / DT, "cv": 0.0, "burst_share": 0.0}
     if len(intervals) > 1:
         found["cv"] = float(intervals.std() / intervals.mean())
         found["burst_share"] = float((intervals < BURST).double().mean())
-    return found | {"isi_wasserstein": 1e3 * DT * spike_trains.isi_wasserstein(real, trains)}
+    return found | {"isi_wasserstein": 1e3 * DT * spike_trains.isi_wasserstein(real, drawn)}
+
+
+NEURON = StepResponse(bias_init=-3.0, basis=Basis(kind="raised_cosine", functions=12, window=100))
+GAN = {
+    "updates": 1500,
+    "kernel_fraction": 0.5,
+    "objective": "jeffreys",
+    "generator_lr": 0.01,
+    "discriminator_lr": 3e-3,
+    "r1": 3.0,
+    "averaging": 0.99,
+}
+ADEX = Experiment(
+    name="brian-adex",
+    batch=200,
+    monitor_every=250,
+    data=SimulatedNeurons(),
+    **arms(NEURON, Intervals(), **GAN),
+    evaluation=SpikeTrainStatistics(),
+)
+# Irregular firing, short bursts, chattering.
+MODES = replace(
+    ADEX,
+    name="brian-modes",
+    batch=396,
+    data=SimulatedNeurons(neurons=("lif", "adex", "chattering")),
+    **arms(NEURON, Intervals(), particles=12, **GAN),
+)
+RECIPES = (ADEX, MODES)

@@ -1,194 +1,99 @@
 """Distributions over time: rate-encoded digits as spike trains (SpikeGAN paper, section VIII-B)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
-from snn_gan_ext.algorithms.spikegan import Estimator
-from snn_gan_ext.coding.images import pooled_decode, time_surface_decode
-from snn_gan_ext.errors import InputError
-from snn_gan_ext.estimators.likelihood import Signal
-from snn_gan_ext.experiments.loop import Algorithm, TrainingState
-from snn_gan_ext.experiments.recipes.base import Results
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
+from snn_gan_ext.coding.decoders import PooledRates, Rates, Spikes, TimeSurface
+from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
+from snn_gan_ext.experiments.components import MLP, Conditional, Temporal
+from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.digits import (
     CLASSES,
-    PIXELS,
-    TIME_SURFACE_DECAY,
-    Digits,
-    DigitsExperiment,
+    ImageEvaluation,
+    RateCodedDigits,
+    Sampler,
 )
-from snn_gan_ext.experiments.recipes.judge import SpikeJudge
-from snn_gan_ext.networks.discriminators import TemporalDiscriminator
-from snn_gan_ext.settings import check_settings, whole
+from snn_gan_ext.metrics import classifiers
+from snn_gan_ext.types import Batch
+from snn_gan_ext.validation import check_settings, whole
 
-__all__ = [
-    "DigitSpikesCNN",
-    "DigitSpikesML",
-    "DigitSpikesPooled",
-    "DigitSpikesRate",
-    "DigitSpikesTimeSurface",
-]
+if TYPE_CHECKING:
+    from snn_gan_ext.experiments.trainer import Trainer
 
-POOL = 4
-
-Teacher = Literal["cnn", "pooled", "rate", "time_surface", "likelihood"]
+__all__ = ["RECIPES", "SpikeTrainEvaluation"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DigitSpikes(Digits):
-    """Spike trains of 16 steps, judged as such.
+class SpikeTrainEvaluation(ImageEvaluation):
+    """Samples as rates, and as spike trains for a spiking classifier (Table I).
 
     Attributes:
-        teacher: what the generator learns from: a discriminator of the spikes themselves (cnn), of
-            counts in bins of four steps (pooled), of rates or time surfaces, or their likelihood.
-        likelihood_lr: Adam's learning rate of likelihood training.
-        copies: hidden draws for each trial of likelihood training.
-        signal: what likelihood training credits hidden spikes with.
-        update_every: steps of a trial between two updates of likelihood training; 0: one a trial.
-        judge_steps: training steps of the spiking classifier.
+        classifier_updates: Training updates of the spiking classifier, on fresh trials each.
     """
 
-    steps: int = 3000
-    batch: int = 100
-    time_steps: int = 16
-    estimator: Estimator = "hybrid"
-    r1: float = 1.0
-    teacher: Teacher = "pooled"
-    likelihood_lr: float = 1e-2
-    copies: int = 1
-    signal: Signal = "reward_to_go"
-    update_every: int = 0
-    judge_steps: int = 1000
+    classifier_updates: int = 1000
 
-    def check(self) -> None:
-        super().check()
-        if self.teacher == "pooled" and self.time_steps % POOL:
-            raise InputError("time_steps", expected=f"a multiple of {POOL}", got=f"{self.time_steps}")
-        check_settings(self, copies=whole(1), judge_steps=whole(1))
-        if self.decoding != "rate":
-            raise InputError(
-                "decoding", expected="rate, in which samples are judged", got=self.decoding
-            )
+    def check(self, experiment: Experiment) -> None:
+        """Check the settings."""
+        super().check(experiment)
+        check_settings(self, classifier_updates=whole(1))
 
-    def _build(self, device: torch.device) -> "DigitSpikesExperiment":
-        return DigitSpikesExperiment(self, device)
+    def decode(self, trainer: "Trainer", spikes: Tensor) -> Tensor:
+        """Decode spikes to rates, whatever the discriminator receives."""
+        return rate_decode(spikes)
 
+    def _to_test(self, real: Labelled, coded: Labelled) -> Labelled:
+        return coded
 
-@dataclass(frozen=True, kw_only=True)
-class DigitSpikesPooled(DigitSpikes):
-    """The discriminator hears each neuron's spike counts in four bins of time."""
-
-    name: ClassVar[str] = "digits-spikes-pooled"
-    summary: ClassVar[str] = "spike trains of 16 steps, discriminator of counts in four bins"
+    def _row(
+        self,
+        trainer: "Trainer",
+        draw: Sampler,
+        real: Labelled,
+        noisy: Labelled,
+        clean: classifiers.FittedMLP,
+    ) -> dict[str, float]:
+        row = super()._row(trainer, draw, real, noisy, clean)
+        spiking = classifiers.SpikingMLE(
+            classes=CLASSES, seed=trainer.seed, updates=self.classifier_updates
+        ).fit(draw)
+        images = noisy.images.repeat(self.copies, 1)
+        spikes = rate_encode(images, trainer.data.shape[0], rng=spiking.rng)
+        found = spiking.accuracies(Batch(spikes, noisy.labels.repeat(self.copies)))
+        return {**row, "snn_tstr": found["probability"], "snn_tstr_count": found["count"]}
 
 
-@dataclass(frozen=True, kw_only=True)
-class DigitSpikesCNN(DigitSpikes):
-    """The paper's discriminator c128k4s2-c1k4s1 hears the spikes themselves."""
-
-    name: ClassVar[str] = "digits-spikes-cnn"
-    summary: ClassVar[str] = "the same with a discriminator that convolves over time"
-
-    teacher: Teacher = "cnn"
-    r1: float = 3.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class DigitSpikesRate(DigitSpikes):
-    """The discriminator hears rates."""
-
-    name: ClassVar[str] = "digits-spikes-rate"
-    summary: ClassVar[str] = "the same with a discriminator of rates"
-
-    teacher: Teacher = "rate"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DigitSpikesTimeSurface(DigitSpikes):
-    """The discriminator hears time surfaces."""
-
-    name: ClassVar[str] = "digits-spikes-time-surface"
-    summary: ClassVar[str] = "the same with a discriminator of time surfaces"
-
-    teacher: Teacher = "time_surface"
-    r1: float = 3.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class DigitSpikesML(DigitSpikes):
-    """No discriminator: the likelihood of the spikes, read-out neurons clamped to them (appendix A)."""
-
-    name: ClassVar[str] = "digits-spikes-ml"
-    summary: ClassVar[str] = "the same generator trained by maximum likelihood (the paper's VAE)"
-
-    teacher: Teacher = "likelihood"
-
-
-class DigitSpikesExperiment(DigitsExperiment):
-    """Networks, data and judges of a `DigitSpikes` recipe."""
-
-    recipe: DigitSpikes
-
-    def _learner(
-        self, weights: torch.Generator, rng: torch.Generator
-    ) -> tuple[Algorithm, TrainingState]:
-        recipe = self.recipe
-        if recipe.teacher == "likelihood":
-            likelihood = MaximumLikelihood(
-                updates=recipe.steps,
-                lr=recipe.likelihood_lr,
-                copies=recipe.copies,
-                signal=recipe.signal,
-                update_every=recipe.update_every,
-            )
-            return likelihood, likelihood.init(self.generator, rng)
-        if recipe.teacher == "cnn":
-            discriminator = TemporalDiscriminator(
-                PIXELS,
-                CLASSES,
-                recipe.time_steps,
-                label_scale=recipe.label_scale,
-                rng=weights,
-            ).to(self.device)
-            algorithm = self._spikegan(decode=_as_they_are)
-            return algorithm, algorithm.init(self.generator, discriminator, rng)
-        decode, features = self._teachers_view()
-        algorithm = self._spikegan(decode)
-        return algorithm, algorithm.init(self.generator, self._mlp(features, weights), rng)
-
-    def _teachers_view(self) -> tuple[Callable[[Tensor], Tensor], int]:
-        """How an MLP discriminator hears a trial, and in how many numbers."""
-        if self.recipe.teacher == "pooled":
-            return partial(pooled_decode, width=POOL), PIXELS * self.recipe.time_steps // POOL
-        if self.recipe.teacher == "time_surface":
-            return partial(time_surface_decode, decay=TIME_SURFACE_DECAY), PIXELS
-        return self.decode, PIXELS
-
-    def judge(self) -> SpikeJudge:
-        """The judge of the recipe's split."""
-        return SpikeJudge(
-            train=self.splits.train,
-            real=self.splits.held_out(self.recipe.evaluate_on),
-            time_steps=self.recipe.time_steps,
-            seed=self.recipe.seed,
-            count=self.recipe.synthetic_count,
-            snn_steps=self.recipe.judge_steps,
-        )
-
-    def evaluate(self) -> Results:
-        """All measures of `SpikeJudge`, on the recipe's split."""
-        judge = self.judge()
-        synthetic = self._synthetic(self.labels(self.recipe.synthetic_count), salt=3)
-        return Results(judge.judge(self._draw), self.figures(judge.real, synthetic))
-
-    def _draw(self, labels: Tensor, rng: torch.Generator) -> Tensor:
-        return self.sample(labels, rng)["spikes"]
-
-
-def _as_they_are(spikes: Tensor) -> Tensor:
-    return spikes
+POOLED = Experiment(
+    name="digits-spikes-pooled",
+    data=RateCodedDigits(num_steps=16),
+    generator=Conditional(),
+    discriminator=MLP(),
+    learner=SpikeGAN(updates=3000, decode=PooledRates(), estimator="hybrid", baseline="leave_one_out"),
+    evaluation=SpikeTrainEvaluation(),
+)
+# The paper's discriminator c128k4s2-c1k4s1.
+CNN = replace(
+    POOLED,
+    name="digits-spikes-cnn",
+    discriminator=Temporal(),
+    learner=replace(POOLED.learner, decode=Spikes(), r1=3.0),
+)
+RATE = replace(POOLED, name="digits-spikes-rate", learner=replace(POOLED.learner, decode=Rates()))
+TIME_SURFACE = replace(
+    POOLED,
+    name="digits-spikes-time-surface",
+    learner=replace(POOLED.learner, decode=TimeSurface(), r1=3.0),
+)
+# No discriminator: the likelihood of the spikes, read-out neurons clamped to them (appendix A).
+LIKELIHOOD = replace(
+    POOLED,
+    name="digits-spikes-ml",
+    label="ml",
+    discriminator=None,
+    learner=MaximumLikelihood(updates=3000, lr=1e-2),
+)
+RECIPES = (POOLED, CNN, RATE, TIME_SURFACE, LIKELIHOOD)

@@ -1,321 +1,265 @@
-"""SpikeGAN on handwritten digits: the SpikeGAN paper's first experiment (section VIII-A)."""
+"""SpikeGAN on handwritten digits (SpikeGAN paper, section VIII-A), with its baseline and Bayes-SpikeGAN."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
-from snn_gan_ext import plots
-from snn_gan_ext.algorithms.spikegan import Batch, Estimator, SpikeGAN
-from snn_gan_ext.coding.images import (
-    Labelled,
-    add_noise,
-    rate_decode,
-    rate_encode,
-    time_surface_decode,
-)
-from snn_gan_ext.datasets.digits import load_digits
-from snn_gan_ext.estimators.adversarial import Objective
-from snn_gan_ext.estimators.estimators import Baseline
-from snn_gan_ext.experiments.loop import Algorithm, TrainingState
-from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results, digit_labels
-from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
+from snn_gan_ext.algorithms.bayes import BayesSpikeGAN
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
+from snn_gan_ext.coding.decoders import Rates, TimeSurface
+from snn_gan_ext.coding.images import Labelled, add_noise, rate_encode
+from snn_gan_ext.datasets.digits import DigitSplits, load_digits
+from snn_gan_ext.experiments.components import MLP, Basis, Conditional, Data, Particles
+from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.experiment import Experiment
+from snn_gan_ext.functional.bases import exponential_basis
 from snn_gan_ext.metrics import classifiers, distributions, references
-from snn_gan_ext.networks.discriminators import MLPDiscriminator
-from snn_gan_ext.networks.generators import ConditionalGenerator
-from snn_gan_ext.settings import between, check_settings, whole
+from snn_gan_ext.metrics.c2st import c2st, image_classifier
+from snn_gan_ext.metrics.references import ImageSampler
+from snn_gan_ext.metrics.references import SpikeSampler as Sampler
+from snn_gan_ext.types import Batch
+from snn_gan_ext.validation import between, check_settings, whole
 
-__all__ = ["Digits", "DigitsExperiment", "DigitsHybrid", "DigitsTimeSurface"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from snn_gan_ext.experiments.trainer import Trainer
+
+__all__ = ["RECIPES", "ImageEvaluation", "RateCodedDigits"]
 
 CLASSES, PIXELS, SIDE = 10, 64, 8
-TIME_SURFACE_DECAY = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Digits(Recipe):
-    """Pure REINFORCE: every neuron learns by the local three-factor rule.
+class RateCodedDigits(Data):
+    """scikit-learn's 8 x 8 digits as spikes.
 
     Attributes:
-        time_steps: length T of a trial in time steps.
-        decoding: how a trial becomes the image that the discriminator judges.
-        basis: temporal filters: exp(-lag / 2), or two raised cosines, over six steps.
-        hidden: hidden neurons of the generator.
-        latent_bits: random bits drawn once a trial and held through it.
-        gate_latent: give each class synapses of its own from the latent bits.
-        latent_hidden_scale: factor on the initial latent-to-hidden weights.
-        latent_readout_scale: factor on the initial latent-to-read-out weights.
-        discriminator_hidden: units of each hidden layer of the discriminator.
-        discriminator_layers: number of these layers.
-        label_scale: factor on the label that the discriminator hears.
-        estimator: gradient estimator of the generator.
-        baseline: what is subtracted from the rewards.
-        normalise_rewards: divide advantages by their standard deviation over the batch.
-        objective: reward log D (non_saturating), -log(1 - D) (saturating) or that of
-            Jeffreys' divergence (jeffreys).
-        generator_lr: Adam's learning rate for the generator.
-        discriminator_lr: Adam's learning rate for the discriminator.
-        r1: weight of the R1 penalty.
-        real_target: the discriminator's target for real trials.
-        noise_fraction: share of noisy pixels in the images that the generator learns from (Fig. 5).
-        synthetic_count: trials drawn for the evaluation.
+        num_steps: Length of a trial in time steps.
+        encoding: Bernoulli spikes at the pixels' rates; or one step, binary at one half or grey.
+        noise_fraction: Share of noisy pixels in the images that a generator learns from (Fig. 5).
     """
 
-    name: ClassVar[str] = "digits"
-    summary: ClassVar[str] = "SpikeGAN on handwritten digits, pure REINFORCE (the local rule alone)"
-
-    steps: int = 3000
-    batch: int = 200
-    time_steps: int = 5
-    decoding: Literal["rate", "time_surface"] = "rate"
-    basis: Literal["exponential", "raised_cosine"] = "exponential"
-    hidden: int = 64
-    latent_bits: int = 32
-    gate_latent: bool = True
-    latent_hidden_scale: float = 0.5
-    latent_readout_scale: float = 0.3
-    discriminator_hidden: int = 256
-    discriminator_layers: int = 2
-    label_scale: float = 4.0
-    estimator: Estimator = "reinforce"
-    baseline: Baseline = "leave_one_out"
-    normalise_rewards: bool = True
-    objective: Objective = "non_saturating"
-    generator_lr: float = 3e-3
-    discriminator_lr: float = 3e-3
-    r1: float = 1.0
-    real_target: float = 0.9
+    classes: ClassVar[int] = CLASSES
+    num_steps: int = 5
+    encoding: Literal["rate", "binary", "grey"] = "rate"
     noise_fraction: float = 0.0
+
+    def check(self, experiment: Experiment) -> None:
+        """Check the settings."""
+        most = 10_000 if self.encoding == "rate" else 1
+        check_settings(self, num_steps=whole(1, most), noise_fraction=between(0, 1))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.num_steps, PIXELS
+
+    @cached_property
+    def splits(self) -> DigitSplits:
+        """Clean digits."""
+        return load_digits()
+
+    @cached_property
+    def train(self) -> Labelled:
+        """Digits to learn from, with noise."""
+        return Labelled(self.noisy(self.splits.train.images, 1), self.splits.train.labels)
+
+    def batch(self, size: int, rng: torch.Generator) -> Batch:
+        picks = torch.randint(len(self.train.labels), (size,), generator=rng, device=rng.device).cpu()
+        images, labels = (part[picks].to(rng.device) for part in self.train)
+        return Batch(self.encode(images, rng), labels)
+
+    def noisy(self, images: Tensor, seed: int) -> Tensor:
+        """Add noise to images; the noisy pixels do not depend on the run's seed."""
+        return add_noise(images, self.noise_fraction, torch.Generator().manual_seed(seed))
+
+    def encode(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Encode images ``[B, N]`` as spikes ``[T, B, N]``."""
+        if self.encoding == "rate":
+            return rate_encode(images, self.num_steps, rng=rng)
+        step = images.unsqueeze(0)
+        return (step > 0.5).to(step.dtype) if self.encoding == "binary" else step
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEvaluation(Evaluation):
+    """Samples as images, decoded as the discriminator receives them: classification, distances, variety.
+
+    Attributes:
+        synthetic_count: Number of trials that classifiers learn from.
+        copies: Encodings of each real digit where distributions are compared.
+    """
+
     synthetic_count: int = 3000
+    copies: int = 4
 
-    def check(self) -> None:
-        super().check()
-        check_settings(
-            self,
-            discriminator_layers=whole(1),
-            noise_fraction=between(0, 1),
-            synthetic_count=whole(10 * CLASSES),
-        )
+    def check(self, experiment: Experiment) -> None:
+        """Check the settings."""
+        check_settings(self, synthetic_count=whole(10 * CLASSES), copies=whole(1))
 
-    def _build(self, device: torch.device) -> "DigitsExperiment":
-        return DigitsExperiment(self, device)
+    def decode(self, trainer: "Trainer", spikes: Tensor) -> Tensor:
+        """Decode spikes ``[T, B, N]`` to the images ``[B, N]`` that are evaluated."""
+        decode: Callable[[Tensor], Tensor] = getattr(trainer.experiment.learner, "decode", Rates())
+        return decode(spikes)
 
-
-@dataclass(frozen=True, kw_only=True)
-class DigitsHybrid(Digits):
-    """Straight-through for read-out neurons, REINFORCE for hidden ones: closer to the data."""
-
-    name: ClassVar[str] = "digits-hybrid"
-    summary: ClassVar[str] = "the same with the hybrid estimator: more varied samples"
-
-    steps: int = 6000
-    batch: int = 100
-    estimator: Estimator = "hybrid"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DigitsTimeSurface(Digits):
-    """Two raised-cosine filters a synapse, decoded by a time surface."""
-
-    name: ClassVar[str] = "digits-time-surface"
-    summary: ClassVar[str] = "pure REINFORCE, time-surface decoding, two raised-cosine filters"
-
-    decoding: Literal["rate", "time_surface"] = "time_surface"
-    basis: Literal["exponential", "raised_cosine"] = "raised_cosine"
-
-
-class DigitsExperiment(Experiment):
-    """Networks, data and judges of a `Digits` recipe."""
-
-    def __init__(self, recipe: Digits, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        self.splits = load_digits()
-        self.decode = self._decoder()
-        weights = torch.Generator().manual_seed(recipe.seed)
-        self.generator = self._network(weights).to(device)
-        rng = torch.Generator(device).manual_seed(recipe.seed + 1)
-        self.algorithm, self.state = self._learner(weights, rng)
-        self._learned_from = self._noisy(self.splits.train.images, salt=1)
-        self._train_images = self._learned_from.to(device)
-        self._train_labels = self.splits.train.labels.to(device)
-
-    def _network(self, weights: torch.Generator) -> nn.Module:
-        recipe = self.recipe
-        return ConditionalGenerator(
-            CLASSES,
-            PIXELS,
-            recipe.time_steps,
-            hidden=recipe.hidden,
-            latent_bits=recipe.latent_bits,
-            gate_latent=recipe.gate_latent,
-            latent_scale=(recipe.latent_hidden_scale, recipe.latent_readout_scale),
-            basis=self._basis(),
-            rng=weights,
-        )
-
-    def _learner(
-        self, weights: torch.Generator, rng: torch.Generator
-    ) -> tuple[Algorithm, TrainingState]:
-        """The algorithm and its state, with a discriminator whose weights are drawn from a source."""
-        algorithm = self._spikegan(self.decode)
-        return algorithm, algorithm.init(self.generator, self._mlp(PIXELS, weights), rng)
-
-    def _mlp(self, features: int, weights: torch.Generator) -> nn.Module:
-        recipe = self.recipe
-        return MLPDiscriminator(
-            features,
-            CLASSES,
-            hidden=(recipe.discriminator_hidden,) * recipe.discriminator_layers,
-            label_scale=recipe.label_scale,
-            rng=weights,
-        ).to(self.device)
-
-    def _spikegan(self, decode: Callable[[Tensor], Tensor]) -> SpikeGAN:
-        recipe = self.recipe
-        return SpikeGAN(
-            decode=decode,
-            updates=recipe.steps,
-            estimator=recipe.estimator,
-            baseline=recipe.baseline,
-            normalise_rewards=recipe.normalise_rewards,
-            objective=recipe.objective,
-            generator_lr=recipe.generator_lr,
-            discriminator_lr=recipe.discriminator_lr,
-            r1=recipe.r1,
-            real_target=recipe.real_target,
-        )
-
-    def next_batch(self, rng: torch.Generator) -> Batch:
-        """Real digits, rate-encoded afresh."""
-        size = (self.recipe.batch,)
-        picks = torch.randint(len(self._train_labels), size, generator=rng, device=self.device)
-        return Batch(self._encode(self._train_images[picks], rng), self._train_labels[picks])
-
-    def labels(self, count: int, label: int | None = None) -> Tensor:
-        """Labels ``[count]``: all of one class, or the classes in turn.
-
-        Raises:
-            InputError: if the label is none of the ten digits.
-        """
-        return digit_labels(count, label)
-
-    def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """Trials for these labels: spikes ``[T, B, 64]``, decoded images ``[B, 64]``, labels."""
-        spikes = self.generator(labels.to(self.device), rng)
-        return {
-            "spikes": spikes.cpu(),
-            "images": self.decode(spikes).cpu(),
-            "labels": labels,
-        }
-
-    def monitor(self) -> dict[str, float]:
+    def monitor(self, trainer: "Trainer") -> dict[str, float]:
         """TSTR of one classifier on the validation split (Fig. 4)."""
-        synthetic = self._synthetic(self.labels(1000), salt=2)
-        seed = self.recipe.seed
-        return {"validation_tstr": classifiers.tstr(synthetic, self.splits.validation, seed, repeats=1)}
+        draw = partial(trainer.draw, trainer.experiment.label)
+        synthetic = self._images(trainer, draw, _in_turn(1000), "monitor")
+        validation = _digits(trainer).splits.validation
+        model = classifiers.MLP(trainer.seed)
+        return {"validation_tstr": classifiers.tstr(model, synthetic, validation, repeats=1)}
 
-    def evaluate(self) -> Results:
-        """All measures on the recipe's split, beside the floors and the real data."""
-        recipe, train = self.recipe, self.splits.train
-        real = self.splits.held_out(recipe.evaluate_on)
-        noisy = Labelled(self._noisy(real.images, salt=2), real.labels)
-        coded = self._coded(*noisy, salt=4)
-        balanced = self.labels(recipe.synthetic_count)
-        synthetic = self._synthetic(balanced, salt=3)
-        judge = classifiers.fit_classifier(train, recipe.seed, epochs=100)
-        metrics = {
-            "tstr": classifiers.tstr(synthetic, real, recipe.seed),
-            "trts": classifiers.accuracy(judge, synthetic),
-            "real_accuracy": classifiers.tstr(train, real, recipe.seed),
-            "noisy_real_accuracy": classifiers.accuracy(judge, noisy),
-            "coded_real_accuracy": classifiers.accuracy(judge, coded),
-            **self._distances(self._synthetic, noisy, ""),
-            "within_class_variance_ratio": distributions.within_class_variance_ratio(coded, synthetic),
-            "real_energy_distance": distributions.energy_distance(
-                coded, self._coded(self._learned_from, train.labels, salt=5)
-            ),
+    def evaluate(self, trainer: "Trainer") -> Results:
+        """Score the generator beside real digits and samplers without a network."""
+        data = _digits(trainer)
+        real = data.splits.held_out(trainer.experiment.evaluate_on)
+        noisy = Labelled(data.noisy(real.images, 2), real.labels)
+        samplers: dict[str, Sampler] = {
+            "real": self._encoded(data, references.real_images(data.train)),
+            "class_means": self._encoded(data, references.class_means(data.train)),
+            "kmeans": self._encoded(data, references.kmeans_mixture(data.train, seed=trainer.seed)),
+            trainer.experiment.label: partial(trainer.draw, trainer.experiment.label),
         }
-        for name, floor in (
-            ("class_mean", references.class_means),
-            ("kmeans", partial(references.kmeans_mixture, seed=recipe.seed)),
-        ):
-            draw = partial(self._floor, floor)
-            metrics[f"{name}_tstr"] = classifiers.tstr(draw(balanced, salt=6), real, recipe.seed)
-            metrics |= self._distances(draw, noisy, f"{name}_")
-        return Results(metrics, self.figures(noisy, synthetic))
+        clean = classifiers.MLP(trainer.seed, epochs=100).fit(data.splits.train)
+        rows = {name: self._row(trainer, draw, real, noisy, clean) for name, draw in samplers.items()}
+        # The classifier knows the training digits: the ceiling of TRTS is that of others.
+        again = self._images(
+            trainer, self._encoded(data, lambda *_: noisy.images), noisy.labels, "held out"
+        )
+        rows["real"]["trts"] = clean.accuracy(again)
+        figures = self._figures(trainer, again, samplers[trainer.experiment.label])
+        return Results(rows, figures, {"noisy_real_accuracy": clean.accuracy(noisy)})
 
-    def _distances(
-        self, draw: Callable[..., Labelled], real: Labelled, prefix: str, copies: int = 4
+    def _row(
+        self,
+        trainer: "Trainer",
+        draw: Sampler,
+        real: Labelled,
+        noisy: Labelled,
+        clean: classifiers.FittedMLP,
     ) -> dict[str, float]:
-        """Energy distance and C2ST of a sampler; the test's classifier learns on training digits.
-
-        Each real digit is rate-encoded ``copies`` times, with as many samples of its label beside.
-        """
-
-        def pair(data: Labelled, salt: int) -> tuple[Labelled, Labelled]:
-            labels = data.labels.repeat(copies)
-            coded = self._coded(data.images.repeat(copies, 1), labels, salt)
-            return coded, draw(labels, salt=salt + 1)
-
-        test = pair(real, salt=20)
+        synthetic = self._images(trainer, draw, _in_turn(self.synthetic_count), "synthetic")
+        train = self._pair(trainer, draw, _digits(trainer).train, "c2st train")
+        test = self._pair(trainer, draw, noisy, "c2st test")
+        once = Labelled(*(part[: len(noisy.labels)] for part in test[0]))
         return {
-            f"{prefix}energy_distance": distributions.energy_distance(*test),
-            f"{prefix}c2st": distributions.classifier_two_sample_test(
-                pair(Labelled(self._learned_from, self.splits.train.labels), salt=10),
-                test,
-                self.recipe.seed,
+            "tstr": classifiers.tstr(
+                classifiers.MLP(trainer.seed), synthetic, self._to_test(real, test[0])
             ),
+            "trts": clean.accuracy(synthetic),
+            "energy_distance": distributions.energy_distance(*test),
+            "c2st": c2st(train, test, image_classifier(trainer.seed)),
+            "within_class_variance_ratio": distributions.within_class_variance_ratio(once, synthetic),
         }
 
-    def figures(self, real: Labelled, synthetic: Labelled) -> dict[str, Figure]:
+    def _to_test(self, real: Labelled, coded: Labelled) -> Labelled:
+        """Real digits that TSTR is tested on: clean ones, not as they are coded."""
+        return real
+
+    def _pair(
+        self, trainer: "Trainer", draw: Sampler, real: Labelled, role: str
+    ) -> tuple[Labelled, Labelled]:
+        """Real digits, encoded several times each, and as many samples of their labels."""
+        images, labels = real.images.repeat(self.copies, 1), real.labels.repeat(self.copies)
+        encoded = self._encoded(_digits(trainer), lambda *_: images)
+        return (
+            self._images(trainer, encoded, labels, f"{role} real"),
+            self._images(trainer, draw, labels, f"{role} synthetic"),
+        )
+
+    def _images(self, trainer: "Trainer", draw: Sampler, labels: Tensor, role: str) -> Labelled:
+        return Labelled(self.decode(trainer, draw(labels, trainer.stream(role))), labels)
+
+    def _encoded(self, data: RateCodedDigits, images: ImageSampler) -> Sampler:
+        def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
+            rng = rng if rng.device.type == "cpu" else torch.Generator().manual_seed(rng.initial_seed())
+            return data.encode(images(labels, rng), rng)
+
+        return draw
+
+    def _figures(self, trainer: "Trainer", real: Labelled, draw: Sampler) -> Mapping[str, "Figure"]:
         """Sample grids, a PCA projection and rasters."""
-        coded = self._coded(real.images, real.labels, salt=4)
-        shown = Labelled(*(part[: len(real.labels)] for part in synthetic))
-        real_points, points = distributions.pca_projection(coded.images, shown.images)
-        trials = self.sample(self.labels(CLASSES), self._rng(7))["spikes"]
+        from snn_gan_ext import plots
+
+        synthetic = self._images(trainer, draw, real.labels, "figures")
+        points = distributions.pca_projection(real.images, synthetic.images)
+        trials = draw(_in_turn(CLASSES), trainer.stream("raster"))
         return {
             "samples": plots.sample_grid(
-                {"real, rate-coded": coded, "generated": synthetic}, CLASSES, SIDE
+                {"real, rate-coded": real, "generated": synthetic}, CLASSES, SIDE
             ),
-            "pca": plots.pca_scatter(real_points, points, coded.labels, shown.labels),
+            "pca": plots.pca_scatter(*points, real.labels, synthetic.labels),
             "raster": plots.raster({f"{k}": trials[:, k] for k in range(CLASSES)}),
         }
 
-    def _synthetic(self, labels: Tensor, salt: int) -> Labelled:
-        return Labelled(self.sample(labels, self._rng(salt))["images"], labels)
+    def sample(
+        self, trainer: "Trainer", labels: Tensor | int, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        """As `Evaluation.sample`, with decoded ``images [B, N]``."""
+        drawn = trainer.sample(labels, rng)
+        return {**drawn, "images": self.decode(trainer, drawn["spikes"])}
 
-    def _floor(self, floor: Callable[..., Tensor], labels: Tensor, salt: int) -> Labelled:
-        learned_from = Labelled(self._learned_from, self.splits.train.labels)
-        return self._coded(floor(learned_from, labels), labels, salt)
 
-    def _coded(self, images: Tensor, labels: Tensor, salt: int) -> Labelled:
-        """Images as the discriminator sees them: encoded to spikes and decoded again."""
-        rng = self._rng(salt, torch.device("cpu"))
-        return Labelled(self.decode(self._encode(images, rng)), labels)
+def _digits(trainer: "Trainer") -> RateCodedDigits:
+    assert isinstance(trainer.data, RateCodedDigits)
+    return trainer.data
 
-    def _encode(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        return rate_encode(images, self.recipe.time_steps, rng=rng)
 
-    def _noisy(self, images: Tensor, salt: int) -> Tensor:
-        """Images as the generator's are; which pixels are noisy does not depend on the run's seed."""
-        return add_noise(images, self.recipe.noise_fraction, torch.Generator().manual_seed(salt))
+def _in_turn(count: int) -> Tensor:
+    return torch.arange(count) % CLASSES
 
-    def _rng(self, salt: int, device: torch.device | None = None) -> torch.Generator:
-        """A source for evaluation alone, so that looking does not change the training."""
-        return torch.Generator(device or self.device).manual_seed(self.recipe.seed + 1000 * salt)
 
-    def _decoder(self) -> Callable[[Tensor], Tensor]:
-        if self.recipe.decoding == "rate":
-            return rate_decode
-        return partial(time_surface_decode, decay=TIME_SURFACE_DECAY)
-
-    def _basis(self) -> Tensor:
-        exponential = exponential_basis(6, 2.0)
-        if self.recipe.basis == "exponential":
-            return exponential
-        # Of the same area, so that the same initial weights give potentials of the same size.
-        cosines = raised_cosine_basis(2, 6)
-        return cosines * (exponential.sum() / cosines.sum())
+DIGITS = Experiment(
+    name="digits",
+    batch=200,
+    data=RateCodedDigits(),
+    generator=Conditional(),
+    discriminator=MLP(),
+    learner=SpikeGAN(updates=3000, decode=Rates(), baseline="leave_one_out"),
+    evaluation=ImageEvaluation(),
+)
+HYBRID = replace(
+    DIGITS,
+    name="digits-hybrid",
+    batch=100,
+    learner=replace(DIGITS.learner, updates=6000, estimator="hybrid"),
+)
+# Raised cosines of the exponential's area: the same initial weights give potentials of the same size.
+COSINES = Basis(
+    kind="raised_cosine", functions=2, window=6, area=float(exponential_basis(6, 2.0).sum())
+)
+TIME_SURFACE = replace(
+    DIGITS,
+    name="digits-time-surface",
+    generator=Conditional(basis=COSINES),
+    learner=replace(DIGITS.learner, decode=TimeSurface()),
+)
+# The paper's baseline (its [27]): binary units, no time.
+BELIEF = replace(
+    DIGITS,
+    name="digits-belief",
+    label="belief",
+    data=RateCodedDigits(num_steps=1, encoding="binary"),
+    generator=Conditional(
+        hidden=128,
+        latent_bits=0,
+        gate_latent=False,
+        hidden_feedback=0.0,
+        hidden_delay=0,
+        basis=Basis(kind="identity", window=1),
+    ),
+    learner=replace(DIGITS.learner, r1=0.3),
+)
+BAYES = replace(
+    DIGITS,
+    name="digits-bayes",
+    label="bayes",
+    generator=Particles(member=Conditional()),
+    learner=BayesSpikeGAN(updates=3000, decode=Rates(), baseline="leave_one_out", estimator="hybrid"),
+)
+RECIPES = (DIGITS, HYBRID, TIME_SURFACE, BELIEF, BAYES)

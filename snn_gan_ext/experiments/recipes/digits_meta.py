@@ -1,398 +1,428 @@
 """meta-SpikeGAN on pairs of turned digits (the SpikeGAN paper's section VIII-D and Fig. 8)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 import torch
-from matplotlib.figure import Figure
-from sklearn.neural_network import MLPClassifier
 from torch import Tensor, nn
 
-from snn_gan_ext import plots
-from snn_gan_ext.algorithms.meta import MetaSpikeGAN, MetaState, MetaUpdate, TaskBatch, initialise_from
-from snn_gan_ext.algorithms.spikegan import Batch, Estimator, SpikeGAN
+from snn_gan_ext.algorithms.meta import MetaSpikeGAN, TaskBatch, initialise_from
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
+from snn_gan_ext.coding.decoders import Rates
 from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
-from snn_gan_ext.datasets.digits import load_digits
+from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.datasets.tasks import DigitTask, draw_tasks
-from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments.recipes.adaptation import Curves, Judge
-from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results
-from snn_gan_ext.functional.bases import exponential_basis
-from snn_gan_ext.metrics import classifiers
-from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.experiments.components import MLP, Conditional, Data
+from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.experiment import Experiment
+from snn_gan_ext.experiments.trainer import Trainer
+from snn_gan_ext.metrics import classifiers, distributions
 from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
-from snn_gan_ext.networks.generators import ConditionalGenerator
-from snn_gan_ext.settings import between, check_settings, whole
+from snn_gan_ext.types import Batch, Schedule
+from snn_gan_ext.validation import between, check_settings, whole
 
-__all__ = ["ARMS", "DigitsMeta", "DigitsMetaExperiment"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ARMS", "RECIPES", "Adaptation", "DigitTasks", "MetaExperiment", "MetaTrainer"]
 
 PIXELS, SIDE = 64, 8
 META_DIGITS, HELD_OUT = (0, 1, 2, 3, 4, 5, 6), (7, 8, 9)
 Arm = Literal["random", "meta", "meta_generator"]
 ARMS: tuple[Arm, ...] = ("random", "meta", "meta_generator")
-"""Starts of both networks, drawn afresh; learned by both; learned by the generator alone."""
-
-Fresh = Literal["head", "all", "none"]
+"""Initialisations: of both networks, drawn afresh; of both, learned; of the generator alone, learned."""
+MEASURES = ("trts", "tstr", "energy_distance")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DigitsMeta(Recipe):
-    """A stream of tasks, each of two digits; held-out tasks have digits that the stream never had.
-
-    ``steps`` are meta-updates, and ``batch`` trials of the task at hand that come with each.
+class DigitTasks(Data):
+    """Tasks of few digits, each turned by an angle; held-out tasks have digits that the stream never had.
 
     Attributes:
-        classes: digits of a task: 2 or 3.
-        any_angle: turn each digit by any angle; by default by a multiple of 90 degrees.
-        examples: images of each digit that a held-out task has to learn from; 0 for all there are.
-        task_steps: meta-updates until the next task of the stream.
-        stored_tasks: tasks N from the meta buffer in a meta-update.
-        inner_steps: steps K of within-task training in a meta-update.
-        inner_batch: trials of each task in an inner step.
-        meta_rate: share of the way to the adapted weights, at the first meta-update.
-        final_meta_rate: that at the last one.
-        meta_update: reptile, or first-order maml.
-        fresh: what of the discriminator is drawn anew for each task: its last layer, all, or nothing.
-        task_capacity: trials in the task buffer.
-        meta_capacity: tasks in the meta buffer.
-        time_steps: length T of a trial in time steps.
-        hidden: hidden neurons of the generator.
-        latent_bits: random bits drawn once a trial and held through it.
-        gate_latent: give each class synapses of its own for them.
-        discriminator_hidden: width of the discriminator's hidden layer.
-        estimator: gradient estimator of the generator.
-        inner_lr: Adam's learning rate of both networks in inner steps.
-        r1: weight of the R1 penalty.
-        real_target: the discriminator's target for real trials.
-        adapt_steps: within-task steps on a held-out task.
-        adapt_batch: trials a step of them.
-        random_lr: Adam's learning rate of both networks there, from random starts.
-        meta_lr: that from learned starts.
-        tasks: held-out tasks.
-        synthetic_count: trials drawn of each task and each time.
+        classes: Digits of a task: 2 or 3.
+        num_steps: Length of a trial in time steps.
+        any_angle: Turn each digit by any angle; by default by a multiple of 90 degrees.
+        examples: Images of each digit that a held-out task has to learn from; 0 for all there are.
     """
 
-    name: ClassVar[str] = "digits-meta"
-    summary: ClassVar[str] = "meta-SpikeGAN: starts that learn held-out pairs of digits in few steps"
-
-    steps: int = 200
-    batch: int = 50
-    monitor_every: int = 50
-    checkpoint_every: int = 50
     classes: int = 2
+    num_steps: int = 5
     any_angle: bool = False
     examples: int = 0
-    task_steps: int = 4
-    stored_tasks: int = 5
-    inner_steps: int = 20
-    inner_batch: int = 50
-    meta_rate: float = 0.7
-    final_meta_rate: float = 0.1
-    meta_update: MetaUpdate = "reptile"
-    fresh: Fresh = "head"
-    task_capacity: int = 200
-    meta_capacity: int = 50
-    time_steps: int = 5
-    hidden: int = 64
-    latent_bits: int = 32
-    gate_latent: bool = False
-    discriminator_hidden: int = 128
-    estimator: Estimator = "hybrid"
-    inner_lr: float = 1e-2
-    r1: float = 3.0
-    real_target: float = 0.9
-    adapt_steps: int = 100
-    adapt_batch: int = 100
-    random_lr: float = 2e-2
-    meta_lr: float = 2e-2
-    tasks: int = 10
-    synthetic_count: int = 500
 
-    def check(self) -> None:
-        super().check()
+    def check(self, experiment: Experiment) -> None:
+        """Check the settings."""
         check_settings(
             self,
             classes=whole(2, len(HELD_OUT)),
             examples=whole(0, 1000),
-            task_steps=whole(1, 1_000_000),
-            stored_tasks=whole(1, 1000),
-            adapt_steps=whole(1, 100_000),
-            adapt_batch=whole(2, 100_000),
-            tasks=whole(1, 1000),
-            synthetic_count=whole(20, 100_000),
-            time_steps=whole(1, 10_000),
-            inner_lr=between(0, 1),
-            random_lr=between(0, 1),
-            meta_lr=between(0, 1),
-        )
-        check_settings(self, steps=whole(self.task_steps + 1, 100_000 * self.task_steps))
-
-    def times(self) -> list[int]:
-        """Numbers of within-task steps at which an arm is looked at."""
-        usual = [0, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000]
-        return sorted({*(i for i in usual if i < self.adapt_steps), self.adapt_steps})
-
-    def within(self, lr: float, steps: int) -> SpikeGAN:
-        """Within-task training: the stabilised SpikeGAN, at a constant rate."""
-        return SpikeGAN(
-            decode=rate_decode,
-            updates=steps,
-            estimator=self.estimator,
-            baseline="leave_one_out",
-            generator_lr=lr,
-            discriminator_lr=lr,
-            r1=self.r1,
-            real_target=self.real_target,
-            final_lr_fraction=1.0,
+            num_steps=whole(1, 10_000),
         )
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.num_steps, PIXELS
+
+    @cached_property
+    def splits(self) -> DigitSplits:
+        """The digits."""
+        return load_digits()
+
+    @property
     def validation_digits(self) -> tuple[int, ...]:
-        """Digits whose task the stream does not have, to choose settings on."""
+        """Digits of a task that the stream does not have, to choose settings on."""
         return META_DIGITS[-self.classes :]
 
-    def make_generator(self, weights: torch.Generator) -> ConditionalGenerator:
-        """A fresh generator."""
-        return ConditionalGenerator(
-            self.classes,
-            PIXELS,
-            self.time_steps,
-            hidden=self.hidden,
-            latent_bits=self.latent_bits,
-            gate_latent=self.gate_latent,
-            basis=exponential_basis(6, 2.0),
-            rng=weights,
+    def tasks(self, digits: Sequence[int], count: int, rng: torch.Generator) -> list[DigitTask]:
+        """Draw tasks for evaluation."""
+        return draw_tasks(digits, count, rng, classes=self.classes, any_angle=self.any_angle)
+
+    def stream(self, count: int, rng: torch.Generator) -> list[DigitTask]:
+        """Draw the stream of tasks to learn from."""
+        return draw_tasks(
+            META_DIGITS,
+            count,
+            rng,
+            classes=self.classes,
+            any_angle=self.any_angle,
+            without=[frozenset(self.validation_digits)],
         )
 
-    def make_discriminator(self, weights: torch.Generator) -> MLPDiscriminator:
-        """A fresh discriminator."""
-        hidden = (self.discriminator_hidden,)
-        return MLPDiscriminator(PIXELS, self.classes, hidden=hidden, label_scale=4.0, rng=weights)
+    def to_learn_from(self, task: DigitTask) -> Labelled:
+        """Training images of a held-out task: ``examples`` of each digit."""
+        data = task.pick(self.splits.train)
+        if not self.examples:
+            return data
+        classes = sorted(set(data.labels.tolist()))
+        kept = torch.cat([torch.nonzero(data.labels == k).flatten()[: self.examples] for k in classes])
+        return Labelled(data.images[kept], data.labels[kept])
 
-    def _build(self, device: torch.device) -> "DigitsMetaExperiment":
-        return DigitsMetaExperiment(self, device)
+    def encoded(self, tasks: Sequence[Labelled], batch: int, rng: torch.Generator) -> Batch:
+        """Draw as many trials of each task, one task after another, rate-encoded afresh."""
+        parts = []
+        for data in tasks:
+            picks = torch.randint(len(data.labels), (batch,), generator=rng, device=rng.device).cpu()
+            parts.append(Labelled(data.images[picks], data.labels[picks]))
+        images = torch.cat([part.images for part in parts]).to(rng.device)
+        labels = torch.cat([part.labels for part in parts]).to(rng.device)
+        return Batch(rate_encode(images, self.num_steps, rng=rng), labels)
+
+    def batch(self, size: int, rng: torch.Generator) -> Batch:
+        raise NotImplementedError("a batch belongs to a task; see MetaTrainer.next_batch")
 
 
-class DigitsMetaExperiment(Experiment):
-    """Starts, tasks and measures of a `DigitsMeta` recipe."""
+@dataclass(frozen=True, kw_only=True)
+class MetaExperiment(Experiment):
+    """An experiment whose updates are meta-updates, and whose result is an initialisation.
 
-    panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "TRTS after within-task steps": ("trts_5", "trts_10", "trts_20"),
-        "start's move (RMS)": ("moved",),
-        "inner losses": ("discriminator_loss", "r1_penalty"),
-    }
+    Attributes:
+        task_updates: Meta-updates until the next task of the stream.
+        stored_tasks: Number of tasks from the meta buffer in a meta-update.
+    """
 
-    state: MetaState
-    generator: nn.ModuleDict
+    task_updates: int = 4
+    stored_tasks: int = 5
 
-    def __init__(self, recipe: DigitsMeta, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        self.splits = load_digits()
-        self._classifiers: dict[DigitTask, MLPClassifier] = {}
-        weights = torch.Generator().manual_seed(recipe.seed)
-        generator = recipe.make_generator(weights).to(device)
-        discriminator = recipe.make_discriminator(weights).to(device)
-        # Both starts are what a run is kept for.
-        self.generator = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
-        self.algorithm: MetaSpikeGAN = self._learner(len(discriminator.layers))
+    def check(self) -> None:
+        super().check()
+        check_settings(self, task_updates=whole(1, 1_000_000), stored_tasks=whole(1, 1000))
+        check_settings(self, updates=whole(self.task_updates + 1, 100_000 * self.task_updates))
+
+    def build(self, device: torch.device) -> "MetaTrainer":
+        self.check()
+        return MetaTrainer(self, device)
+
+
+class MetaTrainer(Trainer):
+    """Initialisations of both networks, and the stream of tasks that they learn from."""
+
+    experiment: MetaExperiment
+    data: DigitTasks
+
+    def __init__(self, experiment: MetaExperiment, device: torch.device) -> None:
+        assert isinstance(experiment.data, DigitTasks)
+        assert isinstance(experiment.learner, MetaSpikeGAN)
+        self.experiment, self.device = experiment, device
+        self.data, self.seed = experiment.data, experiment.seed
+        weights = self.stream("weights", "cpu")
+        generator, discriminator = (part.to(device) for part in self._pair(weights))
+        self.generators = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
+        self.algorithm: MetaSpikeGAN = replace(
+            experiment.learner, fresh_discriminator=self._discriminator
+        )
         self.state = self.algorithm.init(
             generator,
             discriminator,
-            *self._pairs(1 + recipe.stored_tasks, weights),
-            torch.Generator(device).manual_seed(recipe.seed + 1),
+            *self.pairs(1 + experiment.stored_tasks, weights),
+            self.stream("training"),
         )
-        stream = torch.Generator().manual_seed(recipe.seed + 2)
-        count = -(-recipe.steps // recipe.task_steps)
-        self.stream = draw_tasks(
-            META_DIGITS,
-            count,
-            stream,
-            classes=recipe.classes,
-            any_angle=recipe.any_angle,
-            without=[frozenset(recipe.validation_digits())],
-        )
+        count = -(-experiment.updates // experiment.task_updates)
+        self.tasks = self.data.stream(count, self.stream("tasks", "cpu"))
+        self.classifiers: dict[DigitTask, classifiers.FittedMLP] = {}
 
-    def networks(self) -> dict[str, nn.Module]:
-        """The generators' start."""
-        return {"generator": self.generator["generator"]}
+    def _discriminator(self, weights: torch.Generator) -> nn.Module:
+        settings = self.experiment.discriminator
+        assert settings is not None
+        return settings.build(self.data, Rates(), weights)
 
-    def _learner(self, layers: int) -> MetaSpikeGAN:
-        recipe = self.recipe
-        last = f"layers.{layers - 1}"
-        return MetaSpikeGAN(
-            inner=recipe.within(recipe.inner_lr, recipe.inner_steps),
-            updates=recipe.steps,
-            inner_steps=recipe.inner_steps,
-            inner_batch=recipe.inner_batch,
-            rate=recipe.meta_rate,
-            final_rate=recipe.final_meta_rate,
-            meta_update=recipe.meta_update,
-            fresh={"head": (last,), "all": ("",), "none": ()}[recipe.fresh],
-            fresh_discriminator=recipe.make_discriminator,
-            task_capacity=recipe.task_capacity,
-            meta_capacity=recipe.meta_capacity,
-        )
+    def _pair(self, weights: torch.Generator) -> tuple[nn.Module, nn.Module]:  # type: ignore[override]
+        return self.experiment.generator.build(self.data, weights), self._discriminator(weights)
 
-    def _pairs(self, count: int, weights: torch.Generator) -> tuple[Ensemble, DiscriminatorEnsemble]:
-        """Fresh pairs of networks, side by side."""
-        generators = [self.recipe.make_generator(weights) for _ in range(count)]
-        discriminators = [self.recipe.make_discriminator(weights) for _ in range(count)]
+    def pairs(self, count: int, weights: torch.Generator) -> tuple[Ensemble, DiscriminatorEnsemble]:
+        """Build fresh pairs of networks, side by side."""
+        generators = [self.experiment.generator.build(self.data, weights) for _ in range(count)]
+        discriminators = [self._discriminator(weights) for _ in range(count)]
         return (
             Ensemble(generators).to(self.device),
             DiscriminatorEnsemble(discriminators).to(self.device),
         )
 
+    def prepare(self) -> None:
+        self.data.load()
+
     def next_batch(self, rng: torch.Generator) -> TaskBatch:
-        """Trials of the stream's next batch."""
-        number = self.state.updates // self.recipe.task_steps
-        data = self.stream[number].pick(self.splits.train)
-        return TaskBatch(number, self._encoded([data], self.recipe.batch, rng))
+        number = self.state.updates // self.experiment.task_updates
+        task = self.tasks[number].pick(self.data.splits.train)
+        return TaskBatch(number, self.data.encoded([task], self.experiment.batch, rng))
 
-    def monitor(self) -> dict[str, float]:
-        """TRTS on validation tasks after a few within-task steps from the starts of now (Fig. 8)."""
-        tasks = self._tasks(self.recipe.validation_digits(), 5)
-        real, times = self.splits.validation, [0, 5, 10, 20]
-        curves = self._curves("meta", tasks, real, times, quick=True)
-        return {f"trts_{i}": mean for i, mean in zip(curves.times, curves.mean("trts"), strict=True)}
-
-    def evaluate(self) -> Results:
-        """Curves over within-task steps from each kind of start, on held-out tasks."""
-        test = self.recipe.evaluate_on == "test"
-        real = self.splits.held_out(self.recipe.evaluate_on)
-        tasks = self._tasks(HELD_OUT if test else self.recipe.validation_digits(), self.recipe.tasks)
-        found = {arm: self._curves(arm, tasks, real, self.recipe.times()) for arm in ARMS}
-        count = min(self.recipe.tasks, -(-len(self.stream) // 2))
-        again = {"first_tasks": self.stream[:count], "last_tasks": self.stream[-count:]}
-        metrics: dict[str, Any] = {
-            "steps": self.recipe.times(),
-            **{arm: curves.summary() for arm, curves in found.items()},
-            "tasks": len(tasks),
-            "seeds": 1,
-            "meta_updates": self.recipe.steps,
-            "stream_tasks": len(self.stream),
-            **{
-                name: self._curves("meta", part, self.splits.validation, [5, 10]).summary()
-                for name, part in again.items()
-            },
-        }
-        return Results(metrics, self._figures(found))
-
-    def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """Trials of the start itself: spikes ``[T, B, 64]``, decoded images ``[B, 64]``, labels."""
-        spikes = self.generator["generator"](labels.to(self.device), rng).cpu()
-        return {"spikes": spikes, "images": rate_decode(spikes), "labels": labels}
-
-    def labels(self, count: int, label: int | None = None) -> Tensor:
-        """Labels ``[count]``: all of one class of the task, or in turn.
-
-        Raises:
-            InputError: if the label is another one.
-        """
-        classes = self.recipe.classes
-        if label is None:
-            return torch.arange(count) % classes
-        if not 0 <= label < classes:
-            raise InputError("label", expected=f"0 .. {classes - 1}", got=f"{label}")
-        return torch.full((count,), label)
-
-    def _tasks(self, digits: Sequence[int], count: int) -> list[DigitTask]:
-        """Tasks for evaluation, the same for all arms and for all seeds."""
-        rng = torch.Generator().manual_seed(1000)
-        classes, any_angle = self.recipe.classes, self.recipe.any_angle
-        return draw_tasks(digits, count, rng, classes=classes, any_angle=any_angle)
-
-    def _encoded(self, tasks: Sequence[Labelled], batch: int, rng: torch.Generator) -> Batch:
-        """As many trials of each task, one task after another, rate-encoded afresh."""
-        parts = []
-        for data in tasks:
-            picks = torch.randint(len(data.labels), (batch,), generator=rng, device=rng.device).cpu()
-            parts.append(Labelled(data.images[picks], data.labels[picks]))
-        images = torch.cat([part.images for part in parts]).to(self.device)
-        labels = torch.cat([part.labels for part in parts]).to(self.device)
-        return Batch(rate_encode(images, self.recipe.time_steps, rng=rng), labels)
-
-    def _start(self, arm: Arm, count: int) -> tuple[Ensemble, DiscriminatorEnsemble]:
-        """Pairs of networks as an arm starts them; what is fresh is the same in all arms."""
-        pairs = self._pairs(count, torch.Generator().manual_seed(self.recipe.seed + 5000))
-        generators, discriminators = pairs
+    def initialised(self, arm: Arm, count: int) -> tuple[Ensemble, DiscriminatorEnsemble]:
+        """Build pairs of networks as an arm initialises them; fresh weights are the same in all arms."""
+        generators, discriminators = self.pairs(count, self.stream("fresh weights", "cpu"))
         if arm != "random":
-            initialise_from(generators, self.generator["generator"])
+            initialise_from(generators, self.generators["generator"])
         if arm == "meta":
-            initialise_from(discriminators, self.generator["discriminator"])
-            rng = torch.Generator(self.device).manual_seed(self.recipe.seed + 6000)
-            self.algorithm.refresh(discriminators, rng)
-        return pairs
+            initialise_from(discriminators, self.generators["discriminator"])
+            self.algorithm.refresh(discriminators, self.stream("fresh heads"))
+        return generators, discriminators
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptation(Evaluation):
+    """Within-task training on held-out tasks from each initialisation.
+
+    Attributes:
+        updates: Within-task updates.
+        batch: Trials in a within-task update.
+        random_lr: Learning rate from random initial weights.
+        meta_lr: Learning rate from learned ones.
+        tasks: Number of held-out tasks.
+        synthetic_count: Number of trials drawn of each task and each time.
+    """
+
+    panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "TRTS after within-task updates": ("trts_5", "trts_10", "trts_20"),
+        "move of the initialisation (RMS)": ("moved",),
+        "inner losses": ("discriminator_loss", "r1_penalty"),
+    }
+    updates: int = 100
+    batch: int = 100
+    random_lr: float = 2e-2
+    meta_lr: float = 2e-2
+    tasks: int = 10
+    synthetic_count: int = 500
+
+    def check(self, experiment: Experiment) -> None:
+        """Check the settings."""
+        check_settings(
+            self,
+            updates=whole(1, 100_000),
+            batch=whole(2, 100_000),
+            tasks=whole(1, 1000),
+            synthetic_count=whole(20, 100_000),
+            random_lr=between(0, 1),
+            meta_lr=between(0, 1),
+        )
+
+    @property
+    def times(self) -> list[int]:
+        """Within-task updates after which samples are scored."""
+        usual = [0, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000]
+        return sorted({*(i for i in usual if i < self.updates), self.updates})
+
+    def monitor(self, trainer: Trainer) -> dict[str, float]:
+        """TRTS on validation tasks after a few within-task updates (Fig. 8)."""
+        meta = _meta(trainer)
+        tasks = _held_out(meta, meta.data.validation_digits, 5)
+        times = [0, 5, 10, 20]
+        curves = self._curves(meta, "meta", tasks, meta.data.splits.validation, times, quick=True)
+        return {f"trts_{i}": mean for i, mean in zip(times, curves.mean("trts"), strict=True)}
+
+    def evaluate(self, trainer: Trainer) -> Results:
+        """Score curves over within-task updates from each kind of initialisation."""
+        meta = _meta(trainer)
+        data, split = meta.data, meta.experiment.evaluate_on
+        real = data.splits.held_out(split)
+        digits = HELD_OUT if split == "test" else data.validation_digits
+        tasks = _held_out(meta, digits, self.tasks)
+        found = {arm: self._curves(meta, arm, tasks, real, self.times) for arm in ARMS}
+        count = min(self.tasks, -(-len(meta.tasks) // 2))
+        again = {
+            name: self._curves(meta, "meta", part, data.splits.validation, [5, 10]).summary()
+            for name, part in (("first_tasks", meta.tasks[:count]), ("last_tasks", meta.tasks[-count:]))
+        }
+        others = {
+            "within_task_updates": self.times,
+            "curves": {arm: curves.summary() for arm, curves in found.items()},
+            "stream": {"within_task_updates": [5, 10], "tasks": len(meta.tasks), **again},
+            "tasks": len(tasks),
+        }
+        rows = {
+            arm: {name: curves.mean(name)[-1] for name in MEASURES} for arm, curves in found.items()
+        }
+        return Results(rows, self._figures(meta, found), others)
+
+    def sample(self, trainer: Trainer, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
+        """Trials of the initialisation itself, with decoded ``images [B, N]``."""
+        drawn = trainer.sample(labels, rng)
+        return {**drawn, "images": rate_decode(drawn["spikes"])}
 
     def _curves(
         self,
+        trainer: MetaTrainer,
         arm: Arm,
         tasks: Sequence[DigitTask],
         real: Labelled,
         times: Sequence[int],
         quick: bool = False,
-    ) -> Curves:
-        """Within-task training on all tasks side by side, and what samples are worth on the way.
-
-        Batches and noise are the same for all arms.
-        """
-        recipe, seed = self.recipe, self.recipe.seed
-        learn = [_first_of_each(task.pick(self.splits.train), recipe.examples) for task in tasks]
-        judges = [
-            Judge(self._classifier(task, data), task.pick(real), seed, quick)
-            for data, task in zip(learn, tasks, strict=True)
-        ]
-        algorithm = recipe.within(
-            recipe.random_lr if arm == "random" else recipe.meta_lr, max(*times, 1)
+    ) -> "_Curves":
+        """Train within all tasks side by side, and score samples on the way; noise is the same in all arms."""
+        data = trainer.data
+        learn = [data.to_learn_from(task) for task in tasks]
+        held_out = [task.pick(real) for task in tasks]
+        models = [_classifier(trainer, *pair) for pair in zip(tasks, learn, strict=True)]
+        lr = self.random_lr if arm == "random" else self.meta_lr
+        within = replace(
+            trainer.algorithm.inner, updates=max(*times, 1), generator_lr=lr, discriminator_lr=lr
         )
-        rngs = [torch.Generator(self.device).manual_seed(seed + salt) for salt in (7000, 8000, 9000)]
-        state = algorithm.init(*self._start(arm, len(tasks)), rngs[0])
-        curves = Curves(list(times))
-        for i in range(max(times) + 1):
-            if i in times:
-                curves.add(self._samples(state.generator, len(tasks), rngs[2]), judges)
-            algorithm.update(state, self._encoded(learn, recipe.adapt_batch, rngs[1]))
+        state = within.init(*trainer.initialised(arm, len(tasks)), trainer.stream("within noise"))
+        batches, noise = trainer.stream("within batches"), trainer.stream("within samples")
+        curves = _Curves(list(times), {}, [])
+        for update in range(max(times) + 1):
+            if update in times:
+                samples = self._samples(trainer, state.generator, len(tasks), noise)
+                curves.samples[update] = samples[0]
+                curves.scores.append(
+                    [
+                        _scores(model, one, drawn, trainer.seed, quick)
+                        for model, one, drawn in zip(models, held_out, samples, strict=True)
+                    ]
+                )
+            within.update(state, data.encoded(learn, self.batch, batches))
         return curves
 
-    def _classifier(self, task: DigitTask, learn: Labelled) -> MLPClassifier:
-        """The judge of TRTS, the same for all arms."""
-        if task not in self._classifiers:
-            self._classifiers[task] = classifiers.fit_classifier(learn, self.recipe.seed)
-        return self._classifiers[task]
-
-    def _samples(self, generators: nn.Module, count: int, rng: torch.Generator) -> list[Labelled]:
+    def _samples(
+        self, trainer: MetaTrainer, generators: Any, count: int, rng: torch.Generator
+    ) -> list[Labelled]:
         """Decoded samples of each task's generator."""
-        labels = self.labels(self.recipe.synthetic_count)
-        population: Any = generators
-        everyone = labels.repeat(count).to(self.device)
-        drawn = population.sample(everyone, population.noise(len(everyone), rng)).spikes
+        labels = trainer.data.labels(self.synthetic_count)
+        assert isinstance(labels, Tensor)
+        everyone = labels.repeat(count).to(trainer.device)
+        drawn = generators.sample(everyone, generators.noise(len(everyone), rng)).spikes
         return [Labelled(images, labels) for images in rate_decode(drawn).cpu().chunk(count)]
 
-    def _figures(self, found: Mapping[Arm, Curves]) -> dict[str, Figure]:
-        times = self.recipe.times()
+    def _figures(self, trainer: MetaTrainer, found: Mapping[Arm, "_Curves"]) -> Mapping[str, "Figure"]:
+        from snn_gan_ext import plots
+
         figures = {
-            key: plots.lines(
+            name: plots.lines(
                 {
-                    arm.replace("_", " "): list(zip(times, curves.mean(key), strict=True))
+                    arm.replace("_", " "): list(zip(self.times, curves.mean(name), strict=True))
                     for arm, curves in found.items()
                 },
-                x_label="within-task step",
-                y_label=key.upper(),
+                x_label="within-task update",
+                y_label=name.upper(),
             )
-            for key in ("trts", "tstr")
+            for name in ("trts", "tstr")
         }
         for arm in ARMS[:2]:
-            figures[f"samples_{arm}"] = plots.sample_grid(
-                {f"step {i}": found[arm].samples[i] for i in times[:6]}, self.recipe.classes, SIDE
-            )
+            shown = {f"update {i}": found[arm].samples[i] for i in self.times[:6]}
+            figures[f"samples_{arm}"] = plots.sample_grid(shown, trainer.data.classes, SIDE)
         return figures
 
 
-def _first_of_each(data: Labelled, examples: int) -> Labelled:
-    """The first so many images of each class; all if 0."""
-    if not examples:
-        return data
-    places = [
-        torch.nonzero(data.labels == k).flatten()[:examples] for k in sorted(set(data.labels.tolist()))
-    ]
-    kept = torch.cat(places)
-    return Labelled(data.images[kept], data.labels[kept])
+@dataclass
+class _Curves:
+    """Scores of some tasks after some within-task updates, and samples of the first task."""
+
+    times: list[int]
+    samples: dict[int, Labelled]
+    scores: list[list[dict[str, float]]]
+
+    def mean(self, name: str) -> list[float]:
+        return [float(np.mean([one[name] for one in scores])) for scores in self.scores]
+
+    def std(self, name: str) -> list[float]:
+        return [float(np.std([one[name] for one in scores])) for scores in self.scores]
+
+    def summary(self) -> dict[str, list[float]]:
+        """Means and standard deviations over tasks, as lists over updates."""
+        return {
+            f"{name}_{kind}": of(name)
+            for name in MEASURES
+            for kind, of in (("mean", self.mean), ("std", self.std))
+        }
+
+
+def _scores(
+    model: classifiers.FittedMLP, real: Labelled, synthetic: Labelled, seed: int, quick: bool
+) -> dict[str, float]:
+    """TRTS alone if quick: it needs no new classifier for each sample."""
+    trts = {"trts": model.accuracy(synthetic)}
+    if quick:
+        return trts
+    tstr = classifiers.tstr(classifiers.MLP(seed), synthetic, real, repeats=1)
+    return {
+        **trts,
+        "tstr": tstr,
+        "energy_distance": distributions.energy_distance(real, synthetic),
+    }
+
+
+def _meta(trainer: Trainer) -> MetaTrainer:
+    assert isinstance(trainer, MetaTrainer)
+    return trainer
+
+
+def _held_out(trainer: MetaTrainer, digits: Sequence[int], count: int) -> list[DigitTask]:
+    """Tasks for evaluation, the same for all arms and for all seeds."""
+    return trainer.data.tasks(digits, count, torch.Generator().manual_seed(1000))
+
+
+def _classifier(trainer: MetaTrainer, task: DigitTask, learn: Labelled) -> classifiers.FittedMLP:
+    """The classifier of TRTS, the same for all arms."""
+    if task not in trainer.classifiers:
+        trainer.classifiers[task] = classifiers.MLP(trainer.seed).fit(learn)
+    return trainer.classifiers[task]
+
+
+DIGITS_META = MetaExperiment(
+    name="digits-meta",
+    label="generator",
+    batch=50,
+    monitor_every=50,
+    checkpoint_every=50,
+    data=DigitTasks(),
+    generator=Conditional(gate_latent=False),
+    discriminator=MLP(hidden=(128,)),
+    learner=MetaSpikeGAN(
+        inner=SpikeGAN(
+            updates=20,
+            decode=Rates(),
+            estimator="hybrid",
+            baseline="leave_one_out",
+            generator_lr=1e-2,
+            discriminator_lr=1e-2,
+            schedule=Schedule(1.0, 1.0),
+            r1=3.0,
+        ),
+        updates=200,
+        rate=Schedule(0.7, 0.1),
+        fresh=("layers.2",),
+        task_capacity=200,
+    ),
+    evaluation=Adaptation(),
+)
+RECIPES = (DIGITS_META,)

@@ -2,26 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
-from snn_gan_ext import plots
+from snn_gan_ext.algorithms.side_by_side import SideBySideState
 from snn_gan_ext.datasets.patterns import BURST, TONIC, Pattern, Phase, firing_modes
-from snn_gan_ext.experiments.recipes.base import Results
-from snn_gan_ext.experiments.recipes.single_neuron import (
-    SALTS,
-    TITLES,
-    SingleNeuron,
-    SingleNeuronExperiment,
-)
-from snn_gan_ext.functional.bases import identity_basis
+from snn_gan_ext.experiments.components import Basis, StepResponse, Temporal
+from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.experiment import Experiment
+from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
 from snn_gan_ext.metrics import spike_trains
-from snn_gan_ext.networks.discriminators import TemporalDiscriminator
+from snn_gan_ext.networks.ensembles import Ensemble
+from snn_gan_ext.validation import check_settings, whole
 
-__all__ = ["TemporalModes", "TemporalModesExperiment"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from snn_gan_ext.experiments.trainer import Trainer
+
+__all__ = ["RECIPES", "FiringModes", "FiringModesEvaluation"]
 
 PATTERNS = {
     "two": (BURST, TONIC),
@@ -31,127 +32,143 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemporalModes(SingleNeuron):
+class FiringModes(SingleNeuronData):
     """Trials that each keep to one of several firing modes.
 
     Attributes:
-        modes: two firing modes (burst and tonic) or four.
-        phase: where in its period a trial begins.
-        basis: raised cosines, or one free weight for each lag.
+        num_steps: Length of a trial in time steps.
+        trials: Number of trials to learn from.
+        modes: Two firing modes (burst and tonic) or four.
+        phase: Place in its period where a trial begins.
     """
 
-    name: ClassVar[str] = "temporal-modes"
-    summary: ClassVar[str] = "one neuron, two firing modes: likelihood, SpikeGAN and Bayes-SpikeGAN"
     shortest: ClassVar[int] = 23
-
-    steps: int = 1500
-    batch: int = 160
-    monitor_every: int = 250
-    time_steps: int = 50
     modes: Literal["two", "four"] = "two"
     phase: Phase = "random"
-    window: int = 30
-    basis: Literal["raised_cosine", "identity"] = "raised_cosine"
-    basis_functions: int = 5
-    bias_init: float = -1.0
 
-    def filter_basis(self) -> Tensor:
-        """Temporal basis ``[K, L]`` of the neuron's filters."""
-        return identity_basis(self.window) if self.basis == "identity" else super().filter_basis()
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The firing modes."""
+        return PATTERNS[self.modes]
 
-    def _build(self, device: torch.device) -> "TemporalModesExperiment":
-        return TemporalModesExperiment(self, device)
+    def draw(self, count: int, seed: int) -> Tensor:
+        rng = torch.Generator().manual_seed(seed)
+        return firing_modes(count, self.num_steps, self.patterns, phase=self.phase, rng=rng)[0]
 
 
-class TemporalModesExperiment(SingleNeuronExperiment):
-    """Networks, data and measures of `TemporalModes`."""
+@dataclass(frozen=True, kw_only=True)
+class FiringModesEvaluation(Evaluation):
+    """Shares of the modes, and distances to trials that nothing learned from.
+
+    Attributes:
+        synthetic_count: Number of trials drawn of each sampler.
+    """
 
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "valid trials": tuple(f"{name}_valid" for name in TITLES),
         "share of bursts": ("spikegan_burst", "bayes_burst", "ml_burst"),
         "discriminator's loss": ("spikegan_discriminator_loss", "bayes_discriminator_loss"),
     }
+    synthetic_count: int = 2000
 
-    recipe: TemporalModes
+    def check(self, experiment: Experiment) -> None:
+        """Check the settings."""
+        check_settings(self, synthetic_count=whole(100))
 
-    def __init__(self, recipe: TemporalModes, device: torch.device) -> None:
-        self.patterns = PATTERNS[recipe.modes]
-        super().__init__(recipe, device)
-
-    def _discriminator(self, weights: torch.Generator) -> nn.Module:
-        return TemporalDiscriminator(
-            1, 0, self.recipe.time_steps, layers=((16, 7, 2), (32, 5, 2)), rng=weights
-        )
-
-    def monitor(self) -> dict[str, float]:
+    def monitor(self, trainer: "Trainer") -> dict[str, float]:
         """Shares of the modes; trials are kept for Fig. 7."""
-        found: dict[str, float] = {}
-        drawn = []
-        for name in TITLES:
-            trains = self._trains(name, 300, salt=2)
-            found |= {f"{name}_{key}": value for key, value in self._shares(trains).items()}
-            drawn.append(trains[:, :SHOWN])
-        self.state.drawn[f"{self.state.updates}"] = torch.stack(drawn).to(torch.uint8)
-        return found
+        drawn = {name: trains(trainer, name, 300, "monitor") for name in TITLES}
+        state = _state(trainer)
+        kept = torch.stack([trials[:, :SHOWN] for trials in drawn.values()])
+        state.drawn[f"{state.updates}"] = kept.to(torch.uint8)
+        return {
+            f"{name}_{key}": value
+            for name, trials in drawn.items()
+            for key, value in _shares(trainer, trials).items()
+        }
 
-    def evaluate(self) -> Results:
-        """Shares of the modes and distances to trials that nothing learned from."""
-        salt = SALTS[self.recipe.evaluate_on]
-        count = self.recipe.synthetic_count
-        real = self._real(count, salt)[..., 0]
-        drawn = {name: self._trains(name, count, salt + 1) for name in TITLES}
-        metrics: dict[str, dict[str, float]] = {
+    def evaluate(self, trainer: "Trainer") -> Results:
+        """Score all arms beside a second set of real trials."""
+        data, split, count = _data(trainer), trainer.experiment.evaluate_on, self.synthetic_count
+        real = data.held_out(split, count)
+        drawn = {name: trains(trainer, name, count, f"{split} synthetic") for name in TITLES}
+        samplers = {"real": data.held_out(split, count, second=2)} | drawn
+        rows: dict[str, dict[str, float]] = {
             name: {
-                **self._shares(trains),
-                "isi_wasserstein": spike_trains.isi_wasserstein(real, trains),
-                "mmd": spike_trains.autocorrelation_mmd(real, trains, min(30, len(real))),
+                **_shares(trainer, trials),
+                "isi_wasserstein": spike_trains.isi_wasserstein(real, trials),
+                "mmd": spike_trains.autocorrelation_mmd(real, trials, min(30, len(real))),
             }
-            for name, trains in ({"real": self._real(count, salt + 2)[..., 0]} | drawn).items()
+            for name, trials in samplers.items()
         }
-        metrics["bayes"]["silent_particles"] = self._silent_particles(salt + 3)
-        return Results(metrics, self.figures({"real": real} | drawn))
+        rows["bayes"]["silent_particles"] = _silent_particles(trainer)
+        return Results(rows, self._figures(trainer, {"real": real} | drawn))
 
-    def figures(self, trains: Mapping[str, Tensor]) -> dict[str, Figure]:
-        """Rasters at the end and, if the training was followed, on the way (Fig. 7)."""
+    def _figures(self, trainer: "Trainer", drawn: Mapping[str, Tensor]) -> Mapping[str, "Figure"]:
+        """Rasters at the end and, if training was followed, on the way (Fig. 7)."""
+        from snn_gan_ext import plots
+
         titles = {"real": "real"} | TITLES
-        figures = {
-            "raster": plots.raster(
-                {titles[name]: spikes[:, :SHOWN] for name, spikes in trains.items()}, "trial"
-            )
-        }
-        if self.state.drawn:
+        shown = {titles[name]: spikes[:, :SHOWN] for name, spikes in drawn.items()}
+        figures = {"raster": plots.raster(shown, "trial")}
+        kept = _on_the_way(_state(trainer).drawn)
+        if kept:
             figures["rasters_over_training"] = plots.raster_grid(
                 {
-                    title: {f"step {step}": drawn[place] for step, drawn in self._on_the_way().items()}
+                    title: {f"update {update}": spikes[place] for update, spikes in kept.items()}
                     for place, title in enumerate(TITLES.values())
                 }
             )
         return figures
 
-    def _on_the_way(self, columns: int = 6) -> dict[str, Tensor]:
-        steps = sorted(self.state.drawn, key=int)
-        kept = {
-            steps[round(place * (len(steps) - 1) / max(columns - 1, 1))] for place in range(columns)
-        }
-        return {step: self.state.drawn[step] for step in sorted(kept, key=int)}
 
-    def _shares(self, trains: Tensor) -> dict[str, float]:
-        """Share of valid trials, and of each mode."""
-        modes = spike_trains.mode_of(trains, [(p.spikes, p.silence) for p in self.patterns])
-        shares = {p.name: float((modes == k).float().mean()) for k, p in enumerate(self.patterns)}
-        return {"valid": float((modes >= 0).float().mean()), **shares}
+def _data(trainer: "Trainer") -> FiringModes:
+    assert isinstance(trainer.data, FiringModes)
+    return trainer.data
 
-    def _silent_particles(self, salt: int, trials: int = 50) -> float:
-        """Particles that fire at most one run of spikes in most trials."""
-        population = self._population
-        rng = torch.Generator(self.device).manual_seed(self.recipe.seed + 1000 * salt)
-        labels = torch.zeros(trials * population.size, dtype=torch.long, device=self.device)
-        spikes = population.sample(labels, population.noise(len(labels), rng)).spikes[..., 0].cpu()
-        starts = (spikes[1:] > spikes[:-1]).sum(0).reshape(population.size, trials)
-        return float(((starts <= 1).float().mean(1) > 0.5).sum())
 
-    def _real(self, count: int, salt: int) -> Tensor:
-        """Trials ``[T, count, 1]``; the data do not depend on the run's seed."""
-        rng = torch.Generator().manual_seed(salt)
-        recipe = self.recipe
-        return firing_modes(count, recipe.time_steps, self.patterns, phase=recipe.phase, rng=rng)[0]
+def _state(trainer: "Trainer") -> SideBySideState:
+    assert isinstance(trainer.state, SideBySideState)
+    return trainer.state
+
+
+def _on_the_way(drawn: Mapping[str, Tensor], columns: int = 6) -> dict[str, Tensor]:
+    updates = sorted(drawn, key=int)
+    places = {round(k * (len(updates) - 1) / (columns - 1)) for k in range(columns if updates else 0)}
+    return {updates[place]: drawn[updates[place]] for place in sorted(places)}
+
+
+def _shares(trainer: "Trainer", trials: Tensor) -> dict[str, float]:
+    """Share of valid trials, and of each mode."""
+    patterns = _data(trainer).patterns
+    modes = spike_trains.mode_of(trials, [(p.spikes, p.silence) for p in patterns])
+    shares = {p.name: float((modes == k).float().mean()) for k, p in enumerate(patterns)}
+    return {"valid": float((modes >= 0).float().mean()), **shares}
+
+
+def _silent_particles(trainer: "Trainer", trials: int = 50) -> float:
+    """Particles that fire at most one run of spikes in most trials."""
+    ensemble = trainer.generators["bayes"]
+    assert isinstance(ensemble, Ensemble)
+    noise = ensemble.noise(trials * ensemble.size, trainer.stream("silent particles"))
+    spikes = ensemble.sample(None, noise).spikes[..., 0].cpu()
+    bursts = (spikes[1:] > spikes[:-1]).sum(0).reshape(ensemble.size, trials)
+    return float(((bursts <= 1).float().mean(1) > 0.5).sum())
+
+
+TEMPORAL_MODES = Experiment(
+    name="temporal-modes",
+    batch=160,
+    monitor_every=250,
+    data=FiringModes(),
+    **arms(
+        StepResponse(basis=Basis(kind="raised_cosine", functions=5, window=30)),
+        Temporal(layers=((16, 7, 2), (32, 5, 2))),
+        updates=1500,
+        generator_lr=0.05,
+        discriminator_lr=1e-3,
+        r1=0.0,
+    ),
+    evaluation=FiringModesEvaluation(),
+)
+RECIPES = (TEMPORAL_MODES,)

@@ -1,270 +1,233 @@
-"""Digits named by the first spike: relative and aggressive targets side by side."""
+"""Digits classified by the first spike: relative and aggressive targets side by side."""
 
-from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from snn_gan_ext import plots
-from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
-from snn_gan_ext.algorithms.temporal_backprop import FiringTimes, Targets, TemporalBackprop
+from snn_gan_ext.algorithms.temporal_backprop import FiringTimes, TemporalBackprop
 from snn_gan_ext.coding.augment import random_affine
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.coding.latency import latency_encode
 from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.datasets.mnist import find_mnist, load_mnist
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments.loop import TrainingState
-from snn_gan_ext.experiments.recipes.base import Experiment, Recipe, Results
+from snn_gan_ext.experiments.components import Classifier, Data
+from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
 from snn_gan_ext.metrics import first_spikes
-from snn_gan_ext.networks.ttfs import TTFSClassifier
-from snn_gan_ext.settings import between, check_settings, whole
+from snn_gan_ext.validation import between, check_settings, whole
 
-__all__ = ["TTFSMNIST", "TTFSDigits", "TTFSExperiment", "TTFSRecipe"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from snn_gan_ext.experiments.trainer import Trainer
+
+__all__ = ["RECIPES", "DecisionEvaluation", "DigitSource", "LatencyCodedDigits"]
 
 CLASSES = 10
-TARGETS: tuple[Targets, ...] = ("relative", "aggressive")
-LARGEST_WINDOW = 4096
+ARMS = ("relative", "aggressive")
+LONGEST = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class TTFSRecipe(Recipe):
-    """Two networks that differ in their targets alone, trained on the same batches.
+class DigitSource(Data):
+    """Digits of scikit-learn (8 x 8 pixels) or MNIST.
 
     Attributes:
-        window: length T of a trial in time steps.
-        hidden: hidden neurons.
-        margin: steps by which the other outputs should come later.
-        deadline: step by which the label's output should fire, with aggressive targets.
-        lr: Adam's learning rate.
-        least_active: hidden neurons that fire in a smaller share of a batch are helped.
-        boost: added to all weights of such a neuron.
-        degrees: training images are turned by up to this angle,
-        scale: made larger or smaller by up to this share,
-        shift: and shifted by up to so many pixels.
+        source: ``digits`` or ``mnist``.
+        path: MNIST as a .npz file with ``images`` and ``labels``, or Keras's; by default ``mnist/mnist8k.npz``
+            in the folder that the environment variable SNN_GAN_EXT_DATA names.
+        download: Let scikit-learn fetch MNIST from OpenML instead.
+        side: Height and width of an image: 8; of MNIST 28, or 14.
     """
 
-    batch: int = 64
-    window: int = 64
-    hidden: int = 400
-    margin: float = 10.0
-    deadline: float = 14.0
-    lr: float = 3e-3
-    least_active: float = 0.05
-    boost: float = 2e-3
-    degrees: float = 10.0
-    scale: float = 0.1
-    shift: int = 1
+    source: Literal["digits", "mnist"] = "digits"
+    path: str = field(default="", metadata={"location": True})
+    download: bool = field(default=False, metadata={"location": True})
+    side: int = 8
 
-    def check(self) -> None:
-        super().check()
-        check_settings(
-            self,
-            window=whole(2, LARGEST_WINDOW),
-            hidden=whole(1, 100_000),
-            shift=whole(0, 4),
-            degrees=between(0, 180),
-            scale=between(0, 1, closed="left"),
-        )
-        for targets in TARGETS:
-            self.algorithm(targets)
+    def check(self, experiment: Experiment) -> None:
+        """Check the settings."""
+        sides = {"digits": (8,), "mnist": (14, 28)}[self.source]
+        if self.side not in sides:
+            raise InputError(
+                "side", expected=f"{' or '.join(map(str, sides))} for {self.source}", got=f"{self.side}"
+            )
 
-    def algorithm(self, targets: Targets) -> TemporalBackprop:
-        """The learning algorithm with these targets."""
-        return TemporalBackprop(
-            updates=self.steps,
-            window=self.window,
-            targets=targets,
-            margin=self.margin,
-            deadline=self.deadline,
-            lr=self.lr,
-            least_active=self.least_active,
-            boost=self.boost,
-        )
-
-    @abstractmethod
-    def load(self) -> DigitSplits:
+    @cached_property
+    def splits(self) -> DigitSplits:
         """The digits."""
+        if self.source == "digits":
+            return load_digits()
+        return load_mnist(find_mnist(self.path, self.download), self.side)
 
-    def _build(self, device: torch.device) -> "TTFSExperiment":
-        return TTFSExperiment(self, device)
+    def load(self) -> None:
+        _ = self.splits
+
+    def fingerprint(self) -> str:
+        return self.splits.fingerprint()
+
+    def pick(self, size: int, rng: torch.Generator) -> Labelled:
+        """Draw training digits, on the device of the random source."""
+        train = self.splits.train
+        picks = torch.randint(len(train.labels), (size,), generator=rng, device=rng.device).cpu()
+        return Labelled(train.images[picks].to(rng.device), train.labels[picks].to(rng.device))
 
 
 @dataclass(frozen=True, kw_only=True)
-class TTFSDigits(TTFSRecipe):
-    """The 8 x 8 digits that scikit-learn ships."""
+class LatencyCodedDigits(DigitSource):
+    """Digits, moved a little, as firing times: bright pixels first.
 
-    name: ClassVar[str] = "ttfs-digits"
-    summary: ClassVar[str] = "time-to-first-spike classifiers on 8 x 8 digits, relative and aggressive"
+    Attributes:
+        source: ``digits`` or ``mnist``.
+        path: MNIST as a .npz file with ``images`` and ``labels``, or Keras's; by default ``mnist/mnist8k.npz``
+            in the folder that the environment variable SNN_GAN_EXT_DATA names.
+        download: Let scikit-learn fetch MNIST from OpenML instead.
+        side: Height and width of an image: 8; of MNIST 28, or 14.
+        window: Length of a trial in time steps.
+        degrees: Largest angle by which training images are turned.
+        scale: Largest share by which they are made larger or smaller.
+        shift: Largest number of pixels by which they are shifted.
+    """
 
-    steps: int = 3000
-    hidden: int = 200
+    classes: ClassVar[int] = CLASSES
+    window: int = 64
     degrees: float = 0.0
     scale: float = 0.0
     shift: int = 0
 
-    def load(self) -> DigitSplits:
-        return load_digits()
+    def check(self, experiment: Experiment) -> None:
+        """Check the settings."""
+        super().check(experiment)
+        check_settings(
+            self,
+            window=whole(2, LONGEST),
+            shift=whole(0, 4),
+            degrees=between(0, 180),
+            scale=between(0, 1, closed="left"),
+        )
+        for name, arm in experiment.arms.items():
+            theirs = getattr(arm.learner, "window", self.window)
+            if theirs != self.window:
+                raise InputError(f"window of {name}", expected=f"{self.window}", got=f"{theirs}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.window, self.side**2
+
+    def batch(self, size: int, rng: torch.Generator) -> FiringTimes:
+        images, labels = self.pick(size, rng)
+        moved = random_affine(images, degrees=self.degrees, scale=self.scale, shift=self.shift, rng=rng)
+        return FiringTimes(latency_encode(moved, self.window), labels)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TTFSMNIST(TTFSRecipe):
-    """MNIST.
-
-    Attributes:
-        data: a .npz file with ``images`` and ``labels``, or Keras's; by default ``mnist/mnist8k.npz``
-            in the folder that the environment variable SNN_GAN_EXT_DATA names.
-        download: let scikit-learn fetch MNIST from OpenML instead.
-        side: height and width of an image: 28, or 14.
-    """
-
-    name: ClassVar[str] = "ttfs-mnist"
-    whereabouts: ClassVar[tuple[str, ...]] = ("data", "download")
-    summary: ClassVar[str] = "time-to-first-spike classifiers on MNIST, relative and aggressive"
-
-    steps: int = 12_000
-    monitor_every: int = 2000
-    checkpoint_every: int = 2000
-    data: str = ""
-    download: bool = False
-    side: int = 28
-
-    def load(self) -> DigitSplits:
-        return load_mnist(find_mnist(self.data, self.download), self.side)
-
-
-class TTFSExperiment(Experiment):
-    """Networks, data and measures of a `TTFSRecipe`."""
+class DecisionEvaluation(Evaluation):
+    """Accuracy, latency and spikes of decisions by the first output spike."""
 
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "strict accuracy, validation": tuple(f"{name}_strict_accuracy" for name in TARGETS),
-        "latency, share of the window": tuple(f"{name}_latency" for name in TARGETS),
-        "spikes to the decision": tuple(f"{name}_spikes_to_decision" for name in TARGETS),
+        "strict accuracy, validation": tuple(f"{name}_strict_accuracy" for name in ARMS),
+        "latency, share of the window": tuple(f"{name}_latency" for name in ARMS),
+        "spikes to the decision": tuple(f"{name}_spikes_to_decision" for name in ARMS),
     }
 
-    state: SideBySideState
-
-    def __init__(self, recipe: TTFSRecipe, device: torch.device) -> None:
-        self.recipe, self.device = recipe, device
-        self.splits = recipe.load()
-        self._images = self.splits.train.images.to(device)
-        self._labels = self.splits.train.labels.to(device)
-        self.classifiers: dict[str, nn.Module] = {name: self._network() for name in TARGETS}
-        self.generator = nn.ModuleDict(self.classifiers)
-        algorithms: dict[str, Any] = {name: recipe.algorithm(name) for name in TARGETS}
-        self.algorithm = SideBySide(algorithms)
-        states: dict[str, TrainingState] = {
-            name: algorithm.init(self.classifiers[name], self._rng(1))
-            for name, algorithm in algorithms.items()
-        }
-        self.state = SideBySideState(states, self._rng(2))
-
-    def fingerprint(self) -> str:
-        """Of all digits."""
-        return self.splits.fingerprint()
-
-    def _network(self) -> TTFSClassifier:
-        """A network; the same initial weights each time."""
-        return TTFSClassifier(
-            self.splits.train.images.shape[1],
-            CLASSES,
-            self.recipe.window,
-            hidden=self.recipe.hidden,
-            rng=torch.Generator().manual_seed(self.recipe.seed),
-        ).to(self.device)
-
-    def networks(self) -> dict[str, nn.Module]:
-        """None: these are no networks of GLM layers."""
-        return {}
-
-    def next_batch(self, rng: torch.Generator) -> FiringTimes:
-        """Training digits, moved a little, as firing times."""
-        recipe = self.recipe
-        size = (recipe.batch,)
-        picks = torch.randint(len(self._labels), size, generator=rng, device=self.device)
-        images = random_affine(
-            self._images[picks],
-            degrees=recipe.degrees,
-            scale=recipe.scale,
-            shift=recipe.shift,
-            rng=rng,
-        )
-        return FiringTimes(latency_encode(images, recipe.window), self._labels[picks])
-
-    def monitor(self) -> dict[str, float]:
-        """The measures on the validation split."""
+    def monitor(self, trainer: "Trainer") -> dict[str, float]:
+        """Score all arms on the validation split."""
+        validation = _data(trainer).splits.validation
         return {
             f"{name}_{key}": value
-            for name in TARGETS
-            for key, value in self._decisions(name, self.splits.validation).items()
+            for name in trainer.experiment.arms
+            for key, value in _decisions(trainer, name, validation).items()
         }
 
-    def evaluate(self) -> Results:
-        """The measures of both on the recipe's split, and what aggressive targets save."""
-        real = self.splits.held_out(self.recipe.evaluate_on)
-        found: dict[str, dict[str, float]] = {name: self._decisions(name, real) for name in TARGETS}
+    def evaluate(self, trainer: "Trainer") -> Results:
+        """Score all arms, and the share that aggressive targets save."""
+        real = _data(trainer).splits.held_out(trainer.experiment.evaluate_on)
+        rows = {name: _decisions(trainer, name, real) for name in ARMS}
         saved = {
-            f"{name}_saved": 1 - found["aggressive"][key] / found["relative"][key]
-            for name, key in (
-                ("latency", "latency"),
-                ("spikes_to_decision", "spikes_to_decision"),
-                ("spikes_full", "spikes_full"),
-            )
-            if found["relative"][key] > 0
+            f"{name}_saved": 1 - rows["aggressive"][name] / rows["relative"][name]
+            for name in ("latency", "spikes_to_decision", "spikes_full")
+            if rows["relative"][name] > 0
         }
-        return Results({**found, **saved}, self.figures(real))
+        return Results(rows, _figures(trainer, real), saved)
 
-    def figures(self, real: Labelled) -> dict[str, Figure]:
-        """Hidden and output spikes of one digit in both networks, and when they decide."""
-        one = Labelled(real.images[:1], real.labels[:1])
-        trials = {
-            f"{name} targets": torch.cat(
-                [spikes_of(layer.times, self.recipe.window)[:, 0] for layer in self._fire(name, one)], 1
-            )
-            for name in TARGETS
-        }
-        decided = {
-            f"{name} targets": self._fire(name, real)[-1].times.min(1).values for name in TARGETS
-        }
-        title = "neuron (the last ten are outputs)"
-        return {
-            "raster": plots.raster(trials, title),
-            "decisions": plots.histogram(decided, self.recipe.window, "first output spike, time step"),
-        }
-
-    def sample(self, labels: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """Nothing: classifiers draw nothing.
-
-        Raises:
-            InputError: always.
-        """
+    def sample(
+        self, trainer: "Trainer", labels: Tensor | int, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Refuse: classifiers draw nothing."""
         raise InputError(
             "sample",
             expected="a run with a generator",
-            got=f"recipe {self.recipe.name!r}, whose networks name digits",
+            got=f"recipe {trainer.experiment.name!r}, whose networks are classifiers",
             cure="train spiking-gan-digits or spiking-gan-mnist",
         )
 
-    def labels(self, count: int, label: int | None = None) -> Tensor:
-        """As `sample`."""
-        return torch.zeros(count, dtype=torch.long)
 
-    @torch.no_grad()
-    def _fire(self, name: str, data: Labelled) -> list[StepSpikes]:
-        times = latency_encode(data.images.to(self.device), self.recipe.window)
-        fired: list[StepSpikes] = self.classifiers[name](times)
-        return [StepSpikes(times.cpu(), potentials.cpu()) for times, potentials in fired]
+def _data(trainer: "Trainer") -> LatencyCodedDigits:
+    assert isinstance(trainer.data, LatencyCodedDigits)
+    return trainer.data
 
-    def _decisions(self, name: str, data: Labelled) -> dict[str, float]:
-        hidden, outputs = self._fire(name, data)
-        return first_spikes.decisions(
-            hidden.times, outputs.times, outputs.potentials, data.labels, self.recipe.window
+
+@torch.no_grad()
+def _fire(trainer: "Trainer", name: str, data: Labelled) -> list[StepSpikes]:
+    times = latency_encode(data.images.to(trainer.device), _data(trainer).window)
+    network: nn.Module = trainer.generators[name]
+    fired: list[StepSpikes] = network(times)
+    return [StepSpikes(times.cpu(), potentials.cpu()) for times, potentials in fired]
+
+
+def _decisions(trainer: "Trainer", name: str, data: Labelled) -> dict[str, float]:
+    hidden, outputs = _fire(trainer, name, data)
+    return first_spikes.decisions(
+        hidden.times, outputs.times, outputs.potentials, data.labels, _data(trainer).window
+    )
+
+
+def _figures(trainer: "Trainer", real: Labelled) -> Mapping[str, "Figure"]:
+    """Hidden and output spikes of one digit in both networks, and when they decide."""
+    from snn_gan_ext import plots
+
+    window = _data(trainer).window
+    one = Labelled(real.images[:1], real.labels[:1])
+    trials, decided = {}, {}
+    for name in ARMS:
+        layers = [spikes_of(layer.times, window)[:, 0] for layer in _fire(trainer, name, one)]
+        trials[f"{name} targets"] = torch.cat(layers, 1)
+        decided[f"{name} targets"] = _fire(trainer, name, real)[-1].times.min(1).values
+    return {
+        "raster": plots.raster(trials, "neuron (the last ten are outputs)"),
+        "decisions": plots.histogram(decided, window, "first output spike, time step"),
+    }
+
+
+DIGITS = Experiment(
+    name="ttfs-digits",
+    label="aggressive",
+    batch=64,
+    same_weights=True,
+    data=LatencyCodedDigits(),
+    generator=Classifier(hidden=200),
+    learner=TemporalBackprop(updates=3000, window=64),
+    references={
+        "relative": Arm(
+            generator=Classifier(hidden=200),
+            learner=TemporalBackprop(updates=3000, window=64, targets="relative"),
         )
-
-    def _rng(self, salt: int) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(self.recipe.seed + salt)
+    },
+    evaluation=DecisionEvaluation(),
+)
+MNIST = replace(
+    DIGITS,
+    name="ttfs-mnist",
+    monitor_every=2000,
+    checkpoint_every=2000,
+    data=LatencyCodedDigits(source="mnist", side=28, degrees=10.0, scale=0.1, shift=1),
+    generator=Classifier(),
+    references={"relative": replace(DIGITS.references["relative"], generator=Classifier())},
+).with_updates(12_000)
+RECIPES = (DIGITS, MNIST)

@@ -1,1 +1,1 @@
-"""Compiled loops for the CPU; `snn_gan_ext.functional` asks for them where they can be used."""
+"""Compiled loops for the CPU, used by `snn_gan_ext.functional` where they apply."""

@@ -1,4 +1,4 @@
-"""How loops are compiled."""
+"""Compilation of loops."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,9 +15,9 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def compiled(kernel: Kernel) -> Kernel:
-    """Compiles a loop when it is first called, and keeps it for the next process."""
+    """Compile a loop at its first call and cache it on disk."""
     compiled = numba.njit(kernel, nogil=True, error_model="numpy")
-    # Neither the package nor the home can be written to, or NUMBA_DISABLE_JIT is set.
+    # No cache where neither the package nor the home is writable, or NUMBA_DISABLE_JIT is set.
     with suppress(RuntimeError, AttributeError):
         compiled.enable_caching()
     return cast(Kernel, compiled)

@@ -1,8 +1,8 @@
-"""Loops of GLM neurons, which skip what does not spike and need no temporaries.
+"""Loops of GLM neurons that skip silent inputs and need no temporaries.
 
-They compute what the functions of the same name in `snn_gan_ext.functional.glm` say, for one network
-(spikes ``[T, B, N]``) in single or double precision and without autograd. A synapse costs a row of
-additions for each spike, so that input of a few per cent density takes less than a dense product.
+Each computes the function of the same name in `snn_gan_ext.functional.glm`, for one network (spikes
+``[T, B, N]``) in single or double precision and without autograd. Each input spike costs one row of
+additions, so inputs with a few per cent of spikes take less time than a dense product.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ PROBES = 2**11
 
 
 def is_sparse(inputs: Array, threads: int) -> bool:
-    """Whether skipping zeros pays, where the alternative is a product on so many threads."""
+    """Tell whether skipping zeros beats a dense product on ``threads`` threads."""
     probes = inputs.reshape(-1)[:: inputs.size // PROBES | 1]
     return bool(_count(probes) * threads <= BREAK_EVEN * len(probes))
 
@@ -45,7 +45,7 @@ def synaptic_gradient(inputs: Array, error: Array, basis: Array, delay: int) -> 
 def sample(
     drive: Array, bias: Array, kernel: Array, thresholds: Array, overwrite: bool
 ) -> tuple[Array, Array]:
-    """See `snn_gan_ext.functional.glm.sample`; ``thresholds`` are log-odds and become the spikes."""
+    """See `snn_gan_ext.functional.glm.sample`; ``thresholds`` hold log-odds and become the spikes."""
     potentials = drive if overwrite else np.empty_like(drive)
     _fire(drive, bias, kernel, potentials, thresholds)
     return thresholds, potentials
@@ -68,7 +68,7 @@ def _count(probes: Array) -> int:
 
 @compiled
 def _find_events(row: Array, events: Indices) -> int:
-    """Lists where a row is not zero; without a branch, which would be mispredicted at each event."""
+    """List the nonzero entries of a row, without a branch: each event would mispredict it."""
     count = 0
     for i in range(len(row)):
         events[count] = i
@@ -78,7 +78,7 @@ def _find_events(row: Array, events: Indices) -> int:
 
 @compiled
 def _add_rows(row: Array, events: Indices, count: int, weight: Array, drive: Array) -> None:
-    """``drive += row @ weight``, four events at a time to read and write the drive less often."""
+    """Add ``row @ weight`` to the drive, four events at a time to save passes over the drive."""
     done = 0
     while done + 4 <= count:
         a, b, c, d = events[done], events[done + 1], events[done + 2], events[done + 3]
@@ -95,7 +95,7 @@ def _add_rows(row: Array, events: Indices, count: int, weight: Array, drive: Arr
 
 @compiled
 def _add_drive(inputs: Array, weight: Array, basis: Array, delay: int, drive: Array) -> None:
-    """Weighs each step's events and adds what they do to each later step."""
+    """Weight the events of each step and add their effect to the later steps."""
     steps, batch, in_features = inputs.shape
     functions, length = basis.shape
     out_features = drive.shape[2]
@@ -115,7 +115,7 @@ def _add_drive(inputs: Array, weight: Array, basis: Array, delay: int, drive: Ar
 
 @compiled
 def _add_gradient(inputs: Array, error: Array, basis: Array, delay: int, gradient: Array) -> None:
-    """Filters the errors back to each step and adds them to the rows of its events."""
+    """Filter the errors back to each step and add them to the rows of its events."""
     steps, batch, in_features = inputs.shape
     functions, length = basis.shape
     out_features = error.shape[2]
@@ -139,7 +139,7 @@ def _add_gradient(inputs: Array, error: Array, basis: Array, delay: int, gradien
 
 @compiled
 def _fire(drive: Array, bias: Array, kernel: Array, potentials: Array, spikes: Array) -> None:
-    """Fills in the potentials and turns thresholds into spikes, step by step."""
+    """Compute potentials and turn thresholds into spikes, step by step."""
     steps, batch, neurons = potentials.shape
     for t in range(steps):
         for b in range(batch):
@@ -156,7 +156,7 @@ def _fire(drive: Array, bias: Array, kernel: Array, potentials: Array, spikes: A
 
 @compiled
 def _correlate(outputs: Array, error: Array, by_lag: Array) -> None:
-    """Sums over time and trials of an error times the neuron's own spike so many steps before."""
+    """Sum error times own spike over time and trials, for each lag."""
     steps, batch, neurons = error.shape
     history = outputs.shape[0] - steps
     for t in range(steps):

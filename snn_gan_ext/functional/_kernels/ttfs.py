@@ -1,7 +1,7 @@
-"""Loops of integrate-and-fire neurons that spike at most once: they go from event to event.
+"""Loops over the events of integrate-and-fire neurons that spike at most once.
 
-They compute what the functions of the same name in `snn_gan_ext.functional.ttfs` say. A pair of neurons
-costs one addition, and inputs later than every output cost nothing.
+Each computes the function of the same name in `snn_gan_ext.functional.ttfs`. A pair of neurons costs
+one addition. Inputs after the last output cost nothing.
 """
 
 from typing import Any
@@ -53,7 +53,7 @@ def _fire_at_steps(
     times: Array,
     potentials: Array,
 ) -> None:
-    """Adds all events of a step, then looks which potentials have reached the threshold."""
+    """Add all events of a step, then find the potentials that have reached the threshold."""
     batch, in_features = inputs.shape
     out_features = weight.shape[1]
     for b in range(batch):
@@ -88,7 +88,7 @@ def _fire_on_ramps(
     threshold: np.floating[Any],
     times: Array,
 ) -> None:
-    """Between two events potentials are straight lines: where do they cross the threshold?"""
+    """Find the crossings of the threshold; potentials are linear between two events."""
     batch, in_features = inputs.shape
     out_features = weight.shape[1]
     for b in range(batch):

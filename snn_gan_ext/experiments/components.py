@@ -1,0 +1,465 @@
+"""Components of experiments: base classes of data, generators and discriminators, and the settings of each."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from snn_gan_ext.coding.events import Binning
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional import bases
+from snn_gan_ext.networks.discriminators import (
+    IntervalDiscriminator,
+    MLPDiscriminator,
+    TemporalDiscriminator,
+)
+from snn_gan_ext.networks.ensembles import Ensemble
+from snn_gan_ext.networks.generators import (
+    ConditionalGenerator,
+    ConvolutionalGenerator,
+    StepResponseGenerator,
+)
+from snn_gan_ext.networks.images import MLPGenerator
+from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSClassifier, TTFSGenerator
+from snn_gan_ext.validation import above, at_least, check_settings, whole
+
+if TYPE_CHECKING:
+    from snn_gan_ext.experiments.experiment import Experiment
+
+__all__ = [
+    "MLP",
+    "TTFS",
+    "Basis",
+    "Classifier",
+    "Conditional",
+    "Convolutional",
+    "Data",
+    "DiscriminatorSettings",
+    "GeneratorSettings",
+    "Intervals",
+    "OnOff",
+    "OrdinaryGenerator",
+    "Particles",
+    "StepResponse",
+    "Temporal",
+]
+
+Decode = Callable[[Tensor], Tensor] | None
+LARGE = 100_000
+
+
+class Data(ABC):
+    """Real trials; subclasses are frozen dataclasses of settings, which load when first used.
+
+    Attributes:
+        classes: Number of classes; 0 where trials have no labels.
+        binning: Coding of recordings as spikes, where the data are events.
+    """
+
+    classes: int
+    binning: Binning | None = None
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of a trial: time steps, then neurons or channels, height and width."""
+
+    @abstractmethod
+    def batch(self, size: int, rng: torch.Generator) -> Any:
+        """Draw a training batch, on the device of the random source."""
+
+    def load(self) -> None:  # noqa: B027
+        """Load the data, so that missing ones are missed before anything is written."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of data that a user brings; empty for data of the package or of a seed."""
+        return ""
+
+    def labels(self, count: int, label: int | None = None) -> Tensor | int:
+        """Return labels ``[count]``: all of one class, or the classes in turn; the count where there are none.
+
+        Raises:
+            InputError: If the label is no class of the data.
+        """
+        if not self.classes:
+            if label is not None:
+                raise InputError("label", expected="none, as trials have no labels", got=f"{label}")
+            return count
+        if label is None:
+            return torch.arange(count) % self.classes
+        if not 0 <= label < self.classes:
+            raise InputError("label", expected=f"0 .. {self.classes - 1}", got=f"{label}")
+        return torch.full((count,), label)
+
+
+class GeneratorSettings(ABC):
+    """Settings of a generator; subclasses are frozen dataclasses."""
+
+    @abstractmethod
+    def build(self, data: Data, rng: torch.Generator) -> nn.Module:
+        """Build the network for trials such as the data's, with weights drawn from ``rng``."""
+
+    def build_many(self, count: int, data: Data, rng: torch.Generator) -> list[nn.Module]:
+        """Build the members of an ensemble."""
+        return [self.build(data, rng) for _ in range(count)]
+
+    def initialise(self, network: nn.Module, data: Data) -> None:  # noqa: B027
+        """Initialise a network from the data, before training."""
+
+
+class DiscriminatorSettings(ABC):
+    """Settings of a discriminator; subclasses are frozen dataclasses."""
+
+    @abstractmethod
+    def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
+        """Build the network for decoded trials, with weights drawn from ``rng``."""
+
+    def initialise(self, network: nn.Module, data: Data) -> None:  # noqa: B027
+        """Initialise a network from the data, before training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """Temporal basis of synapses and feedback.
+
+    Attributes:
+        kind: Shape of the functions: one exponential, raised cosines, or one function a lag.
+        functions: Number of raised cosines.
+        window: Length in time steps.
+        decay: Time constant of the exponential in time steps.
+        area: Sum over all functions and lags that the basis is scaled to; 0 to leave it as it is.
+    """
+
+    kind: Literal["exponential", "raised_cosine", "identity"] = "exponential"
+    functions: int = 1
+    window: int = 6
+    decay: float = 2.0
+    area: float = 0.0
+
+    def check(self, experiment: "Experiment") -> None:
+        """Check the settings."""
+        check_settings(self, window=whole(1, 10_000), decay=above(0), area=at_least(0))
+        check_settings(self, functions=whole(1, self.window))
+
+    def tensor(self) -> Tensor:
+        """Return the basis ``[K, L]``."""
+        if self.kind == "identity":
+            basis = bases.identity_basis(self.window)
+        elif self.kind == "raised_cosine":
+            basis = bases.raised_cosine_basis(self.functions, self.window)
+        else:
+            basis = bases.exponential_basis(self.window, self.decay)
+        return basis * (self.area / basis.sum()) if self.area else basis
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditional(GeneratorSettings):
+    """`ConditionalGenerator`: label, latent bits, hidden and read-out neurons.
+
+    Attributes:
+        hidden: Number of hidden neurons.
+        latent_bits: Number of random bits, drawn once a trial and held through it.
+        gate_latent: Separate synapses from the bits for each class.
+        label_std: Standard deviation of the initial weights of label-to-hidden synapses.
+        weight_std: Standard deviation of all other initial weights.
+        latent_scale: Factors on the initial weights from the bits to hidden and to read-out neurons.
+        hidden_feedback: Initial self-feedback of hidden neurons.
+        hidden_delay: Time steps from a hidden spike to the read-out neurons.
+        class_rates: Initialise the label's synapses so that read-out neurons fire at the classes' rates.
+        basis: Temporal basis.
+    """
+
+    hidden: int = 64
+    latent_bits: int = 32
+    gate_latent: bool = True
+    label_std: float = 0.9
+    weight_std: float = 0.3
+    latent_scale: tuple[float, float] = (0.5, 0.3)
+    hidden_feedback: float = 3.0
+    hidden_delay: int = 1
+    class_rates: bool = False
+    basis: Basis = Basis()
+
+    def check(self, experiment: "Experiment") -> None:
+        """Check the settings."""
+        check_settings(
+            self, hidden=whole(0, LARGE), latent_bits=whole(0, 10_000), hidden_delay=whole(0)
+        )
+
+    def build(self, data: Data, rng: torch.Generator) -> nn.Module:
+        num_steps, *readout = data.shape
+        return ConditionalGenerator(
+            max(data.classes, 1),
+            tuple(readout) if len(readout) > 1 else readout[0],
+            num_steps,
+            hidden=self.hidden,
+            latent_bits=self.latent_bits,
+            gate_latent=self.gate_latent,
+            label_std=self.label_std,
+            weight_std=self.weight_std,
+            latent_scale=self.latent_scale,
+            hidden_feedback=self.hidden_feedback,
+            hidden_delay=self.hidden_delay,
+            basis=self.basis.tensor(),
+            rng=rng,
+        )
+
+    def initialise(self, network: nn.Module, data: Data) -> None:
+        if self.class_rates:
+            assert isinstance(network, ConditionalGenerator)
+            rates: Tensor = data.class_rates()  # type: ignore[attr-defined]
+            rates = rates.reshape(*rates.shape[:2], *data.shape[1:])
+            network.initialise_rates(rates.to(next(network.parameters()).device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolutional(GeneratorSettings):
+    """`ConvolutionalGenerator` of event frames: hidden maps and a transposed convolution.
+
+    Attributes:
+        maps: Number of hidden maps.
+        stride: Read-out pixels between two pixels of a map.
+        latent_bits: Number of random bits, drawn once a trial and held through it.
+        basis: Temporal basis.
+    """
+
+    maps: int = 16
+    stride: int = 4
+    latent_bits: int = 32
+    basis: Basis = Basis()
+
+    def check(self, experiment: "Experiment") -> None:
+        """Check the settings."""
+        check_settings(self, maps=whole(1, 1000), stride=whole(1), latent_bits=whole(0, 10_000))
+
+    def build(self, data: Data, rng: torch.Generator) -> nn.Module:
+        num_steps, channels, height, width = data.shape
+        return ConvolutionalGenerator(
+            data.classes,
+            (channels, height, width),
+            num_steps,
+            maps=self.maps,
+            kernel_size=self.stride + 2 - height % 2,  # of the frame's parity, for even margins
+            stride=self.stride,
+            latent_bits=self.latent_bits,
+            basis=self.basis.tensor(),
+            rng=rng,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResponse(GeneratorSettings):
+    """`StepResponseGenerator`: neurons that receive a step function.
+
+    Attributes:
+        weight_std: Standard deviation of the initial weights.
+        shared_std: Standard deviation of a part of the weights that all particles share.
+        bias_init: Mean of the initial biases.
+        bias_std: Standard deviation of the initial biases.
+        basis: Temporal basis.
+    """
+
+    weight_std: float = 0.1
+    shared_std: float = 0.1
+    bias_init: float = -1.0
+    bias_std: float = 0.3
+    basis: Basis = Basis()
+
+    def check(self, experiment: "Experiment") -> None:
+        """Check the settings."""
+        check_settings(self, weight_std=at_least(0), shared_std=at_least(0), bias_std=at_least(0))
+
+    def build(self, data: Data, rng: torch.Generator) -> nn.Module:
+        return self.build_many(1, data, rng)[0]
+
+    def build_many(self, count: int, data: Data, rng: torch.Generator) -> list[nn.Module]:
+        num_steps, neurons = data.shape
+        members: list[nn.Module] = [
+            StepResponseGenerator(
+                neurons,
+                num_steps,
+                basis=self.basis.tensor(),
+                weight_std=self.weight_std,
+                bias_init=self.bias_init,
+                rng=rng,
+            )
+            for _ in range(count)
+        ]
+        shared: dict[str, Tensor] = {}
+        for member in members:
+            for name, parameter in member.named_parameters():
+                if name.endswith("bias"):
+                    offset = self.bias_std * torch.randn(parameter.shape, generator=rng)
+                else:
+                    drawn = self.shared_std * torch.randn(parameter.shape, generator=rng)
+                    offset = shared.setdefault(name, drawn)
+                parameter.data += offset
+        return members
+
+
+@dataclass(frozen=True, kw_only=True)
+class Particles(GeneratorSettings):
+    """An `Ensemble` of generators: the particles of Bayes-SpikeGAN.
+
+    Attributes:
+        size: Number of particles, among which a batch is split.
+        member: Each particle.
+    """
+
+    size: int = 5
+    member: GeneratorSettings
+
+    def check(self, experiment: "Experiment") -> None:
+        """Check the settings."""
+        check_settings(self, size=whole(1, 1000))
+
+    def build(self, data: Data, rng: torch.Generator) -> nn.Module:
+        return Ensemble(self.member.build_many(self.size, data, rng))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier(GeneratorSettings):
+    """`TTFSClassifier`: two layers of neurons that spike at most once.
+
+    Attributes:
+        hidden: Number of hidden neurons.
+    """
+
+    hidden: int = 400
+
+    def check(self, experiment: "Experiment") -> None:
+        """Check the settings."""
+        check_settings(self, hidden=whole(1, LARGE))
+
+    def build(self, data: Data, rng: torch.Generator) -> nn.Module:
+        num_steps, features = data.shape
+        return TTFSClassifier(features, data.classes, num_steps, hidden=self.hidden, rng=rng)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TTFS(GeneratorSettings):
+    """`TTFSGenerator`: random latencies to firing times of pixels.
+
+    Attributes:
+        latents: Number of random inputs.
+        hidden: Number of hidden neurons.
+    """
+
+    network: ClassVar[type[nn.Module]] = TTFSGenerator
+    latents: int = 32
+    hidden: int = 128
+
+    def check(self, experiment: "Experiment") -> None:
+        """Check the settings."""
+        check_settings(self, latents=whole(1, 10_000), hidden=whole(1, LARGE))
+
+    def build(self, data: Data, rng: torch.Generator) -> nn.Module:
+        sizes = {"latents": self.latents, "hidden": self.hidden}
+        return self.network(data.shape[-1], max(data.classes, 1), **sizes, rng=rng)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrdinaryGenerator(TTFS):
+    """`MLPGenerator`: an ordinary network with one hidden layer.
+
+    Attributes:
+        latents: Number of random inputs.
+        hidden: Number of hidden units.
+    """
+
+    network: ClassVar[type[nn.Module]] = MLPGenerator
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLP(DiscriminatorSettings):
+    """`MLPDiscriminator`: an ordinary feed-forward network.
+
+    Attributes:
+        hidden: Units of each hidden layer.
+        label_scale: Factor on the label in the input.
+        projection: Add a projection of the last hidden layer on the label.
+    """
+
+    hidden: tuple[int, ...] = (256, 256)
+    label_scale: float = 4.0
+    projection: bool = False
+
+    def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
+        silence = torch.zeros(data.shape[0], 1, *data.shape[1:])
+        features = data.shape[-1] if decode is None else decode(silence).shape[1]
+        return MLPDiscriminator(
+            features,
+            max(data.classes, 1),
+            hidden=self.hidden,
+            label_scale=self.label_scale,
+            projection=self.projection,
+            rng=rng,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Temporal(DiscriminatorSettings):
+    """`TemporalDiscriminator`: convolutions over time.
+
+    Attributes:
+        layers: Channels, kernel and stride of each convolution.
+        label_scale: Factor on the label channels.
+    """
+
+    layers: tuple[tuple[int, int, int], ...] = ((128, 4, 2), (1, 4, 1))
+    label_scale: float = 4.0
+
+    def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
+        num_steps, *sizes = data.shape
+        return TemporalDiscriminator(
+            math.prod(sizes),
+            data.classes,
+            num_steps,
+            layers=self.layers,
+            label_scale=self.label_scale,
+            rng=rng,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervals(DiscriminatorSettings):
+    """`IntervalDiscriminator` of the intervals between spikes."""
+
+    def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
+        num_steps, neurons = data.shape
+        return IntervalDiscriminator(neurons, num_steps, rng=rng)
+
+    def initialise(self, network: nn.Module, data: Data) -> None:
+        """Set the scale to the mean number of spikes in a trial."""
+        trials: Tensor = data.trials_to_learn_from  # type: ignore[attr-defined]
+        network.get_buffer("scale").fill_(max(1.0, float(trials.sum(0).mean())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnOff(DiscriminatorSettings):
+    """`OnOffDiscriminator`: neurons that spike at most once.
+
+    Attributes:
+        hidden: Number of hidden neurons.
+        weight_scale: Scale of their initial weights.
+    """
+
+    hidden: int = 192
+    weight_scale: float = 3.0
+
+    def check(self, experiment: "Experiment") -> None:
+        """Check the settings."""
+        check_settings(self, hidden=whole(1, LARGE), weight_scale=at_least(0))
+
+    def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
+        return OnOffDiscriminator(
+            data.shape[-1],
+            max(data.classes, 1),
+            hidden=self.hidden,
+            weight_scale=self.weight_scale,
+            rng=rng,
+        )

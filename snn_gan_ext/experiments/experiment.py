@@ -1,0 +1,251 @@
+"""An experiment as a value: data, generator, discriminator, learner and evaluation, and nothing else."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
+
+import torch
+from tyro.conf import Suppress
+
+from snn_gan_ext.algorithms.bayes import BayesSpikeGAN, check_shares
+from snn_gan_ext.algorithms.image_gan import ImageGAN
+from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
+from snn_gan_ext.algorithms.meta import MetaSpikeGAN
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
+from snn_gan_ext.algorithms.temporal_backprop import TemporalBackprop
+from snn_gan_ext.coding import decoders
+from snn_gan_ext.datasets.digits import Split
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.experiments import components
+from snn_gan_ext.experiments.components import Data, DiscriminatorSettings, GeneratorSettings, Particles
+from snn_gan_ext.experiments.evaluation import Evaluation
+from snn_gan_ext.validation import SEED, check_setting, check_settings, one_of, whole
+
+if TYPE_CHECKING:
+    from snn_gan_ext.experiments.trainer import Trainer
+
+__all__ = ["Arm", "Experiment", "Learner"]
+
+Learner = BayesSpikeGAN | SpikeGAN | MaximumLikelihood | MetaSpikeGAN | TemporalBackprop | ImageGAN
+LARGEST = 1e10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A generator and the algorithm that trains it.
+
+    Attributes:
+        generator: Generator.
+        discriminator: Discriminator; None where the learner needs none.
+        learner: Learning algorithm.
+    """
+
+    generator: GeneratorSettings
+    discriminator: DiscriminatorSettings | None = None
+    learner: Learner
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """All settings of a run.
+
+    Variants are made by `dataclasses.replace`; two experiments are equal if all their settings are.
+
+    Attributes:
+        name: Name of the recipe.
+        label: Name of the trained generator in the scorecard.
+        seed: Seed of all randomness in the run.
+        batch: Trials in an update.
+        monitor_every: Updates between two evaluations on the validation split.
+        checkpoint_every: Updates between two checkpoints.
+        evaluate_on: Split of the final evaluation. Choose settings on ``validation``.
+        same_weights: Start all arms from the same initial weights.
+        data: Real trials.
+        generator: Generator.
+        discriminator: Discriminator; None where the learner needs none.
+        learner: Learning algorithm.
+        references: Other arms by name, trained on the same batches for comparison.
+        evaluation: Measures of the trained generators.
+    """
+
+    name: Suppress[str]
+    label: Suppress[str] = "spikegan"
+    seed: int = 0
+    batch: int = 100
+    monitor_every: int = 500
+    checkpoint_every: int = 500
+    evaluate_on: Split = "test"
+    same_weights: Suppress[bool] = False
+    data: Data
+    generator: GeneratorSettings
+    discriminator: DiscriminatorSettings | None = None
+    learner: Learner
+    references: dict[str, Arm] = field(default_factory=dict)
+    evaluation: Evaluation
+
+    @property
+    def updates(self) -> int:
+        """Length of the run."""
+        return self.learner.updates
+
+    @property
+    def arms(self) -> dict[str, Arm]:
+        """The arms by name: the trained generator's, and the references."""
+        main = Arm(generator=self.generator, discriminator=self.discriminator, learner=self.learner)
+        return {self.label: main, **self.references}
+
+    def with_updates(self, updates: int) -> Self:
+        """Return the experiment with another length of the run, in all arms."""
+
+        def changed(learner: Learner) -> Learner:
+            return replace(learner, updates=updates)
+
+        references = {
+            name: replace(arm, learner=changed(arm.learner)) for name, arm in self.references.items()
+        }
+        return replace(self, learner=changed(self.learner), references=references)
+
+    def with_data(self, path: str) -> Self:
+        """Return the experiment with its data elsewhere.
+
+        Raises:
+            InputError: If its data are not read from files.
+        """
+        names = {place.name for place in fields(self.data) if place.metadata.get("location")}
+        if "path" not in names:
+            raise InputError("--data", expected=f"none for recipe {self.name!r}", got=path)
+        return replace(self, data=replace(self.data, path=path))  # type: ignore[call-arg]
+
+    def check(self) -> None:
+        """Check the settings, one by one and against each other.
+
+        Raises:
+            InputError: At the first setting that is out of bounds.
+        """
+        _check_types(self)
+        check_settings(
+            self, seed=SEED, batch=whole(2), monitor_every=whole(1), checkpoint_every=whole(1)
+        )
+        for _, component in _components(self):
+            check: Callable[[Experiment], None] | None = getattr(component, "check", None)
+            if check is not None and component is not self:
+                check(self)
+        for arm in self.arms.values():
+            if isinstance(arm.generator, Particles):
+                check_shares(self.batch, arm.generator.size)
+
+    def build(self, device: torch.device) -> "Trainer":
+        """Build the networks, the algorithm and the training state, all seeded by ``seed``.
+
+        Raises:
+            InputError: If a setting is out of bounds.
+        """
+        from snn_gan_ext.experiments.trainer import Trainer
+
+        self.check()
+        return Trainer(self, device)
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the experiment as plain values, for ``config.json``."""
+        config: dict[str, Any] = _plain(self)
+        return config
+
+    def identity(self) -> dict[str, Any]:
+        """Return all settings but the location of the data: a checkpoint is bound to these."""
+        config: dict[str, Any] = _plain(self, locations=False)
+        return config
+
+    def from_config(self, config: Mapping[str, Any]) -> Self:
+        """Return the experiment that `to_config` of a variant of this one has described.
+
+        Raises:
+            InputError: If a setting is missing, unknown or of another type.
+        """
+        kinds = {type(part).__name__: type(part) for _, part in _components(self)} | KNOWN
+        found: Self = _restored(self, config, kinds)
+        _check_types(found)
+        return found
+
+
+def _components(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """All dataclasses in a value, itself included, with their places."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _components(part, f"{place}.{key}")
+    elif is_dataclass(value):
+        yield place, value
+        for each in fields(value):
+            yield from _components(getattr(value, each.name), f"{place}.{each.name}")
+
+
+def _plain(value: Any, locations: bool = True) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {
+            each.name: _plain(getattr(value, each.name), locations)
+            for each in fields(value)
+            if locations or not each.metadata.get("location")
+        }
+        return {"type": type(value).__name__, **parts}
+    if isinstance(value, Mapping):
+        return {key: _plain(part, locations) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(part, locations) for part in value]
+    if value is None or type(value) in (int, float, str, bool):
+        return value
+    raise InputError(
+        "experiment", expected="plain values and dataclasses of them", got=f"{value!r}"[:80]
+    )
+
+
+def _restored(like: Any, value: Any, kinds: Mapping[str, type]) -> Any:
+    """A value of `config.json`; ``like`` has the fields that dataclasses of its type must have."""
+    if isinstance(value, list):
+        return tuple(_restored(None, part, kinds) for part in value)
+    if not isinstance(value, dict):
+        return value
+    if "type" not in value:
+        known = like if isinstance(like, dict) else {}
+        return {key: _restored(known.get(key), part, kinds) for key, part in value.items()}
+    kind = kinds.get(str(value["type"]))
+    given = {key: part for key, part in value.items() if key != "type"}
+    names = {each.name for each in fields(kind)} if kind is not None else set()
+    if kind is None or set(given) != names:
+        raise InputError(
+            "config.json",
+            expected=f"the settings of {value['type']}" if kind else f"one of {sorted(kinds)}",
+            got=f"{sorted(set(given) ^ names)} missing or unknown" if kind else f"{value['type']!r}",
+            cure="use the version of snn_gan_ext that wrote it, or start afresh with --force",
+        )
+    return kind(
+        **{name: _restored(getattr(like, name, None), part, kinds) for name, part in given.items()}
+    )
+
+
+def _check_types(value: Any) -> None:
+    """Plain settings are of their declared types; read from a file, or from Python, they may be others."""
+    for place, part in _components(value):
+        hints = get_type_hints(type(part))
+        for each in fields(part):
+            name = f"{place}.{each.name}".removeprefix(".")
+            _check_type(name, getattr(part, each.name), hints[each.name])
+
+
+def _check_type(name: str, value: Any, kind: Any) -> None:
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(kind) is Literal:
+        check_setting(name, value, one_of(kind))
+    elif kind in (int, float, bool, str):
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise InputError(name, expected=f"{kind.__name__}", got=f"{value!r}")
+        if kind in (int, float) and not abs(value) < LARGEST and value != float("inf"):
+            raise InputError(name, expected=f"a finite number below {LARGEST:.0e}", got=f"{value}"[:40])
+
+
+KNOWN: dict[str, type] = {
+    name: kind
+    for module in (components, decoders)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and is_dataclass(kind)
+} | {kind.__name__: kind for kind in get_args(Learner)}
+"""Types that may stand in a configuration beside those of the recipe itself."""

@@ -1,0 +1,126 @@
+"""Classifier two-sample tests: how well a classifier distinguishes real from synthetic data.
+
+References:
+    Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
+"""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from snn_gan_ext.coding.images import Labelled, check_labelled
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.metrics.classifiers import MLP, Classifier
+from snn_gan_ext.types import Batch
+from snn_gan_ext.validation import SEED, check_setting
+
+__all__ = ["c2st", "halves", "image_classifier"]
+
+Data = TypeVar("Data", Labelled, Batch)
+
+
+def c2st(
+    train: tuple[Data, Data], test: tuple[Data, Data], classifier: Classifier[Data, Data]
+) -> float:
+    """Return the accuracy on unseen samples of a classifier that learned real from synthetic.
+
+    0.5 is perfect; 1 means that every sample differs from real ones. The classifier receives an image
+    with its label, and spikes without.
+
+    Args:
+        train: Real and synthetic training data.
+        test: Real and synthetic test data, equally many.
+        classifier: Classifier to train: `image_classifier` for images, `Trees` or `TrainCNN` for spike
+            trains, `FrameCNN` for event frames (see `snn_gan_ext.metrics.classifiers`).
+
+    Raises:
+        InputError: If the test sets differ in size, or the classifier does not accept the data.
+    """
+    counts = [_count(data) for data in test]
+    if counts[0] != counts[1]:
+        raise InputError(
+            "test",
+            expected="as many synthetic samples as real ones",
+            got=f"{counts[1]} and {counts[0]}",
+        )
+    classes = _classes(*train, *test)
+    return classifier.fit(_by_origin(*train, classes)).accuracy(_by_origin(*test, classes))
+
+
+def image_classifier(seed: int) -> MLP:
+    """Return the `MLP` of two-sample tests on images: 30 epochs, ``alpha`` 0.01."""
+    return MLP(seed, epochs=30, alpha=1e-2)
+
+
+def halves(
+    real: Tensor, synthetic: Tensor, seed: int
+) -> tuple[tuple[Batch, Batch], tuple[Batch, Batch]]:
+    """Split spikes at random into training and test data for `c2st`.
+
+    Args:
+        real: Real spikes ``[T, B, ...]``, ``B >= 20``.
+        synthetic: Synthetic spikes ``[T, B', ...]``, ``B' >= 20``. As many trials of the larger set are
+            used as the smaller one has, drawn at random.
+        seed: Seed of the order of trials.
+
+    Returns:
+        Pairs (real, synthetic) to train on and to test on.
+
+    Raises:
+        InputError: If there are fewer than 20 trials, or trials differ in shape.
+    """
+    check_setting("seed", seed, SEED)
+    for spikes in (real, synthetic):
+        if not isinstance(spikes, Tensor) or spikes.dim() < 2:
+            got = f"{list(spikes.shape)}" if isinstance(spikes, Tensor) else type(spikes).__name__
+            raise InputError("spikes", expected="a tensor of trials [T, B, ...]", got=got)
+    half = min(real.shape[1], synthetic.shape[1]) // 2
+    alike = len(real) == len(synthetic) and real.shape[2:] == synthetic.shape[2:]
+    if half < 10 or not alike:
+        raise InputError(
+            "trains",
+            expected="at least 20 of each, of one length",
+            got=f"{list(real.shape)} and {list(synthetic.shape)}",
+        )
+    mixed = _shuffled(real, seed), _shuffled(synthetic, seed + 1)
+    first, second = (
+        (Batch(mixed[0][:, part]), Batch(mixed[1][:, part]))
+        for part in (slice(half), slice(half, 2 * half))
+    )
+    return first, second
+
+
+def _shuffled(spikes: Tensor, seed: int) -> Tensor:
+    """Return trials in a random order: halves of sorted trials would differ in distribution."""
+    order = torch.randperm(spikes.shape[1], generator=torch.Generator().manual_seed(seed))
+    return spikes[:, order.to(spikes.device)]
+
+
+def _count(data: Labelled | Batch) -> int:
+    return len(data.images) if isinstance(data, Labelled) else data.spikes.shape[1]
+
+
+def _classes(*sets: Labelled | Batch) -> int:
+    """Return the number of classes of images; 0 for spikes."""
+    images = [data for data in sets if isinstance(data, Labelled)]
+    for data in images:
+        check_labelled(data)
+    return 1 + int(max(data.labels.max() for data in images)) if images else 0
+
+
+def _by_origin(real: Data, synthetic: Data, classes: int) -> Data:
+    """Return the samples of both, labelled by their origin."""
+    if isinstance(real, Labelled):
+        images = [torch.cat([d.images, one_hot(d.labels, classes)], 1) for d in (real, synthetic)]
+        return Labelled(torch.cat(images), _origins(real, synthetic, real_label=1))
+    # Which origin is class 0 decides the last digits of a figure; published figures have it so.
+    real_label = int(real.spikes.dim() == 2)
+    spikes = torch.cat([real.spikes, synthetic.spikes], 1)
+    return Batch(spikes, _origins(real, synthetic, real_label))
+
+
+def _origins(real: Labelled | Batch, synthetic: Labelled | Batch, real_label: int) -> Tensor:
+    counts = torch.tensor([_count(real), _count(synthetic)])
+    return torch.tensor([real_label, 1 - real_label]).repeat_interleave(counts)

@@ -1,0 +1,129 @@
+"""Rules for settings, labels and tensors."""
+
+import math
+from types import SimpleNamespace
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import (
+    above,
+    at_least,
+    between,
+    check_basis,
+    check_finite,
+    check_labels,
+    check_positive,
+    check_setting,
+    check_settings,
+    check_tensor,
+    concrete,
+    one_of,
+    whole,
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "allowed", "refused", "says"),
+    [
+        (whole(1), (1, 7), (0, 1.0, np.int64(7), True, "1", None), "a whole number of at least 1"),
+        (whole(0, 3), (0, 3), (-1, 4, 2.5), "a whole number from 0 to 3"),
+        (at_least(0), (0, 0.5, 10**6), (-1e-9, math.inf, math.nan, "0", False, 10**400), "0 or more"),
+        (above(0), (1e-9, 1), (0, -1, math.inf), "above 0"),
+        (between(0, 1), (0, 1, 0.5), (-0.1, 1.1, math.nan), "0 .. 1"),
+        (between(0, 1, closed="left"), (0, 0.9), (1, -0.1), "0 or more, below 1"),
+        (between(0, 1, closed="right"), (1, 0.1), (0, 1.1), "above 0, at most 1"),
+        (between(0, 1, closed="neither"), (0.5,), (0, 1), "above 0, below 1"),
+        (one_of(Literal["a", "b"]), ("a", "b"), ("c", None, 1), "one of a, b"),
+    ],
+)
+def test_a_rule_accepts_its_values_alone(rule, allowed, refused, says):
+    for value in allowed:
+        check_settings(SimpleNamespace(it=value), it=rule)
+    for value in refused:
+        with pytest.raises(InputError, match=rf"it: expected {says}, got ") as failure:
+            check_settings(SimpleNamespace(it=value), it=rule)
+        assert value == 10**400 or repr(value) in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "value", [10**5000, list(range(10**5)), np.zeros((9, 9))], ids=["int", "list", "array"]
+)
+def test_a_refused_value_is_shown_on_one_short_line(value):
+    for rule in (whole(1, 3), between(0, 1), one_of(Literal["a"])):
+        with pytest.raises(InputError) as failure:
+            check_setting("it", value, rule)
+        assert len(str(failure.value)) < 200
+        assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.0, True, np.int64(3), "1"])
+def test_sizes_are_whole_numbers_of_at_least_1(size):
+    check_positive(width=1, height=7)
+    with pytest.raises(InputError, match="height: expected a whole number of at least 1, got "):
+        check_positive(width=1, height=size)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_labels_of_any_integer_dtype_become_int64(dtype):
+    labels = check_labels(torch.tensor([0, 2, 1], dtype=dtype), 3, 3)
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [0, 2, 1]
+    assert check_labels(torch.zeros(0, dtype=dtype), 3).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0, 3]), r"expected 0 \.\. 2, got 0 \.\. 3"),
+        (torch.tensor([-1, 0]), r"expected 0 \.\. 2, got -1 \.\. 0"),
+        (torch.tensor([0, 1, 2]), r"expected whole numbers \[2\], got torch.int64 \[3\]"),
+        (torch.tensor([[0, 1]]), r"expected whole numbers \[2\]"),
+        (torch.tensor([0.0, 1.0]), "expected whole numbers .* got torch.float32"),
+        (torch.tensor([True, False]), "expected whole numbers .* got torch.bool"),
+        ([0, 1], "expected a tensor, got list"),
+    ],
+)
+def test_other_labels_are_refused(labels, message):
+    with pytest.raises(InputError, match="labels: " + message):
+        check_labels(labels, 3, 2)
+
+
+def test_labels_without_a_number_of_classes_are_0_or_more():
+    assert check_labels(torch.tensor([7])).tolist() == [7]
+    with pytest.raises(InputError, match="expected 0 or more"):
+        check_labels(torch.tensor([-1]))
+
+
+def test_values_are_unchecked_where_none_exist():
+    assert concrete(torch.tensor(2.0)) == 2
+    assert concrete(torch.empty((), device="meta")) is None
+    torch.vmap(lambda x: check_finite("x", x) or x)(torch.full((2, 3), torch.nan))
+    with pytest.raises(InputError, match="x: expected finite numbers"):
+        check_finite("x", torch.tensor([1.0, torch.inf, -torch.inf]))
+    check_finite("x", torch.full((9,), 3e38))  # the sum overflows, the numbers do not
+
+
+@pytest.mark.parametrize(
+    "basis",
+    [[1.0], torch.ones(3), torch.ones(0, 3), torch.ones(2, 3).long(), torch.full((2, 3), torch.nan)],
+)
+def test_a_basis_is_a_matrix_of_finite_floats(basis):
+    with pytest.raises(InputError, match="basis"):
+        check_basis("basis", basis)
+
+
+def test_a_basis_is_copied_in_the_default_dtype():
+    given = torch.ones(2, 3, dtype=torch.float64)
+    copied = check_basis("basis", given)
+    assert copied.dtype == torch.float32
+    assert check_basis("basis", copied).data_ptr() != copied.data_ptr()
+
+
+def test_only_tensors_are_tensors():
+    check_tensor("x", torch.ones(1))
+    with pytest.raises(InputError, match="x: expected a tensor, got ndarray"):
+        check_tensor("x", np.ones(1))
