@@ -1,4 +1,4 @@
-"""What a layer of neurons that spike at most once costs, over snnTorch's of the same size.
+"""Cost of a layer of neurons that spike at most once, over snnTorch's of the same size.
 
 Each figure is the time of `TTFSLinear.fire` on firing times, or of that and the gradient of its
 weights, over `nn.Linear` and `snntorch.Leaky` step by step with backpropagation through time,

@@ -5,7 +5,7 @@ layers, then the exact gradient of every weight) over that of a peer's step, mea
 
 - leaky: a two-layer `snn.Leaky` network, forward and backpropagation through time
 - norse: the same with norse's LIF cells, where norse is installed
-- loop: a GLM network that runs and backpropagates its log-likelihood by the step, as published code
+- loop: a GLM network that runs and backpropagates its log-likelihood step by step, as published code
 - floor: the four dense matrix products alone
 
 Memory is a step's peak, GLM over leaky. Needs Linux for this; all else runs everywhere.
@@ -44,8 +44,8 @@ Step = Callable[[], None]
 
 
 def inputs(batch: int, steps: int, size: int) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.empty(steps, batch, size).bernoulli_(DENSITY, generator=generator)
+    rng = torch.Generator().manual_seed(0)
+    return torch.empty(steps, batch, size).bernoulli_(DENSITY, generator=rng)
 
 
 def basis(functions: int) -> Tensor:
@@ -157,8 +157,8 @@ def loop(batch: int, steps: int, sizes: tuple[int, ...], functions: int = 1) -> 
             loss = torch.zeros(())
             news = [frame]
             for number, weigh in enumerate(synapses):
-                own, heard = traces(pasts[number + 1]), traces(pasts[number])
-                u = sum(map(lambda layer, trace: layer(trace), weigh, heard), biases[number])
+                own, received = traces(pasts[number + 1]), traces(pasts[number])
+                u = sum(map(lambda layer, trace: layer(trace), weigh, received), biases[number])
                 u = u + sum(map(torch.mul, feedback[number], own))
                 probability = torch.sigmoid(u)
                 spikes = torch.bernoulli(probability.detach())
@@ -204,7 +204,7 @@ def paired(ours: Step, theirs: Step, rounds: int) -> tuple[float, float]:
 
 
 def peak_memory(name: str, size: tuple[int, ...]) -> float:
-    """Peak of a step above what a fresh process held before, in MB: median of nine processes."""
+    """Peak of a step above the memory of a fresh process, in MB: median of nine processes."""
     command = [sys.executable, "-m", "benchmarks.layers", "--memory-of", name, *map(str, size)]
 
     def once() -> float:
@@ -214,7 +214,7 @@ def peak_memory(name: str, size: tuple[int, ...]) -> float:
 
 
 def measure_memory(name: str, size: tuple[int, ...]) -> None:
-    """Prints a step's peak above what the process held before, libraries and input included."""
+    """Prints a step's peak above the memory of libraries and input."""
     batch, steps, *sizes = size
     make = {**PEERS, "glm": glm}[name]
     make(2, 2, tuple(sizes))()

@@ -1,4 +1,4 @@
-"""Spikes that the whole generator of a run fires for one image, hidden and read-out neurons.
+"""Spikes of a run's whole generator for one image, of hidden and of read-out neurons.
 
 Usage: python -m benchmarks.spikes_per_sample RUN...
 """
@@ -32,7 +32,7 @@ def spikes(generator: nn.Module, labels: Tensor) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
-    print("| run | hidden | read-out | together | TSTR |")
+    print("| run | hidden | read-out | total | TSTR |")
     print("| --- " * 5 + "|")
     for folder in parser.parse_args().runs:
         recipe, experiment = runs.load_run(folder)

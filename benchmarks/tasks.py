@@ -1,7 +1,7 @@
-"""What tasks side by side cost: a within-task step of N pairs of networks over that of one.
+"""Cost of tasks side by side: a within-task update of N pairs of networks over that of one.
 
-Times are measured in turn with those of N = 1, and of a plain pair of networks, which has the compiled
-kernels; networks and settings are those of the recipe digits-meta.
+Each time is measured in turn with that of N = 1, and with that of a plain pair of networks, which uses
+the compiled kernels. Networks and settings are those of the recipe digits-meta.
 
 Usage: python -m benchmarks.tasks [--rounds N]
 """
@@ -13,18 +13,36 @@ import torch
 from torch import nn
 
 from benchmarks.layers import Step, paired
-from snn_gan_ext.algorithms.spikegan import Batch
-from snn_gan_ext.experiments.recipes.digits_meta import PIXELS, DigitsMeta
+from snn_gan_ext.algorithms.spikegan import SpikeGAN
+from snn_gan_ext.coding.images import rate_decode
+from snn_gan_ext.functional.bases import exponential_basis
+from snn_gan_ext.networks.discriminators import MLPDiscriminator
 from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
+from snn_gan_ext.networks.generators import ConditionalGenerator
+from snn_gan_ext.types import CONSTANT, Batch
 
 TRIALS = (10, 50)
 TASKS = (5, 10)
-RECIPE = DigitsMeta()
+CLASSES, PIXELS, NUM_STEPS = 2, 64, 5
+LEARNER = SpikeGAN(
+    updates=20,
+    decode=rate_decode,
+    estimator="hybrid",
+    baseline="leave_one_out",
+    generator_lr=1e-2,
+    discriminator_lr=1e-2,
+    r1=3.0,
+    real_target=0.9,
+    schedule=CONSTANT,
+)
 
 
 def pair() -> tuple[nn.Module, nn.Module]:
-    weights = torch.Generator().manual_seed(0)
-    return RECIPE.make_generator(weights), RECIPE.make_discriminator(weights)
+    rng = torch.Generator().manual_seed(0)
+    generator = ConditionalGenerator(
+        CLASSES, PIXELS, NUM_STEPS, hidden=64, latent_bits=32, basis=exponential_basis(6, 2.0), rng=rng
+    )
+    return generator, MLPDiscriminator(PIXELS, CLASSES, hidden=(128,), label_scale=4.0, rng=rng)
 
 
 def side_by_side(pairs: Sequence[tuple[nn.Module, nn.Module]]) -> tuple[nn.Module, nn.Module]:
@@ -33,12 +51,11 @@ def side_by_side(pairs: Sequence[tuple[nn.Module, nn.Module]]) -> tuple[nn.Modul
 
 
 def step(networks: tuple[nn.Module, nn.Module], trials: int) -> Step:
-    learner = RECIPE.within(RECIPE.inner_lr, RECIPE.inner_steps)
     rng = torch.Generator().manual_seed(0)
-    state = learner.init(*networks, rng)
-    spikes = (torch.rand(RECIPE.time_steps, trials, PIXELS, generator=rng) < 0.3).float()
-    batch = Batch(spikes, torch.arange(trials) % RECIPE.classes)
-    return lambda: learner.update(state, batch)
+    state = LEARNER.init(*networks, rng)
+    spikes = (torch.rand(NUM_STEPS, trials, PIXELS, generator=rng) < 0.3).float()
+    batch = Batch(spikes, torch.arange(trials) % CLASSES)
+    return lambda: LEARNER.update(state, batch)
 
 
 def main() -> None:

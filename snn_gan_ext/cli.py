@@ -1,77 +1,77 @@
-"""The command `snn-gan-ext`: train, reproduce, evaluate, sample, crosscheck, recipes."""
+"""The command `snn-gan-ext`: train, reproduce, evaluate, sample, crosscheck, recipes.
+
+Commands import the modules that need PyTorch, so that help and errors of arguments come at once.
+"""
 
 import difflib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 import tyro
 
-from snn_gan_ext.brian.network import Target
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments import runs
-from snn_gan_ext.experiments.brian_check import crosscheck_run
-from snn_gan_ext.experiments.loop import Interrupted, NonFiniteError
-from snn_gan_ext.experiments.papers import REPRODUCTIONS, Settings
-from snn_gan_ext.experiments.recipes import RECIPES
-from snn_gan_ext.experiments.recipes.base import Recipe, Split
-from snn_gan_ext.experiments.report import number
-from snn_gan_ext.experiments.runs import FileFormat
+from snn_gan_ext.experiments.recipes import RECIPES, SUMMARIES
 from snn_gan_ext.version import __version__
+
+if TYPE_CHECKING:
+    from snn_gan_ext.experiments.experiment import Experiment
 
 __all__ = ["main"]
 
 Command = Callable[[], None]
-Reproduction = Literal[
-    "digits-curves", "digits-meta", "digits-noise", "digits-spikes", "nmnist-augment"
-]
+Format = Literal["npz", "hdf5", "nmnist"]
+Target = Literal["numpy", "cython", "cpp_standalone"]
+Split = Literal["validation", "test"]
+Paper = Literal["digits-curves", "digits-meta", "digits-noise", "digits-spikes", "nmnist-augment"]
+PROGRAM = "snn-gan-ext"
 
 
 class CheckFailedError(Exception):
-    """A trained network does something else in Brian2."""
+    """A trained network behaves differently in Brian2."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where the run goes."""
+    """Options of the run.
+
+    Attributes:
+        out: Run folder. By default runs/RECIPE-seedN.
+        updates: Training updates, of all networks. By default the recipe's.
+        data: File or folder of the data. By default the recipe's.
+        resume: Go on from the folder's checkpoint.
+        force: Throw away the run that is in the folder.
+        device: Device to train on: cpu, cuda, ...
+        tensorboard: Write TensorBoard event files as well.
+        progress: Show a progress bar.
+    """
 
     out: Path | None = None
-    """Run folder. By default runs/RECIPE-seedN."""
+    updates: int | None = None
+    data: str = ""
     resume: bool = False
-    """Go on from the folder's checkpoint."""
     force: bool = False
-    """Throw away the run that is in the folder."""
     device: str = "cpu"
-    """Where to train: cpu, cuda, ..."""
     tensorboard: bool = False
-    """Write TensorBoard event files as well."""
     progress: bool = True
-    """Show a progress bar."""
 
 
-def _train_command(recipe_class: type[Recipe], given: set[str]) -> Callable[..., Command]:
-    def command(recipe: Recipe, run: RunOptions) -> Command:
-        return lambda: _train(recipe, run, given)
+def _train(name: str, arguments: Sequence[str]) -> None:
+    """Train a recipe; every setting is an option."""
+    experiment, run = _parse_train(RECIPES[name], name, arguments)
+    folder = run.out or Path("runs") / f"{name}-seed{experiment.seed}"
+    from snn_gan_ext.experiments import runs
 
-    command.__doc__ = recipe_class.summary
-    command.__annotations__ = {
-        "recipe": tyro.conf.OmitArgPrefixes[recipe_class],  # type: ignore[valid-type, misc]
-        "run": tyro.conf.OmitArgPrefixes[RunOptions],
-        "return": Command,
-    }
-    return command
-
-
-def _train(recipe: Recipe, run: RunOptions, given: set[str]) -> None:
-    folder = run.out or Path("runs") / f"{recipe.name}-seed{recipe.seed}"
-    if run.resume and not run.force:
-        recipe = _resumed(recipe, runs.read_recipe(folder), given)
+    if run.resume and not run.force and (folder / "config.json").exists():
+        # Settings that are left out are those of the run.
+        stored = runs.read_experiment(folder)
+        if stored.name == name:
+            experiment, run = _parse_train(stored, name, arguments)
     metrics = runs.train(
-        recipe,
+        experiment,
         folder,
         resume=run.resume,
         force=run.force,
@@ -83,29 +83,59 @@ def _train(recipe: Recipe, run: RunOptions, given: set[str]) -> None:
     print(f"report: {folder / 'report.html'}", file=sys.stderr)
 
 
-def _resumed(asked: Recipe, stored: Recipe, given: set[str]) -> Recipe:
-    """The stored settings, and on top those that stand on the command line."""
-    if type(asked) is not type(stored):
-        return asked
-    names = {field.name for field in fields(asked)} & given
-    return replace(stored, **{name: getattr(asked, name) for name in names})
+def _parse_train(
+    default: "Experiment", name: str, arguments: Sequence[str]
+) -> tuple["Experiment", RunOptions]:
+    @dataclass(frozen=True)
+    class Train:
+        experiment: Annotated[Any, tyro.conf.arg(name="")] = default
+        run: Annotated[RunOptions, tyro.conf.arg(name="")] = field(default_factory=RunOptions)
+
+    parsed = tyro.cli(
+        Train,
+        args=arguments,
+        prog=f"{PROGRAM} train {name}",
+        description=SUMMARIES[name],
+        config=(tyro.conf.AvoidSubcommands, tyro.conf.SuppressFixed),
+    )
+    experiment: Experiment = parsed.experiment
+    if parsed.run.updates is not None:
+        experiment = experiment.with_updates(parsed.run.updates)
+    if parsed.run.data:
+        experiment = experiment.with_data(parsed.run.data)
+    return experiment, parsed.run
 
 
-def _evaluate(run: tyro.conf.Positional[Path], device: str = "cpu", data: str = "") -> Command:
-    """Judge a trained run again, from its weights, and write its report anew.
+def train(recipe: tyro.conf.Positional[str]) -> Command:
+    """Train a recipe into a run folder; `train RECIPE --help` lists its settings.
 
     Args:
-        run: The run folder.
-        device: Where to sample: cpu, cuda, ...
-        data: Where its data are now, if elsewhere than while it was trained.
+        recipe: Name of a recipe; `recipes` lists them.
     """
-    return lambda: print(json.dumps(runs.evaluate(run, device, data), indent=2))
+    raise AssertionError("`main` parses the recipe's own options")
 
 
-def _sample(
+def evaluate(run: tyro.conf.Positional[Path], device: str = "cpu", data: str = "") -> Command:
+    """Evaluate a trained run again, from its weights, and write its report anew.
+
+    Args:
+        run: Run folder.
+        device: Device to sample on: cpu, cuda, ...
+        data: File or folder of its data, if they have moved since training.
+    """
+
+    def command() -> None:
+        from snn_gan_ext.experiments import runs
+
+        print(json.dumps(runs.evaluate(run, device, data), indent=2))
+
+    return command
+
+
+def sample(
     run: tyro.conf.Positional[Path],
     out: Path,
-    format: FileFormat = "npz",
+    format: Format = "npz",
     n: int = 100,
     label: int | None = None,
     seed: int = 0,
@@ -114,29 +144,31 @@ def _sample(
     """Draw spike trains from a trained run into a file.
 
     Args:
-        run: The run folder.
-        out: The file to write: spikes [T, n, N], labels [n], and decoded images, times or events; with
+        run: Run folder.
+        out: File to write: spikes [T, n, N], labels [n], and decoded images, times or events; with
             nmnist a new folder of recordings.
         format: npz; or for recipes with events hdf5 (.h5), and nmnist, whose files Tonic reads.
         n: Number of trials.
-        label: One class for all trials; the classes in turn by default.
+        label: Class of all trials; the classes in turn by default.
         seed: Seed of the draws.
-        device: Where to sample: cpu, cuda, ...
+        device: Device to sample on: cpu, cuda, ...
     """
 
     def command() -> None:
-        drawn = runs.sample(run, out, n, label, seed, device, format)
+        from snn_gan_ext.experiments import samples
+
+        drawn = samples.sample(run, out, n, label, seed, device, format)
         print(f"{out}: spikes {list(drawn['spikes'].shape)}")
 
     return command
 
 
-def _reproduce(
-    experiment: tyro.conf.Positional[Reproduction],
+def reproduce(
+    experiment: tyro.conf.Positional[Paper],
     out: Path | None = None,
     seeds: int = 3,
-    steps: int | None = None,
-    judge_steps: int | None = None,
+    updates: int | None = None,
+    classifier_updates: int | None = None,
     evaluate_on: Split = "test",
     progress: bool = True,
 ) -> Command:
@@ -150,31 +182,33 @@ def _reproduce(
         experiment: The SpikeGAN paper's Fig. 4 (digits-curves), Fig. 5 (digits-noise), Fig. 8
             (digits-meta), Table I (digits-spikes), or classifiers with few event recordings
             (nmnist-augment).
-        out: Folder. By default runs/EXPERIMENT. What is finished there is kept.
+        out: Folder. By default runs/EXPERIMENT. Finished runs in it are kept.
         seeds: Number of seeds, from 0.
-        steps: Training steps, if not the recipes' own.
-        judge_steps: Training steps of the spiking classifier, if not the recipes' own.
-        evaluate_on: The split to judge on.
+        updates: Training updates, if not the recipes' own.
+        classifier_updates: Training updates of the spiking classifier, if not the recipes' own.
+        evaluate_on: Split of the evaluation.
         progress: Show progress bars.
     """
     folder = out or Path("runs") / experiment
 
     def command() -> None:
+        from snn_gan_ext.experiments.papers import PAPERS, Settings
+
         settings = Settings(
             out=folder,
             seeds=seeds,
-            steps=steps,
-            judge_steps=judge_steps,
+            updates=updates,
+            classifier_updates=classifier_updates,
             evaluate_on=evaluate_on,
             progress=progress,
         )
-        REPRODUCTIONS[experiment](settings)
+        PAPERS[experiment](settings)
         print((folder / "table.md").read_text(), end="")
 
     return command
 
 
-def _crosscheck(
+def crosscheck(
     run: tyro.conf.Positional[Path],
     target: Target = "numpy",
     trials: int = 200,
@@ -183,24 +217,17 @@ def _crosscheck(
     """Run a trained run in Brian2: the same spikes on the same noise, the same statistics on its own.
 
     Args:
-        run: The run folder; crosscheck.json and pictures go there.
-        target: What Brian2 generates code for; cython and cpp_standalone compile for minutes.
+        run: Run folder; crosscheck.json and pictures go there.
+        target: Brian2's code generation target; cython and cpp_standalone compile for minutes.
         trials: Trials of each free run.
         seed: Seed of all noise.
     """
 
     def command() -> None:
+        from snn_gan_ext.experiments.brian_check import crosscheck_run
+
         found = crosscheck_run(run, target=target, trials=trials, seed=seed)
-        for name, network in found["networks"].items():
-            wrong = sum(network["mismatches"].values())
-            print(f"{name}: {wrong} mismatched spikes of {network['replayed_spikes']}", end=" ")
-            print(f"in {found['replayed_trials']} trials on the same noise;")
-            print(
-                f"  ours and Brian2's in {trials} trials each (p: corrected, - not testable; ISI in s):"
-            )
-            for line in network["statistics"]:
-                values = f"{number(line['ours'])} and {number(line['brian'])}"
-                print(f"  {line['name']:18} {values:24} p {number(line['p'])}")
+        _print_checks(found)
         failed = [name for name, network in found["networks"].items() if not network["passed"]]
         if failed:
             raise CheckFailedError(f"{run / 'crosscheck.json'}: a check failed: {', '.join(failed)}")
@@ -209,103 +236,112 @@ def _crosscheck(
     return command
 
 
-def _recipes() -> Command:
+def _print_checks(found: dict[str, Any]) -> None:
+    from snn_gan_ext.experiments.report import number
+
+    for name, network in found["networks"].items():
+        wrong = sum(network["mismatches"].values())
+        print(f"{name}: {wrong} mismatched spikes of {network['replayed_spikes']}", end=" ")
+        print(f"in {found['replayed_trials']} trials on the same noise;")
+        each = f"in {found['trials']} trials each"
+        print(f"  ours and Brian2's {each} (p: corrected, - not testable; ISI in s):")
+        for line in network["statistics"]:
+            values = f"{number(line['ours'])} and {number(line['brian'])}"
+            print(f"  {line['name']:18} {values:24} p {number(line['p'])}")
+
+
+def recipes() -> Command:
     """List the recipes."""
 
     def command() -> None:
-        width = max(map(len, RECIPES))
-        for name, recipe in RECIPES.items():
-            print(f"{name:{width}}  {recipe.summary}")
+        width = max(map(len, SUMMARIES))
+        for name, summary in SUMMARIES.items():
+            print(f"{name:{width}}  {summary}")
 
     return command
 
 
-def _choice(commands: dict[str, Callable[..., Any]]) -> Any:
-    """The type of "one of these subcommands", which tyro reads."""
-    return Union[  # noqa: UP007
-        tuple(
-            Annotated[Any, tyro.conf.subcommand(name=name, constructor=constructor)]
-            for name, constructor in commands.items()
+COMMANDS: dict[str, Callable[..., Command]] = {
+    "train": train,
+    "reproduce": reproduce,
+    "evaluate": evaluate,
+    "sample": sample,
+    "crosscheck": crosscheck,
+    "recipes": recipes,
+}
+
+
+def _run(arguments: Sequence[str]) -> None:
+    if list(arguments) == ["--version"]:
+        print(__version__)
+    elif len(arguments) > 1 and arguments[0] == "train" and not arguments[1].startswith("-"):
+        _check_recipe(arguments[1])
+        _use_one_thread()
+        _train(arguments[1], arguments[2:])
+    else:
+        command: Command = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            args=arguments,
+            prog=PROGRAM,
+            description="Spiking networks that learn distributions of spike trains (also: --version).",
         )
-    ]
+        if "torch" in sys.modules or arguments[0] != "recipes":
+            _use_one_thread()
+        command()
 
 
-def _parse(arguments: Sequence[str]) -> Command:
-    def train(recipe: Any) -> Any:
-        """Train a recipe into a run folder."""
-        return recipe
+def _use_one_thread() -> None:
+    """The networks are small: a second thread gains nothing, and loses much on a busy machine."""
+    import torch
 
-    given = _options(arguments)
-    trainable = _choice({name: _train_command(recipe, given) for name, recipe in RECIPES.items()})
-    train.__annotations__["recipe"] = Annotated[trainable, tyro.conf.OmitSubcommandPrefixes]
-
-    commands: dict[str, Callable[..., Any]] = {
-        "train": train,
-        "reproduce": _reproduce,
-        "evaluate": _evaluate,
-        "sample": _sample,
-        "crosscheck": _crosscheck,
-        "recipes": _recipes,
-    }
-    command: Command = tyro.cli(
-        _choice(commands),
-        args=arguments,
-        prog="snn-gan-ext",
-        description="Spiking networks that learn distributions of spike trains (--version: which one).",
-    )
-    return command
+    torch.set_num_threads(1)
 
 
-def _options(arguments: Sequence[str]) -> set[str]:
-    """Names of the settings that stand on the command line."""
-    words = (word[2:].partition("=")[0] for word in arguments if word.startswith("--"))
-    return {word.replace("-", "_").removeprefix("no_") for word in words}
-
-
-def _check_recipe(arguments: Sequence[str]) -> None:
-    """Names the nearest recipe, where the parser would list all of them."""
-    if len(arguments) < 2 or arguments[0] != "train" or arguments[1].startswith("-"):
-        return
-    if arguments[1] not in RECIPES:
-        nearest = difflib.get_close_matches(arguments[1], RECIPES, n=1, cutoff=0)[0]
+def _check_recipe(name: str) -> None:
+    """Name the nearest recipe, where the parser would list all of them."""
+    if name not in SUMMARIES:
+        nearest = difflib.get_close_matches(name, SUMMARIES, n=1, cutoff=0)[0]
         raise InputError(
             "recipe",
-            expected=f"one of {', '.join(RECIPES)}",
-            got=f"{arguments[1]!r}",
+            expected=f"one of {', '.join(SUMMARIES)}",
+            got=f"{name!r}",
             cure=f"did you mean {nearest!r}?",
         )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code: 0, 1 failure, 2 bad input, 128 + signal."""
+    """Run the command and return its exit code: 0, 1 failure, 2 bad input, 128 + signal."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if list(arguments) == ["--version"]:
-        print(__version__)
-        return 0
-    # The networks are small: a second thread gains nothing, and loses much on a busy machine.
-    torch.set_num_threads(1)
     try:
-        _check_recipe(arguments)
-        _parse(arguments)()
+        _run(arguments)
     except InputError as error:
         return _fail(error, 2)
     except OSError as error:
         return _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
-    except (NonFiniteError, CheckFailedError) as error:
+    except CheckFailedError as error:
         return _fail(error, 1)
-    except Interrupted as error:
-        return _fail(error, 128 + error.signal_number)
     except KeyboardInterrupt:
-        return _fail("interrupted; what the run folder holds stays", 130)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "alloc" not in str(error):
-            raise
-        return _fail("memory: expected sizes that fit, got larger ones; lower batch, sizes or --n", 2)
+        return _fail("interrupted; the contents of the run folder stay", 130)
+    except Exception as error:
+        return _code_of(error)
     return 0
 
 
+def _code_of(error: Exception) -> int:
+    """Exit codes of errors whose classes need PyTorch."""
+    from snn_gan_ext.experiments.loop import Interrupted, NonFiniteError
+
+    if isinstance(error, NonFiniteError):
+        return _fail(error, 1)
+    if isinstance(error, Interrupted):
+        return _fail(error, 128 + error.signal_number)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "alloc" in str(error)):
+        return _fail("memory: expected sizes that fit, got larger ones; lower batch, sizes or --n", 2)
+    raise error
+
+
 def _fail(message: object, code: int) -> int:
-    print(f"snn-gan-ext: {message}", file=sys.stderr)
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
     return code
 
 

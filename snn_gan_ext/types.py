@@ -20,6 +20,7 @@ __all__ = [
     "Batch",
     "Discriminator",
     "Generator",
+    "ImageBatch",
     "ImageGenerator",
     "LayerRun",
     "Network",
@@ -104,6 +105,13 @@ class Network(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Mapping[str, Any], /) -> Any: ...
     def requires_grad_(self, requires_grad: bool = True) -> Self: ...
+
+
+class ImageBatch(NamedTuple):
+    """Real images ``[B, N]`` with their labels ``[B]``; None where images have no labels."""
+
+    images: Tensor
+    labels: Tensor | None = None
 
 
 class LayerRun(Protocol):

@@ -10,11 +10,11 @@ from torch import Tensor
 from snn_gan_ext.algorithms import averaging
 from snn_gan_ext.algorithms.spikegan import GAN_RULES
 from snn_gan_ext.algorithms.state import AdversarialState, check_pair
-from snn_gan_ext.coding.images import Labelled, check_images
+from snn_gan_ext.coding.images import check_images
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import adversarial
 from snn_gan_ext.functional.ttfs import clamp_passing
-from snn_gan_ext.types import LATE, Discriminator, ImageGenerator, Network, Schedule
+from snn_gan_ext.types import LATE, Discriminator, ImageBatch, ImageGenerator, Network, Schedule
 from snn_gan_ext.validation import at_least, between, check_settings, whole
 
 __all__ = ["ImageGAN"]
@@ -96,7 +96,7 @@ class ImageGAN:
             rng=rng,
         )
 
-    def update(self, state: AdversarialState[ImageGenerator], batch: Labelled) -> dict[str, float]:
+    def update(self, state: AdversarialState[ImageGenerator], batch: ImageBatch) -> dict[str, float]:
         """Train both networks once, in place.
 
         Returns:
@@ -118,7 +118,7 @@ class ImageGAN:
         return {name: float(value) for name, value in metrics.items()}
 
     def _update_discriminator(
-        self, state: AdversarialState[ImageGenerator], batch: Labelled, images: Tensor
+        self, state: AdversarialState[ImageGenerator], batch: ImageBatch, images: Tensor
     ) -> dict[str, Tensor]:
         penalised = self.r1 > 0 and state.updates % self.r1_every == 0
         real_images = batch.images.detach().requires_grad_(penalised)
@@ -168,7 +168,7 @@ def _frozen(module: Network) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _check(batch: Labelled, images: Tensor) -> None:
+def _check(batch: ImageBatch, images: Tensor) -> None:
     check_images(batch.images)
     if not len(batch.images):
         raise InputError("batch", expected="at least one image", got="none")

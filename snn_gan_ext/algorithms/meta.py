@@ -180,7 +180,8 @@ class MetaSpikeGAN:
             rng: Random source of all noise of the run, on the networks' device.
 
         Raises:
-            InputError: If there is no place for a stored task, or ``fresh`` names no parameter.
+            InputError: If there is no place for a stored task, or ``fresh`` names no parameter or comes
+                without ``fresh_discriminator``.
         """
         if generators.size < 2 or generators.size != discriminators.size:
             raise InputError(

@@ -55,12 +55,14 @@ def crosscheck_run(
             expected="at least one trial, and a rate between 0 and 1",
             got=f"{replayed} and {false_alarm}",
         )
-    recipe, experiment = runs.load_run(folder)
+    trainer = runs.load_run(folder)
     metrics = runs.read_metrics_json(folder)
-    networks = experiment.networks()
+    networks = trainer.glm_networks()
     if not networks:
         raise InputError(
-            f"{folder}", expected="a run with a network of GLM layers", got=f"recipe {recipe.name!r}"
+            f"{folder}",
+            expected="a run with a network of GLM layers",
+            got=f"recipe {trainer.experiment.name!r}",
         )
     found: dict[str, Any] = {
         "target": target,
@@ -76,9 +78,9 @@ def crosscheck_run(
     for name, generator in bar:
         rng = torch.Generator().manual_seed(seed)
         with use_target(target):
-            ours, brian = equivalence.replay(generator, experiment.labels(replayed, None), rng, dt)
+            ours, brian = equivalence.replay(generator, trainer.data.labels(replayed), rng, dt)
         with use_target(target):
-            free = equivalence.free_run(generator, experiment.labels(trials, None), rng, seed, dt)
+            free = equivalence.free_run(generator, trainer.data.labels(trials), rng, seed, dt)
         table = equivalence.compare(*free, dt, false_alarm, comparisons=len(networks))
         found["networks"][name] = _verdict(ours, equivalence.mismatches(ours, brian), table)
         free_runs[name] = free
@@ -86,7 +88,7 @@ def crosscheck_run(
         _draw(folder, name, free, dt)
     found["passed"] = all(network["passed"] for network in found["networks"].values())
     write_atomically(folder / "crosscheck.json", json.dumps(found, indent=2) + "\n")
-    runs.write_report(folder, recipe, metrics)
+    runs.write_report(folder, trainer.experiment, metrics)
     return found
 
 
@@ -104,4 +106,4 @@ def _verdict(
 def _draw(folder: Path, name: str, free: tuple[Tensor, Tensor], dt: float) -> None:
     figure = plots.spike_comparison({"snn_gan_ext": free[0], "Brian2": free[1]}, dt)
     figure.suptitle(name)
-    figure.savefig(folder / f"crosscheck_{name.replace(' ', '_')}.png", dpi=110)
+    plots.save(figure, folder / f"crosscheck_{name.replace(' ', '_')}.png")

@@ -1,10 +1,10 @@
-"""Components of experiments: base classes of data, generators and discriminators, and the settings of each."""
+"""Components of experiments: data, generators and discriminators as settings."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +23,10 @@ from snn_gan_ext.networks.generators import (
     ConvolutionalGenerator,
     StepResponseGenerator,
 )
+from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.networks.images import MLPGenerator
 from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSClassifier, TTFSGenerator
 from snn_gan_ext.validation import above, at_least, check_settings, whole
-
-if TYPE_CHECKING:
-    from snn_gan_ext.experiments.experiment import Experiment
 
 __all__ = [
     "MLP",
@@ -52,16 +50,26 @@ Decode = Callable[[Tensor], Tensor] | None
 LARGE = 100_000
 
 
+@dataclass(frozen=True, kw_only=True)
 class Data(ABC):
-    """Real trials; subclasses are frozen dataclasses of settings, which load when first used.
+    """Real trials; subclasses are frozen dataclasses of settings, which load when first used."""
 
-    Attributes:
-        classes: Number of classes; 0 where trials have no labels.
-        binning: Coding of recordings as spikes, where the data are events.
-    """
+    @property
+    def classes(self) -> int:
+        """Number of classes; 0 where trials have no labels."""
+        return 0
 
-    classes: int
-    binning: Binning | None = None
+    @property
+    def binning(self) -> Binning | None:
+        """Coding of recordings as spikes, where the data are events."""
+        return None
+
+    def check(self) -> None:  # noqa: B027
+        """Check the settings.
+
+        Raises:
+            InputError: If one is out of bounds.
+        """
 
     @property
     @abstractmethod
@@ -80,7 +88,9 @@ class Data(ABC):
         return ""
 
     def labels(self, count: int, label: int | None = None) -> Tensor | int:
-        """Return labels ``[count]``: all of one class, or the classes in turn; the count where there are none.
+        """Return labels ``[count]``: all of one class, or the classes in turn.
+
+        Without labels it returns the count.
 
         Raises:
             InputError: If the label is no class of the data.
@@ -96,8 +106,16 @@ class Data(ABC):
         return torch.full((count,), label)
 
 
+@dataclass(frozen=True, kw_only=True)
 class GeneratorSettings(ABC):
     """Settings of a generator; subclasses are frozen dataclasses."""
+
+    def check(self) -> None:  # noqa: B027
+        """Check the settings.
+
+        Raises:
+            InputError: If one is out of bounds.
+        """
 
     @abstractmethod
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
@@ -111,8 +129,16 @@ class GeneratorSettings(ABC):
         """Initialise a network from the data, before training."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class DiscriminatorSettings(ABC):
     """Settings of a discriminator; subclasses are frozen dataclasses."""
+
+    def check(self) -> None:  # noqa: B027
+        """Check the settings.
+
+        Raises:
+            InputError: If one is out of bounds.
+        """
 
     @abstractmethod
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
@@ -140,7 +166,7 @@ class Basis:
     decay: float = 2.0
     area: float = 0.0
 
-    def check(self, experiment: "Experiment") -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, window=whole(1, 10_000), decay=above(0), area=at_least(0))
         check_settings(self, functions=whole(1, self.window))
@@ -169,7 +195,7 @@ class Conditional(GeneratorSettings):
         latent_scale: Factors on the initial weights from the bits to hidden and to read-out neurons.
         hidden_feedback: Initial self-feedback of hidden neurons.
         hidden_delay: Time steps from a hidden spike to the read-out neurons.
-        class_rates: Initialise the label's synapses so that read-out neurons fire at the classes' rates.
+        class_rates: Initialise the label's synapses for the classes' rates of the read-out neurons.
         basis: Temporal basis.
     """
 
@@ -184,7 +210,7 @@ class Conditional(GeneratorSettings):
     class_rates: bool = False
     basis: Basis = Basis()
 
-    def check(self, experiment: "Experiment") -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(
             self, hidden=whole(0, LARGE), latent_bits=whole(0, 10_000), hidden_delay=whole(0)
@@ -232,7 +258,7 @@ class Convolutional(GeneratorSettings):
     latent_bits: int = 32
     basis: Basis = Basis()
 
-    def check(self, experiment: "Experiment") -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, maps=whole(1, 1000), stride=whole(1), latent_bits=whole(0, 10_000))
 
@@ -269,7 +295,7 @@ class StepResponse(GeneratorSettings):
     bias_std: float = 0.3
     basis: Basis = Basis()
 
-    def check(self, experiment: "Experiment") -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, weight_std=at_least(0), shared_std=at_least(0), bias_std=at_least(0))
 
@@ -313,12 +339,13 @@ class Particles(GeneratorSettings):
     size: int = 5
     member: GeneratorSettings
 
-    def check(self, experiment: "Experiment") -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, size=whole(1, 1000))
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
-        return Ensemble(self.member.build_many(self.size, data, rng))
+        members = self.member.build_many(self.size, data, rng)
+        return Ensemble(cast("list[NetworkGenerator]", members))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,7 +358,7 @@ class Classifier(GeneratorSettings):
 
     hidden: int = 400
 
-    def check(self, experiment: "Experiment") -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, hidden=whole(1, LARGE))
 
@@ -353,7 +380,7 @@ class TTFS(GeneratorSettings):
     latents: int = 32
     hidden: int = 128
 
-    def check(self, experiment: "Experiment") -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, latents=whole(1, 10_000), hidden=whole(1, LARGE))
 
@@ -451,7 +478,7 @@ class OnOff(DiscriminatorSettings):
     hidden: int = 192
     weight_scale: float = 3.0
 
-    def check(self, experiment: "Experiment") -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, hidden=whole(1, LARGE), weight_scale=at_least(0))
 

@@ -3,17 +3,19 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from snn_gan_ext.datasets.digits import Split
+from snn_gan_ext.experiments.components import Data
+from snn_gan_ext.types import TrainingState
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from snn_gan_ext.experiments.trainer import Trainer
-
-__all__ = ["Evaluation", "Results"]
+__all__ = ["Evaluation", "Results", "Trained"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,35 @@ class Results:
     others: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Trained(Protocol):
+    """Trained networks, as an evaluation uses them; `Trainer` is one.
+
+    Attributes:
+        data: Real trials.
+        seed: Seed of the run.
+        device: Device of the networks.
+        split: Split of the final evaluation.
+        label: Name of the experiment's own generator.
+        learner: Its learning algorithm.
+        state: Training state.
+        generators: Networks to draw from, by arm.
+    """
+
+    data: Data
+    seed: int
+    device: torch.device
+    split: Split
+    label: str
+    learner: Any
+    state: TrainingState
+    generators: nn.ModuleDict
+
+    def stream(self, role: str, device: torch.device | str | None = None) -> torch.Generator: ...
+    def draw(self, name: str, labels: Tensor | int, rng: torch.Generator) -> Tensor: ...
+    def sample(self, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation(ABC):
     """Measures of trained generators; subclasses are frozen dataclasses of settings.
 
@@ -45,17 +76,22 @@ class Evaluation(ABC):
         "train on synthetic, test on real": ("validation_tstr",),
     }
 
+    def check(self) -> None:  # noqa: B027
+        """Check the settings.
+
+        Raises:
+            InputError: If one is out of bounds.
+        """
+
     @abstractmethod
-    def monitor(self, trainer: "Trainer") -> dict[str, float]:
+    def monitor(self, trainer: Trained) -> dict[str, float]:
         """Evaluate quickly, on the validation split, while training."""
 
     @abstractmethod
-    def evaluate(self, trainer: "Trainer") -> Results:
+    def evaluate(self, trainer: Trained) -> Results:
         """Evaluate in full, on the experiment's split."""
 
-    def sample(
-        self, trainer: "Trainer", labels: Tensor | int, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def sample(self, trainer: Trained, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
         """Draw trials of the trained generator.
 
         Args:
@@ -64,7 +100,7 @@ class Evaluation(ABC):
             rng: Random source, on the trainer's device.
 
         Returns:
-            ``spikes [T, B, ...]``; ``labels [B]`` where there are some; ``particles [B]``, the member of an
-            ensemble that each trial is from.
+            ``spikes [T, B, ...]``; ``labels [B]`` where there are some; ``particles [B]``, the
+            members that draw them, for an ensemble.
         """
         return trainer.sample(labels, rng)

@@ -1,10 +1,9 @@
-"""An experiment as a value: data, generator, discriminator, learner and evaluation, and nothing else."""
+"""An experiment as a value: data, generator, discriminator, learner and evaluation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
-import torch
 from tyro.conf import Suppress
 
 from snn_gan_ext.algorithms.bayes import BayesSpikeGAN, check_shares
@@ -17,17 +16,21 @@ from snn_gan_ext.coding import decoders
 from snn_gan_ext.datasets.digits import Split
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import components
-from snn_gan_ext.experiments.components import Data, DiscriminatorSettings, GeneratorSettings, Particles
+from snn_gan_ext.experiments.components import (
+    Basis,
+    Data,
+    DiscriminatorSettings,
+    GeneratorSettings,
+    Particles,
+)
 from snn_gan_ext.experiments.evaluation import Evaluation
 from snn_gan_ext.validation import SEED, check_setting, check_settings, one_of, whole
-
-if TYPE_CHECKING:
-    from snn_gan_ext.experiments.trainer import Trainer
 
 __all__ = ["Arm", "Experiment", "Learner"]
 
 Learner = BayesSpikeGAN | SpikeGAN | MaximumLikelihood | MetaSpikeGAN | TemporalBackprop | ImageGAN
 LARGEST = 1e10
+CHECKED = (Basis, Data, DiscriminatorSettings, Evaluation, GeneratorSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,27 +97,39 @@ class Experiment:
         main = Arm(generator=self.generator, discriminator=self.discriminator, learner=self.learner)
         return {self.label: main, **self.references}
 
+    def vary(self, changes: Mapping[str, Any]) -> Self:
+        """Return a variant of the experiment.
+
+        Args:
+            changes: New values by the names that options have, such as ``learner.r1``.
+
+        Raises:
+            InputError: If there is no such setting.
+
+        >>> from snn_gan_ext.experiments.recipes.digits import DIGITS
+        >>> DIGITS.vary({"seed": 3, "learner.r1": 0.5}).learner.r1
+        0.5
+        """
+        varied = self
+        for name, value in changes.items():
+            varied = _varied(varied, name.split("."), value)
+        return varied
+
     def with_updates(self, updates: int) -> Self:
         """Return the experiment with another length of the run, in all arms."""
-
-        def changed(learner: Learner) -> Learner:
-            return replace(learner, updates=updates)
-
-        references = {
-            name: replace(arm, learner=changed(arm.learner)) for name, arm in self.references.items()
-        }
-        return replace(self, learner=changed(self.learner), references=references)
+        references = {f"references.{name}.learner.updates": updates for name in self.references}
+        return self.vary({"learner.updates": updates, **references})
 
     def with_data(self, path: str) -> Self:
-        """Return the experiment with its data elsewhere.
+        """Return the experiment with its data at another path.
 
         Raises:
             InputError: If its data are not read from files.
         """
-        names = {place.name for place in fields(self.data) if place.metadata.get("location")}
-        if "path" not in names:
+        if not any(each.metadata.get("location") for each in fields(self.data)):
             raise InputError("--data", expected=f"none for recipe {self.name!r}", got=path)
-        return replace(self, data=replace(self.data, path=path))  # type: ignore[call-arg]
+        # Downloaded files are there by now.
+        return self.vary({"data.path": path})
 
     def check(self) -> None:
         """Check the settings, one by one and against each other.
@@ -126,24 +141,12 @@ class Experiment:
         check_settings(
             self, seed=SEED, batch=whole(2), monitor_every=whole(1), checkpoint_every=whole(1)
         )
-        for _, component in _components(self):
-            check: Callable[[Experiment], None] | None = getattr(component, "check", None)
-            if check is not None and component is not self:
-                check(self)
+        for place, component in _components(self):
+            if isinstance(component, CHECKED) and place:
+                component.check()
         for arm in self.arms.values():
             if isinstance(arm.generator, Particles):
                 check_shares(self.batch, arm.generator.size)
-
-    def build(self, device: torch.device) -> "Trainer":
-        """Build the networks, the algorithm and the training state, all seeded by ``seed``.
-
-        Raises:
-            InputError: If a setting is out of bounds.
-        """
-        from snn_gan_ext.experiments.trainer import Trainer
-
-        self.check()
-        return Trainer(self, device)
 
     def to_config(self) -> dict[str, Any]:
         """Return the experiment as plain values, for ``config.json``."""
@@ -165,6 +168,16 @@ class Experiment:
         found: Self = _restored(self, config, kinds)
         _check_types(found)
         return found
+
+
+def _varied(value: Any, path: list[str], new: Any) -> Any:
+    name, *rest = path
+    names = list(value) if isinstance(value, dict) else [each.name for each in fields(value)]
+    if name not in names:
+        raise InputError("setting", expected=f"one of {names}", got=f"{name!r}")
+    if isinstance(value, dict):
+        return {**value, name: _varied(value[name], rest, new) if rest else new}
+    return replace(value, **{name: _varied(getattr(value, name), rest, new) if rest else new})
 
 
 def _components(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -63,7 +63,7 @@ class MetricsLog:
 
     Args:
         path: the file; one object a line, each with its ``step``.
-        from_step: lines after this step are dropped (they belong to a future that a resumed run
+        from_update: lines after this step are dropped (they belong to a future that a resumed run
             goes through again).
         tensorboard: a folder for TensorBoard's event files.
 
@@ -71,20 +71,20 @@ class MetricsLog:
         InputError: if TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, path: Path, from_step: int = 0, tensorboard: Path | None = None) -> None:
+    def __init__(self, path: Path, from_update: int = 0, tensorboard: Path | None = None) -> None:
         self._writer = None if tensorboard is None else require_tensorboard()(str(tensorboard))
-        kept = [line for line in read_metrics(path) if line["update"] <= from_step > 0]
+        kept = [line for line in read_metrics(path) if line["update"] <= from_update > 0]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomically(path, text)
         self._file = path.open("a")
 
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+    def write(self, update: int, metrics: Mapping[str, float]) -> None:
         """Adds one line."""
-        self._file.write(json.dumps({"update": step, **metrics}) + "\n")
+        self._file.write(json.dumps({"update": update, **metrics}) + "\n")
         self._file.flush()
         if self._writer is not None:
             for name, value in metrics.items():
-                self._writer.add_scalar(name, value, step)
+                self._writer.add_scalar(name, value, update)
 
     def close(self) -> None:
         """Closes the files."""
@@ -186,7 +186,7 @@ def fit(
                 if look is not None:
                     log.write(state.updates, look())
                 if caught:
-                    raise Interrupted(caught[0], f"after step {state.updates}; go on with --resume")
+                    raise Interrupted(caught[0], f"after update {state.updates}; go on with --resume")
     finally:
         bar.close()
         log.close()
@@ -209,14 +209,14 @@ def _restore(state: TrainingState, path: Path, config: Mapping[str, Any], update
     return checkpoint.train_seconds
 
 
-def check_finite(metrics: Mapping[str, float], step: int, checkpoint: Path | None = None) -> None:
+def check_finite(metrics: Mapping[str, float], update: int, checkpoint: Path | None = None) -> None:
     """Raises `NonFiniteError` at the first metric that is infinite or NaN."""
     for name, value in metrics.items():
         if not math.isfinite(value):
             kept = checkpoint is not None and checkpoint.exists()
             last = f"; the last good state is in {checkpoint}" if kept else ""
             raise NonFiniteError(
-                f"step {step}: {name} is {value}{last}; lower the learning rates or raise r1"
+                f"update {update}: {name} is {value}{last}; lower the learning rates or raise r1"
             )
 
 

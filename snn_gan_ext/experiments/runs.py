@@ -1,30 +1,27 @@
-"""Run folders: train a recipe into one, evaluate it again, sample from it.
+"""Run folders: train an experiment into one, evaluate it again, load it.
 
-A folder holds ``config.json`` (the recipe), ``checkpoint.pt``, ``metrics.jsonl`` (the log),
-``generator.safetensors`` (the trained weights), ``metrics.json``, the PNGs and ``report.html``.
+A folder holds ``config.json`` (the experiment), ``checkpoint.pt``, ``metrics.jsonl`` (the log),
+``generator.safetensors`` (the trained weights), ``metrics.json`` (the scorecard), pictures and
+``report.html``.
 """
 
-import io
 import json
+import math
 import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from snn_gan_ext import plots
-from snn_gan_ext.coding.events import Binning, Events, to_events
-from snn_gan_ext.datasets import event_files
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import report
 from snn_gan_ext.experiments.checkpoint import write_atomically
+from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.loop import (
     catch_signals,
     check_finite,
@@ -33,22 +30,18 @@ from snn_gan_ext.experiments.loop import (
     require_tensorboard,
 )
 from snn_gan_ext.experiments.recipes import RECIPES
-from snn_gan_ext.experiments.recipes.base import Experiment, Recipe
-from snn_gan_ext.validation import SEED, check_setting, one_of, whole
+from snn_gan_ext.experiments.trainer import Trainer, build
 from snn_gan_ext.version import __version__
 
 __all__ = [
-    "FileFormat",
+    "device_named",
     "evaluate",
     "load_run",
+    "read_experiment",
     "read_metrics_json",
-    "read_recipe",
-    "sample",
     "train",
     "write_report",
 ]
-
-FileFormat = Literal["npz", "hdf5", "nmnist"]
 
 OWN_FILES = (
     "config.json",
@@ -59,10 +52,12 @@ OWN_FILES = (
     "metrics.jsonl",
     "report.html",
 )
+ABOUT = ("version", "fingerprint")
+"""Entries of ``config.json`` beside the experiment."""
 
 
 def train(
-    recipe: Recipe,
+    experiment: Experiment,
     folder: Path | str,
     *,
     resume: bool = False,
@@ -71,193 +66,103 @@ def train(
     tensorboard: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Trains a recipe, judges it and leaves everything in the folder.
+    """Train an experiment, evaluate it, and leave everything in the folder.
 
     Args:
-        recipe: what to train.
-        folder: the run folder, made if need be.
-        resume: go on from the folder's checkpoint; ``recipe`` has to be the one in its ``config.json``.
-        force: throw away the run that is there.
-        device: where to train.
-        tensorboard: write TensorBoard event files too.
-        progress: show a progress bar.
+        experiment: Experiment to run.
+        folder: Run folder; made if it is missing.
+        resume: Go on from the folder's checkpoint. The experiment must be the one in ``config.json``.
+        force: Throw away the run that is there.
+        device: Device of the networks.
+        tensorboard: Write TensorBoard event files too.
+        progress: Show a progress bar.
 
     Returns:
         The contents of ``metrics.json``.
 
     Raises:
-        InputError: if the folder holds a run (and neither ``resume`` nor ``force``), or nothing to
-            resume, or a run of other settings.
-        Interrupted: after Ctrl-C or SIGTERM; the checkpoint or the generator is written.
-        NonFiniteError: at the first training number that is infinite or NaN.
+        InputError: If the folder holds a run (and neither ``resume`` nor ``force``), nothing to resume,
+            or a run of other settings.
+        Interrupted: After Ctrl-C or SIGTERM; the checkpoint or the generator is written.
+        NonFiniteError: At the first training number that is infinite or NaN.
     """
     folder = Path(folder)
     if resume and force:
         raise InputError("--resume and --force", expected="one of them", got="both")
-    experiment = recipe.build(_device(device))
+    trainer = build(experiment, device_named(device))
     if resume:
-        _check_same(recipe, read_recipe(folder), folder)
-        fingerprint = _check_data(experiment, folder)
+        _check_same(experiment, read_experiment(folder), folder)
+        fingerprint = _check_data(trainer, folder)
     else:
-        experiment.prepare()
-        _rehearse(recipe, device, tensorboard)
-        fingerprint = experiment.fingerprint()
+        trainer.prepare()
+        _rehearse(experiment, device, tensorboard)
+        fingerprint = trainer.data.fingerprint()
         _start_afresh(folder, force)
     about = {"version": __version__, "fingerprint": fingerprint}
-    _write_json(folder / "config.json", {**about, **recipe.to_config()})
+    _write_json(folder / "config.json", {**about, **experiment.to_config()})
     seconds = fit(
-        experiment.algorithm,
-        experiment.state,
-        experiment.next_batch,
-        updates=recipe.steps,
+        trainer.algorithm,
+        trainer.state,
+        trainer.next_batch,
+        updates=experiment.updates,
         folder=folder,
-        config=recipe.identity(),
+        config=experiment.identity(),
         resume=resume,
-        monitor=experiment.monitor,
-        monitor_every=recipe.monitor_every,
-        checkpoint_every=recipe.checkpoint_every,
+        monitor=trainer.monitor,
+        monitor_every=experiment.monitor_every,
+        checkpoint_every=experiment.checkpoint_every,
         tensorboard=tensorboard,
         progress=progress,
     )
-    with catch_signals("while judging; --resume goes on"):
-        _save_generator(recipe, experiment, folder, seconds)
-        return _judge(recipe, experiment, folder, seconds, progress)
-
-
-def _save_generator(recipe: Recipe, experiment: Experiment, folder: Path, seconds: float) -> None:
-    weights = {name: tensor.contiguous() for name, tensor in experiment.generator.state_dict().items()}
-    about = {"config": json.dumps(recipe.identity()), "train_seconds": f"{seconds:.3f}"}
-    write_atomically(folder / "generator.safetensors", save(weights, about))
+    with catch_signals("while evaluating; --resume goes on"):
+        _save_generators(trainer, folder, seconds)
+        return _evaluate(trainer, folder, seconds, progress)
 
 
 def evaluate(
     folder: Path | str, device: str = "cpu", data: str = "", progress: bool = True
 ) -> dict[str, Any]:
-    """Judges a trained run again, from its weights, and writes its metrics, pictures and report.
+    """Evaluate a trained run again, from its weights, and write its metrics, pictures and report.
 
     Args:
-        folder: a finished run.
-        device: where to sample.
-        data: where its data are now, if elsewhere than while it was trained.
-        progress: say on standard error that it is judging.
+        folder: Finished run.
+        device: Device of the networks.
+        data: Path of its data, if they have moved since it was trained.
+        progress: Say on standard error that it is being evaluated.
 
     Returns:
         The contents of ``metrics.json``.
 
     Raises:
-        InputError: if the folder holds no finished run, or the data are others than it learned from.
+        InputError: If the folder holds no finished run, or the data differ from those it learned from.
     """
     folder = Path(folder)
-    recipe, experiment = load_run(folder, device, data)
-    _check_data(experiment, folder)
+    trainer = load_run(folder, device, data)
+    _check_data(trainer, folder)
     with safe_open(folder / "generator.safetensors", "pt") as file:
-        seconds = float(file.metadata()["train_seconds"])
-    with catch_signals("while judging; what was found before stays"):
-        return _judge(recipe, experiment, folder, seconds, progress)
+        seconds = float(file.metadata()["seconds"])
+    with catch_signals("while evaluating; earlier results stay"):
+        return _evaluate(trainer, folder, seconds, progress)
 
 
-def sample(
-    folder: Path | str,
-    out: Path,
-    count: int,
-    label: int | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    file_format: FileFormat = "npz",
-) -> dict[str, torch.Tensor]:
-    """Draws trials from a trained run into a file, or a folder of files.
-
-    ========== ==================================================================================
-    format     what is written
-    ========== ==================================================================================
-    ``npz``    ``spikes [T, n, N]``, of events ``[T, n, C, H, W]`` (0 or 1, uint8), ``labels [n]``;
-               where the recipe has them decoded ``images [n, N]``, firing ``times [n, N]``,
-               ``particles [n]``, ``events`` end to end with ``offsets [n + 1]``
-    ``hdf5``   events: ``events/x``, ``events/y``, ``events/t``, ``events/p``, ``offsets``, ``labels``
-    ``nmnist`` events: a folder ``Train/<label>/<number>.bin`` as N-MNIST's, for Tonic
-    ========== ==================================================================================
+def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> Trainer:
+    """Load a finished run.
 
     Args:
-        folder: a finished run.
-        out: a path ending in ``.npz``, ``.h5`` or ``.hdf5``; or a new or an empty folder.
-        count: number of trials ``n``.
-        label: one class for all of them; the classes in turn by default.
-        seed: of the draws.
-        device: where to sample.
-        file_format: see above.
+        folder: Run folder.
+        device: Device of the networks.
+        data: Path of its data, if they have moved since it was trained.
 
     Returns:
-        What was written, as tensors.
+        Its networks (``generator``, and all by name in ``generators``) and its ``experiment``.
 
     Raises:
-        InputError: if the folder holds no finished run, or an argument makes no sense.
+        InputError: If the folder holds no finished run.
     """
     folder = Path(folder)
-    check_setting("--n", count, whole(1))
-    check_setting("--seed", seed, SEED)
-    _check_out(out, file_format)
-    recipe, experiment = load_run(folder, device)
-    if file_format != "npz" and experiment.binning is None:
-        raise InputError(
-            "--format", expected=f"npz for recipe {recipe.name!r}, which has no events", got=file_format
-        )
-    rng = torch.Generator(_device(device)).manual_seed(seed)
-    drawn = experiment.sample(experiment.labels(count, label), rng)
-    arrays = {name: tensor.numpy() for name, tensor in drawn.items()}
-    arrays["spikes"] = arrays["spikes"].astype(np.uint8)
-    recordings = _recordings(arrays["spikes"], experiment.binning)
-    if file_format == "nmnist":
-        event_files.write_nmnist_folder(recordings, arrays["labels"], out)
-    elif file_format == "hdf5":
-        event_files.write_hdf5(recordings, arrays["labels"], out)
-    else:
-        if recordings:
-            arrays["events"], arrays["offsets"] = event_files.end_to_end(recordings)
-        content = io.BytesIO()
-        np.savez_compressed(content, allow_pickle=False, **arrays)
-        write_atomically(out, content.getvalue())
-    return drawn
-
-
-def _check_out(out: Path, file_format: FileFormat) -> None:
-    check_setting("--format", file_format, one_of(FileFormat))
-    if file_format == "nmnist":
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError("--out", expected="a new or an empty folder", got=f"{out}")
-        return
-    endings = {"npz": (".npz",), "hdf5": (".h5", ".hdf5")}[file_format]
-    if out.suffix not in endings:
-        wanted = " or ".join(endings)
-        raise InputError("--out", expected=f"a file name ending in {wanted}", got=f"{out.name}")
-    if not out.parent.is_dir() or out.is_dir():
-        raise InputError("--out", expected="a file in an existing folder", got=f"{out}")
-
-
-def _recordings(spikes: np.ndarray, binning: Binning | None) -> list[Events]:
-    """Events of trials ``[T, n, C, H, W]``; none if the data are no events."""
-    if binning is None:
-        return []
-    return [to_events(trial, binning.step_us, binning.start_us) for trial in spikes.swapaxes(0, 1)]
-
-
-def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> tuple[Recipe, Experiment]:
-    """A finished run's recipe, and its experiment with the trained generator.
-
-    Args:
-        folder: of the run.
-        device: where to sample.
-        data: where its data are now, if elsewhere than while it was trained.
-
-    Raises:
-        InputError: if the folder holds no finished run.
-    """
-    folder = Path(folder)
-    recipe = read_recipe(folder)
+    experiment = read_experiment(folder)
     if data:
-        if "data" not in recipe.whereabouts:
-            raise InputError("--data", expected=f"none for recipe {recipe.name!r}", got=data)
-        # What was fetched is there by now.
-        recipe = replace(recipe, data=data, download=False)  # type: ignore[call-arg]
+        experiment = experiment.with_data(data)
     path = folder / "generator.safetensors"
     if not path.is_file():
         raise InputError(
@@ -266,13 +171,13 @@ def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> tuple[R
             got="no generator.safetensors",
             cure="finish it with `snn-gan-ext train ... --resume`",
         )
-    experiment = recipe.build(_device(device))
+    trainer = build(experiment, device_named(device))
     try:
         with safe_open(path, "pt") as file:
             trained = json.loads((file.metadata() or {}).get("config", "{}"))
-        if trained != recipe.identity():
+        if trained != experiment.identity():
             raise ValueError("weights of other settings")
-        experiment.generator.load_state_dict(load_file(path, device=device))
+        trainer.generators.load_state_dict(load_file(path, device=device))
     except (SafetensorError, RuntimeError, ValueError) as error:
         raise InputError(
             f"{path}",
@@ -280,100 +185,112 @@ def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> tuple[R
             got=str(error).splitlines()[0],
             cure="restore config.json, or train it again with --force",
         ) from None
-    return recipe, experiment
+    return trainer
 
 
-def _judge(
-    recipe: Recipe, experiment: Experiment, folder: Path, seconds: float, progress: bool
-) -> dict[str, Any]:
+def _save_generators(trainer: Trainer, folder: Path, seconds: float) -> None:
+    weights = {name: tensor.contiguous() for name, tensor in trainer.generators.state_dict().items()}
+    about = {"config": json.dumps(trainer.experiment.identity()), "seconds": f"{seconds:.3f}"}
+    write_atomically(folder / "generator.safetensors", save(weights, about))
+
+
+def _evaluate(trainer: Trainer, folder: Path, seconds: float, progress: bool) -> dict[str, Any]:
+    from snn_gan_ext import plots
+
+    experiment = trainer.experiment
     if progress:
-        print(f"judging on the {recipe.evaluate_on} split ...", file=sys.stderr)
-    results = experiment.evaluate()
-    found = _rounded(results.metrics)
-    about = {
-        "evaluated_on": recipe.evaluate_on,
-        "steps": recipe.steps,
-        "train_seconds": round(seconds, 3),
-        "seed": recipe.seed,
+        print(f"evaluating on the {experiment.evaluate_on} split ...", file=sys.stderr)
+    results = trainer.evaluate()
+    metrics: dict[str, Any] = {
+        "recipe": experiment.name,
+        "seed": experiment.seed,
+        "updates": experiment.updates,
+        "evaluated_on": experiment.evaluate_on,
+        "seconds": round(seconds, 3),
         "version": __version__,
+        "samplers": _rounded(results.samplers),
+        **_rounded(results.others),
     }
-    # What was found comes first in the file, and its names win.
-    metrics: dict[str, Any] = {**found, **about, **found}
-    curves = plots.learning_curves(read_metrics(folder / "metrics.jsonl"), experiment.panels)
-    figures = {**results.figures, "learning_curves": curves}
-    for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=110)
-    write_report(folder, recipe, metrics)
+    log = read_metrics(folder / "metrics.jsonl")
+    curves = plots.learning_curves(log, experiment.evaluation.panels)
+    for name, figure in {**results.figures, "learning_curves": curves}.items():
+        plots.save(figure, folder / f"{name}.png")
+    write_report(folder, experiment, metrics)
     # The last: where it is, the run is finished.
     _write_json(folder / "metrics.json", metrics)
     return metrics
 
 
-def write_report(folder: Path, recipe: Recipe, metrics: Mapping[str, Any]) -> None:
-    """Writes ``report.html`` of the metrics, of what a crosscheck found, and of all pictures.
+def write_report(folder: Path, experiment: Experiment, metrics: Mapping[str, Any]) -> None:
+    """Write ``report.html``: the metrics, the comparison with Brian2 where there is one, all pictures.
 
     Args:
-        folder: of the run.
-        recipe: what was run.
-        metrics: contents of ``metrics.json``.
+        folder: Run folder.
+        experiment: Its experiment.
+        metrics: Contents of ``metrics.json``.
     """
-    lines = dict(metrics)
-    if (checks := folder / "crosscheck.json").is_file():
-        lines["Brian2"] = report.brian_checks(json.loads(checks.read_text()))
-    page = report.render(recipe, lines, sorted(folder.glob("*.png"), key=_in_reading_order))
-    write_atomically(folder / "report.html", page)
+    checks = folder / "crosscheck.json"
+    brian = json.loads(checks.read_text()) if checks.is_file() else None
+    pictures = sorted(folder.glob("*.png"), key=_in_reading_order)
+    write_atomically(folder / "report.html", report.render(experiment, metrics, pictures, brian))
 
 
 def _in_reading_order(picture: Path) -> tuple[bool, list[str | int]]:
-    """What was learned before crosschecks of it, and particle 2 before particle 10."""
+    """Pictures of the evaluation before those of crosschecks, and particle 2 before particle 10."""
     parts = re.split(r"(\d+)", picture.stem)
     return picture.stem.startswith("crosscheck"), [int(x) if x.isdigit() else x for x in parts]
 
 
-def _rounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _rounded(value) if isinstance(value, Mapping) else _round(value)
-        for name, value in metrics.items()
-    }
+def _rounded(value: Any) -> Any:
+    """Numbers as they stand in files: four digits behind the point, null for infinity and NaN."""
+    if isinstance(value, Mapping):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, Sequence):
+        return [_rounded(part) for part in value]
+    return round(value, 4) if math.isfinite(value) else None
 
 
-def _round(value: float | Sequence[float]) -> Any:
-    return [round(x, 4) for x in value] if isinstance(value, Sequence) else round(value, 4)
-
-
-def _check_same(asked: Recipe, stored: Recipe, folder: Path) -> None:
-    here, there = stored.identity(), asked.identity()
-    other = [key for key in here if here[key] != there.get(key)]
+def _check_same(asked: Experiment, stored: Experiment, folder: Path) -> None:
+    here, there = _flat(stored.identity()), _flat(asked.identity())
+    other = [key for key in {**here, **there} if here.get(key) != there.get(key)]
     if other:
         raise InputError(
             f"{folder}",
-            expected=", ".join(f"{key} = {here[key]}" for key in other) + " as in its config.json",
+            expected=", ".join(f"{key} = {here.get(key)}" for key in other) + " as in its config.json",
             got=", ".join(f"{there.get(key)}" for key in other),
             cure="leave settings out with --resume (a run cannot be extended), or give another --out",
         )
 
 
-def _check_data(experiment: Experiment, folder: Path) -> str:
-    """Their fingerprint. Others would be split otherwise: what was learned from could be judged on."""
-    found = experiment.fingerprint()
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Settings by their dotted names, as options have them."""
+    if not isinstance(value, Mapping):
+        return {name: value}
+    parts = (_flat(part, f"{name}.{key}".removeprefix(".")) for key, part in value.items())
+    return {key: part for found in parts for key, part in found.items()}
+
+
+def _check_data(trainer: Trainer, folder: Path) -> str:
+    """Their fingerprint. Others would be split otherwise: training trials could be evaluated on."""
+    found = trainer.data.fingerprint()
     if found != _read_json(folder / "config.json").get("fingerprint", ""):
         raise InputError(
             f"{folder}",
             expected="the data that it learned from",
             got="others, or more or fewer of them",
-            cure="restore them, say where they are (--data), or train another run",
+            cure="restore them, name their place (--data), or train another run",
         )
     return found
 
 
-def _rehearse(recipe: Recipe, device: str, tensorboard: bool) -> None:
-    """One step on a copy, so that what cannot work fails before anything in the folder is touched."""
+def _rehearse(experiment: Experiment, device: str, tensorboard: bool) -> None:
+    """Make one update of a copy, so that errors come before anything in the folder is touched."""
     if tensorboard:
         require_tensorboard()
-    experiment = recipe.build(_device(device))
-    experiment.prepare()
-    metrics = experiment.algorithm.update(experiment.state, experiment.next_batch(experiment.state.rng))
-    check_finite(metrics, step=1)
+    trainer = build(experiment, device_named(device))
+    trainer.prepare()
+    metrics = trainer.algorithm.update(trainer.state, trainer.next_batch(trainer.state.rng))
+    check_finite(metrics, update=1)
 
 
 def _start_afresh(folder: Path, force: bool) -> None:
@@ -393,11 +310,11 @@ def _start_afresh(folder: Path, force: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def read_recipe(folder: Path) -> Recipe:
-    """The recipe of a run folder.
+def read_experiment(folder: Path) -> Experiment:
+    """Read the experiment of a run folder.
 
     Raises:
-        InputError: if the folder holds no run, or its ``config.json`` is damaged.
+        InputError: If the folder holds no run, or its ``config.json`` is damaged.
     """
     config = _read_json(folder / "config.json")
     if not config:
@@ -407,19 +324,26 @@ def read_recipe(folder: Path) -> Recipe:
             got="no config.json in it",
             cure="make one with `snn-gan-ext train`",
         )
-    name = config.get("recipe")
+    if "recipe" in config:
+        raise InputError(
+            f"{folder}",
+            expected="a run of this version",
+            got="one from before experiments were values",
+            cure="train it again with --force",
+        )
+    name = config.get("name")
     if not isinstance(name, str) or name not in RECIPES:
         raise InputError(
             f"{folder / 'config.json'}", expected=f"one of {list(RECIPES)}", got=f"{name!r}"
         )
-    return RECIPES[name].from_config(config)
+    return RECIPES[name].from_config({k: v for k, v in config.items() if k not in ABOUT})
 
 
 def read_metrics_json(folder: Path) -> dict[str, Any]:
-    """What a finished run scored.
+    """Read the scorecard of a finished run.
 
     Raises:
-        InputError: if its ``metrics.json`` is missing or damaged.
+        InputError: If its ``metrics.json`` is missing or damaged.
     """
     found = _read_json(folder / "metrics.json")
     if not found:
@@ -427,7 +351,7 @@ def read_metrics_json(folder: Path) -> dict[str, Any]:
             f"{folder}",
             expected="a finished run",
             got="no metrics.json in it",
-            cure="judge it with `snn-gan-ext evaluate`",
+            cure="evaluate it with `snn-gan-ext evaluate`",
         )
     return found
 
@@ -453,7 +377,12 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """Return a device by name.
+
+    Raises:
+        InputError: If this machine has no such device.
+    """
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()

@@ -62,21 +62,24 @@ class SyntheticEvents(Dataset[tuple[Any, Any]]):
     ) -> None:
         check_setting("n", n, whole(1))
         check_setting("seed", seed, SEED)
-        recipe, experiment = runs.load_run(Path(run))
-        if experiment.binning is None:
+        trainer = runs.load_run(run)
+        if trainer.data.binning is None:
             raise InputError(
-                "run", expected="a recipe with events, such as nmnist", got=f"{recipe.name!r}"
+                "run",
+                expected="a recipe with events, such as nmnist",
+                got=f"{trainer.experiment.name!r}",
             )
-        self.binning = experiment.binning
+        self.binning = trainer.data.binning
         self.sensor_size = tuple(self.binning.sensor_size)
         self.transform, self.target_transform = transform, target_transform
         self.transforms = transforms
         rng = torch.Generator().manual_seed(seed)
-        labels = experiment.labels(n, label)
+        labels = trainer.data.labels(n, label)
+        assert isinstance(labels, Tensor)
         self.targets = labels.tolist()
         self._packed = np.concatenate(
             [
-                _packed(experiment.sample(labels[start : start + DRAWN_AT_ONCE], rng)["spikes"])
+                _packed(trainer.sample(labels[start : start + DRAWN_AT_ONCE], rng)["spikes"])
                 for start in range(0, n, DRAWN_AT_ONCE)
             ]
         )

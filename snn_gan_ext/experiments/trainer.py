@@ -1,5 +1,7 @@
 """An experiment made real: its networks, its algorithm and its training state."""
 
+from collections.abc import Sequence
+from functools import singledispatch
 from typing import Any
 
 import torch
@@ -9,13 +11,14 @@ from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
 from snn_gan_ext.algorithms.state import AdversarialState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import legacy_streams
+from snn_gan_ext.experiments.components import Data
 from snn_gan_ext.experiments.evaluation import Results
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.types import Algorithm, TrainingState
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "build"]
 
 
 class Trainer:
@@ -38,10 +41,10 @@ class Trainer:
 
     def __init__(self, experiment: Experiment, device: torch.device) -> None:
         self.experiment, self.device = experiment, device
-        self.data, self.seed = experiment.data, experiment.seed
+        self._take_over(experiment)
         networks = legacy_streams.networks(self)
         self.states: dict[str, TrainingState] = {
-            name: arm.learner.init(*networks[name], self.stream(f"training of {name}"))
+            name: _init(arm.learner, networks[name], self.stream(f"training of {name}"))
             for name, arm in experiment.arms.items()
         }
         self.generators = nn.ModuleDict(
@@ -52,6 +55,17 @@ class Trainer:
         else:
             self.algorithm = SideBySide({name: arm.learner for name, arm in experiment.arms.items()})
             self.state = SideBySideState(self.states, self.stream("batches"))
+
+    def _take_over(self, experiment: Experiment) -> None:
+        """Settings as evaluations know them (`Trained`)."""
+        self.data: Data = experiment.data
+        self.seed, self.split = experiment.seed, experiment.evaluate_on
+        self.label, self.learner = experiment.label, experiment.learner
+
+    @property
+    def generator(self) -> nn.Module:
+        """The experiment's own generator, to draw from."""
+        return self.generators[self.label]
 
     def stream(self, role: str, device: torch.device | str | None = None) -> torch.Generator:
         """Return the run's random source of a role, by default on the trainer's device."""
@@ -107,7 +121,7 @@ class Trainer:
 
     def sample(self, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
         """Draw trials of the experiment's own generator; see `Evaluation.sample`."""
-        network = self.generators[self.experiment.label]
+        network = self.generator
         labelled = {"labels": labels} if isinstance(labels, Tensor) else {}
         if isinstance(network, Ensemble):
             spikes, members = network.draw(self._here(labels), rng)
@@ -133,5 +147,25 @@ class Trainer:
         return labels.to(self.device) if isinstance(labels, Tensor) else labels
 
 
+def _init(learner: Any, networks: Sequence[nn.Module], rng: torch.Generator) -> TrainingState:
+    state: TrainingState = learner.init(*networks, rng)
+    return state
+
+
 def _to_draw_from(state: TrainingState, network: nn.Module) -> nn.Module:
     return state.averaged if isinstance(state, AdversarialState) else network
+
+
+@singledispatch
+def build(experiment: Experiment, device: torch.device) -> Trainer:
+    """Build the networks, the algorithm and the training state of an experiment, seeded by its ``seed``.
+
+    Args:
+        experiment: Experiment.
+        device: Device of the networks.
+
+    Raises:
+        InputError: If a setting is out of bounds.
+    """
+    experiment.check()
+    return Trainer(experiment, device)

@@ -69,7 +69,7 @@ class Fitted(Protocol[Test]):
 
 
 class Classifier(Protocol[Train, Test]):
-    """Settings of a classifier; ``fit`` trains a fresh one and leaves global random sources alone."""
+    """Settings of a classifier; ``fit`` trains a fresh one without global random sources."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -387,7 +387,7 @@ class SpikingMLE:
 
     def fit(self, data: SpikeSampler) -> "FittedSpiking":
         """Train on trials ``[T, B, N]`` that a sampler draws for labels."""
-        # Weights and noise have sources of their own, far from each other and from those of samples.
+        # Seeds far from each other and from usual ones, so that weights and noise share no stream.
         weights, rng = (torch.Generator().manual_seed(self.seed + far) for far in (40_000, 41_000))
 
         def batch() -> Batch:

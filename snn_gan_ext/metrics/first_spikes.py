@@ -1,4 +1,4 @@
-"""How a network decides whose first output spike names the class."""
+"""Accuracy, latency and cost of networks whose first output spike decides on the class."""
 
 import torch
 from torch import Tensor
@@ -12,28 +12,28 @@ __all__ = ["decisions"]
 def decisions(
     hidden: Tensor, outputs: Tensor, potentials: Tensor, labels: Tensor, num_steps: int
 ) -> dict[str, float]:
-    """How often, how early and with how many spikes a network is right.
+    """Return how accurate, early and sparse the decisions of a network are.
 
-    It decides at its first output spike, or at the last step if there is none. Spikes are those of
-    hidden and output neurons.
+    The network decides at its first output spike, or at the last step if there is none. Counts of
+    spikes include hidden and output neurons.
 
     ====================== ============================================================================
-    ``strict_accuracy``    share of trials whose first output spike is the label's alone; ties lose
-    ``tie_accuracy``       ties, and trials without a spike, go to the highest potential
+    ``strict_accuracy``    share of trials in which the label's neuron alone is first; ties lose
+    ``tie_accuracy``       the highest potential decides ties and trials without an output spike
     ``latency``            mean step of the decision, as a share of the window
-    ``spikes_to_decision`` mean number of spikes a trial up to that step, the step included
-    ``spikes_full``        mean number if the network runs on through the window
+    ``spikes_to_decision`` mean number of spikes in a trial up to and including that step
+    ``spikes_full``        mean number of spikes in the whole window
     ====================== ============================================================================
 
     Args:
-        hidden: firing steps ``[B, H]`` of all hidden neurons; ``num_steps`` where there is no spike.
-        outputs: those of output neurons ``[B, C]``.
-        potentials: of output neurons ``[B, C]`` at their spike, or at the end.
-        labels: ``[B]``.
-        num_steps: length ``T`` of the window in time steps.
+        hidden: Firing steps ``[B, H]`` of hidden neurons; ``num_steps`` where there is no spike.
+        outputs: Firing steps ``[B, C]`` of output neurons.
+        potentials: Potentials ``[B, C]`` of output neurons at their spike, or at the end.
+        labels: Labels ``[B]``.
+        num_steps: Length ``T`` of the window in time steps.
 
     Raises:
-        InputError: if there is no trial, or the shapes do not go together.
+        InputError: If there is no trial, shapes do not match, or a firing step is negative.
     """
     batch = (len(labels),)
     shapes = hidden.shape[:1] == outputs.shape[:1] == batch == tuple(labels.shape)
@@ -50,12 +50,12 @@ def decisions(
             got=f"{num_steps}, or earlier ones, or NaN",
         )
     first = outputs.min(1, keepdim=True).values
-    among = torch.where(outputs == first, potentials, -torch.inf).argmax(1)
+    winner = torch.where(outputs == first, potentials, -torch.inf).argmax(1)
     decided = first.clamp(max=num_steps - 1)
     spikes = torch.cat([hidden, outputs], 1)
     return {
         "strict_accuracy": _mean(decided_rightly(outputs, labels, num_steps)),
-        "tie_accuracy": _mean(among == labels),
+        "tie_accuracy": _mean(winner == labels),
         "latency": _mean(decided) / num_steps,
         "spikes_to_decision": _mean(((spikes <= decided) & (spikes < num_steps)).sum(1)),
         "spikes_full": _mean((spikes < num_steps).sum(1)),

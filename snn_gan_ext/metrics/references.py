@@ -41,7 +41,7 @@ SpikeSampler = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def class_means(train: Labelled) -> ImageSampler:
-    """Return a sampler of each class's mean image, which varies by the noise of spikes alone.
+    """Return a sampler of each class's mean image, without variation within a class.
 
     Args:
         train: Real images.
@@ -121,7 +121,7 @@ def resampled(images: Tensor) -> ImageSampler:
 
 
 def pixel_marginals(images: Tensor) -> ImageSampler:
-    """Return a sampler of each pixel by itself from its real values: right grey values, no shape.
+    """Return a sampler that draws each pixel independently from its real values.
 
     Args:
         images: Real images ``[B, N]``.
@@ -164,7 +164,7 @@ def pca_gaussian(images: Tensor, seed: int = 0, components: int = 50) -> ImageSa
 def per_class(
     reference: Callable[[Tensor, int], ImageSampler], train: Labelled, seed: int = 0
 ) -> ImageSampler:
-    """Return a sampler with a reference sampler of its own for each class.
+    """Return a sampler that draws each class from a reference fitted to that class.
 
     >>> train = Labelled(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]))
     >>> draw = per_class(lambda images, seed: pixel_marginals(images), train)

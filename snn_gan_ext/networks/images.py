@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.networks.labels import one_hot
-from snn_gan_ext.validation import check_positive
+from snn_gan_ext.validation import check_positive, check_setting, whole
 
 __all__ = ["ImageSample", "MLPGenerator"]
 
@@ -29,13 +29,13 @@ class MLPGenerator(nn.Module):
 
     Args:
         pixels: Number of pixels ``N``.
-        classes: Number of labels. With one class, labels may be None.
+        classes: Number of labels; 0 for images without labels. With 0 or 1, labels may be None.
         latents: Number of random inputs.
         hidden: Number of hidden units.
         rng: Random source of the initial weights.
 
     Raises:
-        InputError: If a size is below 1.
+        InputError: If a size is below 1, or ``classes`` is negative.
     """
 
     def __init__(
@@ -48,7 +48,8 @@ class MLPGenerator(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        check_positive(pixels=pixels, classes=classes, latents=latents, hidden=hidden)
+        check_positive(pixels=pixels, latents=latents, hidden=hidden)
+        check_setting("classes", classes, whole(0))
         self.classes, self.latents = classes, latents
         self.hidden = _linear(latents + classes, hidden, rng)
         self.readout = _linear(hidden, pixels, rng)
@@ -59,7 +60,7 @@ class MLPGenerator(nn.Module):
         return 2 * torch.rand(batch, self.latents, generator=rng, device=device) - 1
 
     def forward(self, labels: Tensor | None, noise: Tensor) -> ImageSample:
-        """Return images for labels ``[B]`` and noise ``[B, latents]``."""
+        """Return images for labels ``[B]``, or None, and noise ``[B, latents]``."""
         label = one_hot(labels, self.classes, len(noise)).to(noise)
         hidden = nn.functional.leaky_relu(self.hidden(torch.cat([noise, label], 1)), 0.2)
         return ImageSample(torch.sigmoid(self.readout(hidden)), noise.new_zeros(len(noise)))

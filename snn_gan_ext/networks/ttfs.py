@@ -8,7 +8,7 @@ from snn_gan_ext.functional.ttfs import StepSpikes, clamp_passing, spikes_of
 from snn_gan_ext.layers.ttfs import TTFSLinear, TTFSRampLinear
 from snn_gan_ext.networks.images import ImageSample
 from snn_gan_ext.networks.labels import known_labels, one_hot
-from snn_gan_ext.validation import check_positive
+from snn_gan_ext.validation import check_positive, check_setting, whole
 
 __all__ = ["OnOffDiscriminator", "TTFSClassifier", "TTFSGenerator"]
 
@@ -75,13 +75,13 @@ class TTFSGenerator(nn.Module):
 
     Args:
         pixels: Number of output neurons ``N``.
-        classes: Number of labels. With one class, labels may be None.
+        classes: Number of labels; 0 for images without labels. With 0 or 1, labels may be None.
         latents: Number of inputs that fire at random times, uniform over the window.
         hidden: Number of hidden neurons.
         rng: Random source of the initial weights.
 
     Raises:
-        InputError: If a size is below 1.
+        InputError: If a size is below 1, or ``classes`` is negative.
     """
 
     start = 0.5
@@ -97,7 +97,8 @@ class TTFSGenerator(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        check_positive(classes=classes, latents=latents)
+        check_positive(latents=latents)
+        check_setting("classes", classes, whole(0))
         self.classes, self.latents = classes, latents
         self.hidden = TTFSRampLinear(
             latents + classes,
@@ -127,7 +128,7 @@ class TTFSGenerator(nn.Module):
         """Return firing times of hidden neurons ``[B, H]`` and of pixels ``[B, N]``.
 
         Args:
-            labels: Labels ``[B]``.
+            labels: Labels ``[B]``, or None.
             noise: Noise ``[B, latents]``.
             ticks: Number of clock ticks at which neurons may fire, as in a simulator with time steps;
                 any time by default.
@@ -136,7 +137,7 @@ class TTFSGenerator(nn.Module):
         return hidden, self.readout(hidden, ticks)
 
     def forward(self, labels: Tensor | None, noise: Tensor) -> ImageSample:
-        """Return images for labels ``[B]`` and noise ``[B, latents]``."""
+        """Return images for labels ``[B]``, or None, and noise ``[B, latents]``."""
         hidden, pixels = self.fire(labels, noise)
         return ImageSample(self.images(pixels), 1 - hidden.mean(1) / self.horizon)
 
@@ -169,18 +170,19 @@ class OnOffDiscriminator(nn.Module):
     .. math:: \mathrm{logit} = 5 (t_\mathrm{fake} - t_\mathrm{real})
 
     Each pixel comes in twice: early if bright (ON), and early if dark (OFF). A late spike has no effect
-    on earlier ones, so ON alone would not show dark pixels. Each class has a pair of output neurons.
+    on earlier ones, so ON alone would not show dark pixels. Each class has a pair of output neurons;
+    images without labels have one pair.
 
     Args:
         pixels: Number of pixels ``N`` of an image.
-        classes: Number of labels. With one class, labels may be None.
+        classes: Number of labels; 0 for images without labels. With 0 or 1, labels may be None.
         hidden: Number of hidden neurons.
         weight_scale: Standard deviation of the hidden neurons' initial weights, times the root of their
             number of inputs.
         rng: Random source of the initial weights.
 
     Raises:
-        InputError: If a size is below 1.
+        InputError: If a size is below 1, or ``classes`` is negative.
     """
 
     gain = 5.0
@@ -195,9 +197,11 @@ class OnOffDiscriminator(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        check_positive(pixels=pixels, classes=classes, hidden=hidden)
+        check_positive(pixels=pixels, hidden=hidden)
+        check_setting("classes", classes, whole(0))
         self.classes = classes
-        sizes = ((2 * pixels, hidden, weight_scale * (2 * pixels) ** -0.5), (hidden, 2 * classes, 0.05))
+        outputs = 2 * max(classes, 1)
+        sizes = ((2 * pixels, hidden, weight_scale * (2 * pixels) ** -0.5), (hidden, outputs, 0.05))
         self.hidden, self.pairs = (
             TTFSRampLinear(before, after, horizon=WINDOW, weight_std=std, current=1.5, rng=rng)
             for before, after, std in sizes
@@ -208,7 +212,7 @@ class OnOffDiscriminator(nn.Module):
 
         Args:
             images: Pixels ``[B, N]`` in [0, 1].
-            labels: Whole numbers ``[B]``. With one class they may be None.
+            labels: Whole numbers ``[B]``. With 0 classes they are ignored, with 1 they may be None.
 
         Raises:
             InputError: If a label is out of range, or there are none for several classes.

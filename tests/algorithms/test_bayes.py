@@ -85,9 +85,9 @@ def test_the_gradient_before_adam_is_eq_12(rng):
         normalise_rewards=False,
         discriminator_lr=0.0,
     )
-    discriminator = MLPDiscriminator(8, 1, rng=rng)
+    discriminator = MLPDiscriminator(8, rng=rng)
     state = method.init(Ensemble(neurons), discriminator, torch.Generator().manual_seed(3))
-    points, labels = flat(state), torch.zeros(12, dtype=torch.long)
+    points, labels = flat(state), None
     noise = state.generator.noise(12, torch.Generator().manual_seed(3))
     spikes = state.generator.sample(labels, noise).spikes
     rewards = torch.sigmoid(discriminator(method.decode(spikes), labels)).log().detach()

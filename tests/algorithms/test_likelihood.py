@@ -273,3 +273,16 @@ def test_a_state_goes_on_where_it_was_saved():
 def test_settings_out_of_range_are_refused(options):
     with pytest.raises(InputError):
         MaximumLikelihood(**{"updates": 1, **options})
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_trials_without_labels_teach_as_trials_of_one_class(copies):
+    def run(labels):
+        rng = torch.Generator().manual_seed(1)
+        net = ConditionalGenerator(1, 4, 6, hidden=5, basis=bases.exponential_basis(4, 2.0), rng=rng)
+        algorithm = MaximumLikelihood(copies=copies)
+        state = algorithm.init(net, rng)
+        spikes = toy_batch(torch.Generator().manual_seed(2)).spikes
+        return [algorithm.update(state, Batch(spikes, labels)) for _ in range(3)]
+
+    assert run(None) == run(torch.zeros(60, dtype=torch.long))

@@ -209,6 +209,7 @@ def test_trials_are_checked_before_they_are_stored(rng):
         Batch(good.spikes, good.labels[:2]),
         Batch(good.spikes[:, :0], good.labels[:0]),
         Batch(good.spikes[:2], good.labels),
+        Batch(good.spikes),
     ):
         with pytest.raises(InputError, match="trials"):
             algorithm.update(state, TaskBatch(0, bad))
@@ -226,3 +227,33 @@ def test_fresh_parameters_have_to_be_there():
     )
     with pytest.raises(InputError, match="fresh discriminator"):
         algorithm.refresh(state.discriminators, state.rng)
+
+
+def test_tasks_without_labels_are_learned_as_tasks_of_one_class(rng):
+    def run(labelled):
+        weights = torch.Generator().manual_seed(0)
+        basis = exponential_basis(3, 2.0)
+        generators = [
+            ConditionalGenerator(1, PIXELS, STEPS, hidden=4, basis=basis, rng=weights) for _ in range(4)
+        ]
+        discriminators = [MLPDiscriminator(PIXELS, rng=weights) for _ in range(4)]
+        algorithm = MetaSpikeGAN(inner=WITHIN, updates=9, inner_steps=2, inner_batch=5)
+        state = algorithm.init(
+            generators[0],
+            discriminators[0],
+            Ensemble(generators[1:]),
+            DiscriminatorEnsemble(discriminators[1:]),
+            torch.Generator().manual_seed(1),
+        )
+        data = torch.Generator().manual_seed(2)
+        for task in range(4):
+            spikes = trials(task, data).spikes
+            labels = torch.zeros(spikes.shape[1], dtype=torch.long) if labelled else None
+            algorithm.update(state, TaskBatch(task, Batch(spikes, labels)))
+        file = io.BytesIO()
+        torch.save(state.state_dict(), file)
+        file.seek(0)
+        state.load_state_dict(torch.load(file, weights_only=True))
+        return torch.nn.utils.parameters_to_vector(state.generator.parameters()).detach()
+
+    assert torch.equal(run(True), run(False))

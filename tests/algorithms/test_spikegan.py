@@ -152,3 +152,49 @@ def test_spikes_of_any_type_teach_the_same(dtype):
     assert learned(spikes.to(dtype)) == learned(spikes)
     with pytest.raises(InputError, match="tensor"):
         learned(spikes.numpy())
+
+
+def begin(algorithm, classes=(1, 0), readout=4, seed=0):
+    weights = torch.Generator().manual_seed(seed)
+    generator = ConditionalGenerator(
+        classes[0], readout, 5, hidden=3, basis=exponential_basis(6, 2.0), rng=weights
+    )
+    features = generator.network.sizes["readout"][0]
+    discriminator = MLPDiscriminator(features, classes[1], rng=weights)
+    return algorithm.init(generator, discriminator, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("baseline", ["batch_mean", "leave_one_out"])
+def test_trials_without_labels_teach_as_trials_of_one_class(baseline, rng):
+    spikes = (torch.rand(5, 6, 4, generator=rng) < 0.5).float()
+    algorithm = SpikeGAN(decode=rate_decode, baseline=baseline)
+    one, other = begin(algorithm), begin(algorithm)
+    for _ in range(3):
+        metrics = algorithm.update(one, Batch(spikes))
+        labelled = algorithm.update(other, Batch(spikes, torch.zeros(6, dtype=torch.long)))
+        assert metrics == labelled
+
+
+def test_networks_with_different_numbers_of_labels_are_refused():
+    for classes in ((1, 2), (3, 0), (3, 2)):
+        with pytest.raises(InputError, match="build both networks with the same classes"):
+            begin(SpikeGAN(), classes)
+
+
+@pytest.mark.parametrize("estimator", ["reinforce", "hybrid"])
+def test_framed_trials_teach_as_flat_ones(estimator, rng):
+    spikes = (torch.rand(5, 6, 2, 3, 3, generator=rng) < 0.5).float()
+    algorithm = SpikeGAN(decode=lambda x: x.flatten(2).mean(0), estimator=estimator)
+    flat, framed = begin(algorithm, readout=18), begin(algorithm, readout=(2, 3, 3))
+    for _ in range(2):
+        assert algorithm.update(flat, Batch(spikes.flatten(2))) == algorithm.update(
+            framed, Batch(spikes)
+        )
+    with pytest.raises(InputError, match=r"\[5, 6, 2, 3, 3\]"):
+        algorithm.update(framed, Batch(spikes.flatten(2)))
+
+
+def test_the_discriminator_receives_the_spikes_themselves_by_default(rng):
+    spikes = torch.rand(5, 6, 4, generator=rng)
+    assert SpikeGAN().decode(spikes) is spikes
+    assert SpikeGAN() == SpikeGAN()

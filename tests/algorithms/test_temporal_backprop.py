@@ -209,3 +209,15 @@ def test_batches_that_do_not_fit_are_refused(rng):
         gan.update(state, Labelled(torch.full((3, 16), 2.0), torch.tensor([0, 1, 2])))
     with pytest.raises(InputError, match=r"0 \.\. 3"):
         gan.update(state, Labelled(torch.zeros(3, 16), torch.tensor([0, 1, 4])))
+
+
+def test_images_without_labels_teach_a_gan_without_labels(rng):
+    generator = TTFSGenerator(16, 0, latents=4, hidden=8, rng=rng)
+    algorithm = ImageGAN()
+    state = algorithm.init(generator, OnOffDiscriminator(16, 0, hidden=8, rng=rng), rng)
+    before = generator.readout.weight.clone()
+    for _ in range(2):
+        algorithm.update(state, Labelled(stripes(rng).images, None))
+    assert not torch.equal(generator.readout.weight, before)
+    with pytest.raises(InputError, match="same classes"):
+        algorithm.init(generator, MLPDiscriminator(16, 4), rng)

@@ -83,7 +83,7 @@ def test_precision_does_not_matter():
 
 
 def test_false_alarms_are_as_rare_as_stated():
-    """60 comparisons of one distribution with itself at a rate of 0.05: 10 alarms or more once in 1,000."""
+    """60 comparisons of equal distributions at a rate of 0.05: 10 alarms or more once in 1,000."""
     rng = torch.Generator().manual_seed(0)
     alarms = 0
     for _ in range(60):

@@ -99,3 +99,17 @@ def test_variance_minimising_baseline_lowers_the_variance(rng):
 def test_wrong_input_is_named(call):
     with pytest.raises(InputError):
         call()
+
+
+@pytest.mark.parametrize("baseline", ["batch_mean", "leave_one_out", "class_mean"])
+def test_no_groups_are_one_group(baseline):
+    rewards = torch.tensor([1.0, 3.0, 8.0])
+    expected = estimators.advantage(rewards, baseline, torch.zeros(3))
+    assert torch.equal(estimators.advantage(rewards, baseline), expected)
+
+
+def test_the_jeffreys_reward_has_a_slope_at_its_bound():
+    logits = torch.tensor([2.0, 3.0, 4.0], requires_grad=True)
+    adversarial.generator_reward(logits, "jeffreys").sum().backward()
+    expected = torch.tensor([math.exp(2) + 1, math.exp(3) + 1, 1.0])
+    torch.testing.assert_close(logits.grad, expected)

@@ -14,7 +14,7 @@ LABELS = torch.tensor([0, 1, 0, 1])
 
 
 def test_decisions_by_hand():
-    """Right; a tie that the potential wins; silence, where it wins too; wrong."""
+    """A right decision, a tie, silence, and a wrong decision."""
     found = decisions(HIDDEN, OUTPUTS, POTENTIALS, LABELS, T)
     assert found["strict_accuracy"] == 1 / 4
     assert found["tie_accuracy"] == 3 / 4
@@ -23,7 +23,7 @@ def test_decisions_by_hand():
     assert found["spikes_full"] == (3 + 2 + 1 + 2 + 0 + 3 + 2) / 4
 
 
-def test_shapes_that_do_not_go_together_are_refused():
+def test_shapes_that_do_not_match_are_refused():
     with pytest.raises(InputError, match="outputs and potentials"):
         decisions(HIDDEN, OUTPUTS, POTENTIALS[:, :1], LABELS, T)
     with pytest.raises(InputError, match="outputs and potentials"):

@@ -10,10 +10,11 @@ from snn_gan_ext.networks.discriminators import (
     MLPDiscriminator,
     TemporalDiscriminator,
 )
+from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.generators import ConditionalGenerator, ConvolutionalGenerator
 from snn_gan_ext.networks.glm import GLMNetwork
 from snn_gan_ext.networks.labels import one_hot
-from snn_gan_ext.networks.ttfs import OnOffDiscriminator
+from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSGenerator
 
 
 def generator(**options):
@@ -364,3 +365,46 @@ def test_labels_that_are_bytes_are_labels_too(rng):
     discriminator = OnOffDiscriminator(16, 4, hidden=8, rng=rng)
     images, labels = torch.rand(4, 16, generator=rng), torch.full((4,), 3)
     assert torch.equal(discriminator(images, labels.byte()), discriminator(images, labels))
+
+
+@pytest.mark.parametrize("size", [None, 2])
+def test_trials_can_have_a_shape_while_the_layer_is_flat(rng, size):
+    """A frame is the flat trial, reshaped: samples, given spikes and initial rates."""
+
+    def make(readout):
+        weights = torch.Generator().manual_seed(0)
+        nets = [
+            ConditionalGenerator(2, readout, 6, hidden=7, basis=exponential_basis(4, 2.0), rng=weights)
+            for _ in range(size or 1)
+        ]
+        return Ensemble(nets) if size else nets[0]
+
+    flat, framed = make(18), make((2, 3, 3))
+    assert framed.shape == (2, 3, 3)
+    labels, noise = torch.tensor([0, 1, 1, 0]), flat.noise(4, rng)
+    one, other = flat.sample(labels, noise), framed.sample(labels, noise)
+    assert other.spikes.shape == (6, 4, 2, 3, 3)
+    assert other.runs["readout"].spikes.shape == (6, 4, 18)
+    assert torch.equal(other.spikes.flatten(2), one.spikes)
+    assert framed(labels, rng).shape == other.spikes.shape
+    if size:
+        return
+    for spikes in (one.spikes, other.spikes):
+        observed = framed.observe(spikes, labels, noise)
+        assert torch.equal(observed.spikes, other.spikes)
+    rates = 0.1 + 0.8 * torch.rand(6, 2, 18, generator=rng)
+    flat.initialise_rates(rates)
+    framed.initialise_rates(rates.reshape(6, 2, 2, 3, 3))
+    weights = (net.network.layers["readout"].weight for net in (flat, framed))
+    assert torch.equal(*weights)
+    for readout in ((), (2, 0)):
+        with pytest.raises(InputError, match="readout"):
+            make(readout)
+
+
+def test_silent_pixels_learn(rng):
+    """The gradient passes at both ends of a pixel's window."""
+    generator = TTFSGenerator(4, 2, rng=rng)
+    times = torch.tensor([[0.5, 1.5, 1.0]], requires_grad=True)
+    generator.images(times).sum().backward()
+    assert times.grad.tolist() == [[-1.0, -1.0, -1.0]]

@@ -13,7 +13,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from torch import nn
 from snn_gan_ext.experiments.loop import fit
 from snn_gan_ext.experiments.recipes import RECIPES
 from snn_gan_ext.experiments.recipes.single_neuron import SingleNeuronData
+from snn_gan_ext.experiments.trainer import build
 
 TABLE = Path(__file__).with_name("recipes.json")
 FEWER_TRIALS = 500
@@ -45,8 +45,8 @@ def numbers(line: dict[str, float]) -> str:
 def pin(name: str) -> dict[str, str]:
     experiment = RECIPES[name]
     if isinstance(experiment.data, SingleNeuronData):
-        experiment = replace(experiment, data=replace(experiment.data, trials=FEWER_TRIALS))
-    e = experiment.build(torch.device("cpu"))
+        experiment = experiment.vary({"data.trials": FEWER_TRIALS})
+    e = build(experiment, torch.device("cpu"))
     e.prepare()
     with tempfile.TemporaryDirectory() as folder:
         fit(

@@ -1,7 +1,7 @@
-"""The papers' tables and figures, each from one command: train, judge, compare with the paper.
+"""The papers' tables and figures, each from one command: train, evaluate, compare with the paper.
 
-A folder holds a run folder for each recipe and seed, ``metrics.json``, ``table.md`` and pictures. What
-is finished there is kept: the same command goes on where it was stopped.
+A folder holds a run folder for each recipe and seed, ``metrics.json``, ``table.md`` and pictures.
+Finished runs are kept: the same command goes on where it was stopped.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from snn_gan_ext.experiments.papers.noise import digits_noise
 from snn_gan_ext.experiments.papers.table_1 import digits_spikes
 
 __all__ = [
-    "REPRODUCTIONS",
+    "PAPERS",
     "Settings",
     "digits_curves",
     "digits_meta",
@@ -24,7 +24,7 @@ __all__ = [
     "nmnist_augment",
 ]
 
-REPRODUCTIONS: dict[str, Callable[[Settings], dict[str, Any]]] = {
+PAPERS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "digits-curves": digits_curves,
     "digits-meta": digits_meta,
     "digits-noise": digits_noise,

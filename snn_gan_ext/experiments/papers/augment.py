@@ -4,12 +4,12 @@ import statistics
 from typing import Any
 
 from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, run_all
-from snn_gan_ext.experiments.recipes.nmnist_augment import NMNISTAugment
+from snn_gan_ext.experiments.recipes.nmnist import AUGMENT
 
 __all__ = ["nmnist_augment"]
 
 SHOTS = (5, 10)
-TAUGHT = {
+TITLES = {
     "real": "real ones alone",
     "jitter": "and shifted copies",
     "class_means": "and class means",
@@ -20,32 +20,38 @@ TAUGHT = {
 
 
 def nmnist_augment(settings: Settings) -> dict[str, Any]:
-    """Accuracy on real recordings of classifiers that learned from 5 or 10 of each digit and more.
+    """Score classifiers that learned from 5 or 10 recordings of each digit, and from samples.
 
     Every seed draws recordings of its own; generators learn from the same few.
 
     Args:
-        settings: of the reproduction; its seeds are the draws.
+        settings: Settings; its seeds are the draws.
 
     Returns:
-        The contents of ``metrics.json``: for each number of recordings an object of means over draws,
-        by what else was learned from, and ``per_seed`` with all numbers.
+        The contents of ``metrics.json``: for each number of recordings an object of mean accuracies on real
+        recordings, by the samples added, and ``per_seed`` with all numbers.
 
     Raises:
-        InputError: if ``judge_steps`` is given, ``out`` holds other runs, or there are no recordings.
-        Interrupted: after Ctrl-C or SIGTERM; the same command goes on.
+        InputError: If ``classifier_updates`` is given, ``out`` holds other runs, or there are no
+            recordings.
+        Interrupted: After Ctrl-C or SIGTERM; the same command goes on.
     """
-    given = settings.of_recipes()
-    recipes = {
-        f"shots{shots}-seed{seed}": NMNISTAugment(shots=shots, seed=seed, **given)
+    settings.refuse_classifier_updates()
+    experiments = {
+        f"shots{shots}-seed{seed}": settings.variant(
+            AUGMENT.vary({"data.shots": shots, "data.shots_seed": seed}), seed
+        )
         for seed in range(settings.seeds)
         for shots in SHOTS
     }
-    found = run_all(recipes, settings)
+    found = run_all(experiments, settings)
     scores = {
         shots: {
-            name: [found[f"shots{shots}-seed{seed}"][name] for seed in range(settings.seeds)]
-            for name in TAUGHT
+            name: [
+                found[f"shots{shots}-seed{seed}"]["samplers"][name]["accuracy"]
+                for seed in range(settings.seeds)
+            ]
+            for name in TITLES
         }
         for shots in SHOTS
     }
@@ -56,14 +62,14 @@ def nmnist_augment(settings: Settings) -> dict[str, Any]:
     per_seed = {f"{shots}": by_name for shots, by_name in scores.items()}
     rows = [
         [title, *(_with_error(scores[shots][name]) for shots in SHOTS)]
-        for name, title in TAUGHT.items()
+        for name, title in TITLES.items()
     ]
     header = ["accuracy on real recordings", *(f"{shots} of each digit" for shots in SHOTS)]
     return finish(settings, {**means, "per_seed": per_seed}, markdown(header, rows))
 
 
 def _with_error(values: list[float]) -> str:
-    """Mean and standard error of draws."""
+    """Return mean and standard error of draws."""
     if len(values) < 2:
         return f"{values[0]:.3f}"
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values) / len(values) ** 0.5:.3f}"

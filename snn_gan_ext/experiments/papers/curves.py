@@ -1,11 +1,11 @@
 """Fig. 4 of the SpikeGAN paper: TSTR while generators learn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from snn_gan_ext import plots
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.loop import read_metrics
 from snn_gan_ext.experiments.papers.common import (
     Settings,
@@ -15,20 +15,21 @@ from snn_gan_ext.experiments.papers.common import (
     mean_and_range,
     run_all,
 )
-from snn_gan_ext.experiments.recipes.digits import Digits, DigitsHybrid, DigitsTimeSurface
-from snn_gan_ext.experiments.recipes.digits_belief import DigitsBelief
+from snn_gan_ext.experiments.recipes.digits import BELIEF, DIGITS, HYBRID, TIME_SURFACE
 
 __all__ = ["digits_curves"]
 
 LOOK = "validation_tstr"
 MONITOR_EVERY = 250
+UPDATES = 3000
 SHOWN = (250, 500, 1000, 2000)
-GENERATORS: dict[str, tuple[str, Digits]] = {
-    "digits": ("SpikeGAN, rates, REINFORCE", Digits()),
-    "digits-time-surface": ("SpikeGAN, time surfaces, REINFORCE", DigitsTimeSurface()),
-    "digits-hybrid": ("SpikeGAN, rates, hybrid", DigitsHybrid()),
-    "digits-belief": ("belief network, binary images", DigitsBelief()),
-    "digits-belief-grey": ("belief network, grey images", DigitsBelief(binarise=False)),
+GREY = BELIEF.vary({"data.encoding": "grey"})
+GENERATORS: dict[str, tuple[str, Experiment]] = {
+    "digits": ("SpikeGAN, rates, REINFORCE", DIGITS),
+    "digits-time-surface": ("SpikeGAN, time surfaces, REINFORCE", TIME_SURFACE),
+    "digits-hybrid": ("SpikeGAN, rates, hybrid", HYBRID),
+    "digits-belief": ("belief network, binary images", BELIEF),
+    "digits-belief-grey": ("belief network, grey images", GREY),
 }
 
 
@@ -49,30 +50,37 @@ def digits_curves(settings: Settings) -> dict[str, Any]:
     References:
         SpikeGAN paper, section VIII-A and Fig. 4.
     """
-    given = {"steps": 3000, "monitor_every": MONITOR_EVERY} | settings.of_recipes()
-    runs = {
-        (key, seed): replace(recipe, seed=seed, **given)
+    settings.refuse_classifier_updates()
+    experiments = {
+        f"{key}-seed{seed}": settings.variant(
+            experiment.vary({"learner.updates": UPDATES, "monitor_every": MONITOR_EVERY}), seed
+        )
         for seed in range(settings.seeds)
-        for key, (_, recipe) in GENERATORS.items()
+        for key, (_, experiment) in GENERATORS.items()
     }
-    found = run_all({f"{key}-seed{seed}": run for (key, seed), run in runs.items()}, settings)
+    found = run_all(experiments, settings)
     curves = {key: _mean_curve(settings, key) for key in GENERATORS}
     tstr = {
-        key: [found[f"{key}-seed{seed}"]["tstr"] for seed in range(settings.seeds)]
-        for key in GENERATORS
+        key: [_tstr(found[f"{key}-seed{seed}"], experiment) for seed in range(settings.seeds)]
+        for key, (_, experiment) in GENERATORS.items()
     }
     figure = plots.lines(
         {title: curves[key] for key, (title, _) in GENERATORS.items()},
-        x_label="training step",
+        x_label="training update",
         y_label="train on synthetic, test on real (validation)",
     )
     metrics = {
-        "steps": [step for step, _ in curves["digits"]],
+        "updates": [step for step, _ in curves["digits"]],
         "validation_tstr": {key: [value for _, value in curve] for key, curve in curves.items()},
         "tstr": {key: mean(values) for key, values in tstr.items()},
         "per_seed": tstr,
     }
     return finish(settings, metrics, _table(curves, tstr), {"curves": figure})
+
+
+def _tstr(metrics: Mapping[str, Any], experiment: Experiment) -> float:
+    found: float = metrics["samplers"][experiment.label]["tstr"]
+    return found
 
 
 def _mean_curve(settings: Settings, key: str) -> list[tuple[int, float]]:
@@ -99,4 +107,4 @@ def _table(curves: Mapping[str, Sequence[tuple[int, float]]], tstr: Mapping[str,
         at = dict(curves[key])
         shown = [f"{at[step]:.3f}" if step in at else "" for step in SHOWN]
         rows.append([title, *shown, mean_and_range(tstr[key])])
-    return markdown(["TSTR after so many steps", *map(str, SHOWN), "end, reported split"], rows)
+    return markdown(["TSTR after so many updates", *map(str, SHOWN), "end, reported split"], rows)

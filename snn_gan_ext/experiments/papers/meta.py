@@ -1,4 +1,4 @@
-"""Fig. 8 of the SpikeGAN paper: within-task training from starts that learned from other tasks."""
+"""Fig. 8 of the SpikeGAN paper: within-task training from initialisations that learned from other tasks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,22 +8,22 @@ import numpy as np
 from snn_gan_ext import plots
 from snn_gan_ext.experiments.loop import read_metrics
 from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, run_all
-from snn_gan_ext.experiments.recipes.digits_meta import ARMS, DigitsMeta
+from snn_gan_ext.experiments.recipes.digits_meta import ARMS, DIGITS_META
 
 __all__ = ["digits_meta"]
 
 TITLES = {
-    "random": "random starts",
-    "meta": "learned starts",
+    "random": "random initialisation",
+    "meta": "learned initialisation",
     "meta_generator": "learned generator, random discriminator",
 }
-MEASURES = ("trts", "tstr", "energy")
+MEASURES = ("trts", "tstr", "energy_distance")
 WITHIN = (5, 10, 20)
 """Within-task steps of Fig. 8's lines."""
 
 
 def digits_meta(settings: Settings) -> dict[str, Any]:
-    """Fig. 8: scores on held-out tasks against within-task steps, and against meta-updates.
+    """Fig. 8: scores on held-out tasks against within-task updates, and against meta-updates.
 
     Args:
         settings: of the reproduction.
@@ -41,35 +41,38 @@ def digits_meta(settings: Settings) -> dict[str, Any]:
     References:
         SpikeGAN paper, section VIII-D and Fig. 8.
     """
-    given = settings.of_recipes()
-    recipes = {
-        f"digits-meta-seed{seed}": DigitsMeta(seed=seed, **given) for seed in range(settings.seeds)
+    settings.refuse_classifier_updates()
+    experiments = {
+        f"digits-meta-seed{seed}": settings.variant(DIGITS_META, seed) for seed in range(settings.seeds)
     }
-    found = list(run_all(recipes, settings).values())
-    steps = found[0]["steps"]
+    found = list(run_all(experiments, settings).values())
+    steps = found[0]["within_task_updates"]
     arms: dict[str, dict[str, list[float]]] = {
-        arm: _over_seeds([run[arm] for run in found]) for arm in ARMS
+        arm: _over_seeds([run["curves"][arm] for run in found]) for arm in ARMS
     }
-    again = {name: _over_seeds([run[name] for run in found]) for name in ("first_tasks", "last_tasks")}
+    again = {
+        name: _over_seeds([run["stream"][name] for run in found])
+        for name in ("first_tasks", "last_tasks")
+    }
     figures = {
         key: plots.lines(
             {TITLES[arm]: list(zip(steps, arms[arm][f"{key}_mean"], strict=True)) for arm in ARMS},
-            x_label="within-task step",
+            x_label="within-task update",
             y_label=key.upper(),
         )
         for key in MEASURES
     }
     figures["meta_updates"] = plots.lines(
-        {f"{i} within-task steps": _against_updates(settings, i) for i in WITHIN},
+        {f"{i} within-task updates": _against_updates(settings, i) for i in WITHIN},
         x_label="meta-update",
         y_label="TRTS on validation tasks",
     )
     metrics = {
-        "steps": steps,
+        "within_task_updates": steps,
         **arms,
         **again,
         "tasks": found[0]["tasks"],
-        "meta_updates": found[0]["meta_updates"],
+        "meta_updates": found[0]["updates"],
     }
     return finish(settings, metrics, _table(steps, arms), figures)
 
@@ -86,7 +89,7 @@ def _over_seeds(runs: list[Mapping[str, list[float]]]) -> dict[str, list[float]]
 
 
 def _against_updates(settings: Settings, within: int) -> list[tuple[int, float]]:
-    """TRTS on validation tasks after some within-task steps, by meta-updates; mean over seeds."""
+    """TRTS on validation tasks after some within-task updates, by meta-updates; mean over seeds."""
     looks: dict[int, list[float]] = {}
     for seed in range(settings.seeds):
         for line in read_metrics(settings.out / f"digits-meta-seed{seed}" / "metrics.jsonl"):
@@ -101,4 +104,4 @@ def _table(steps: list[int], arms: Mapping[str, Mapping[str, list[float]]]) -> s
         for key in MEASURES
         for arm in ARMS
     ]
-    return markdown(["within-task step", *map(str, steps)], rows)
+    return markdown(["within-task update", *map(str, steps)], rows)

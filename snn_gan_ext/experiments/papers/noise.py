@@ -1,15 +1,15 @@
 """Fig. 5 of the SpikeGAN paper: generators that learn from noisy digits."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
 
 from snn_gan_ext import plots
 from snn_gan_ext.coding.images import Labelled, add_noise
 from snn_gan_ext.datasets.digits import Split, load_digits
 from snn_gan_ext.experiments import runs
+from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.papers.common import (
     Settings,
     finish,
@@ -18,15 +18,11 @@ from snn_gan_ext.experiments.papers.common import (
     mean_and_range,
     run_all,
 )
-from snn_gan_ext.experiments.recipes.digits import (
-    CLASSES,
-    SIDE,
-    Digits,
-    DigitsHybrid,
-    DigitsTimeSurface,
-)
-from snn_gan_ext.experiments.recipes.digits_belief import DigitsBelief
+from snn_gan_ext.experiments.recipes.digits import BELIEF, CLASSES, HYBRID, SIDE, TIME_SURFACE
 from snn_gan_ext.metrics.distributions import pca_projection
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["digits_noise"]
 
@@ -34,15 +30,15 @@ FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 SHOWN = (0.0, 0.2)
 LONG_TRIAL = 16
 
-# What each line of Fig. 5 is called, and the run and the metric that it is read from.
+# Each line of Fig. 5: its title, its run, and the sampler whose TRTS it shows (None: uncoded digits).
 LINES = {
-    "noisy_real": ("noisy real digits", "spikegan", "noisy_real_accuracy"),
-    "spikegan_rate": (f"SpikeGAN, rates of {LONG_TRIAL} steps", "spikegan_rate", "trts"),
-    "spikegan_rate_code": ("noisy real digits in that code", "spikegan_rate", "coded_real_accuracy"),
-    "spikegan": ("SpikeGAN, time surfaces of 5 steps", "spikegan", "trts"),
-    "spikegan_code": ("noisy real digits in that code", "spikegan", "coded_real_accuracy"),
-    "belief": ("adversarial belief network", "belief", "trts"),
-    "belief_code": ("noisy real digits in that code", "belief", "coded_real_accuracy"),
+    "noisy_real": ("noisy real digits", "spikegan", None),
+    "spikegan_rate": (f"SpikeGAN, rates of {LONG_TRIAL} steps", "spikegan_rate", "spikegan"),
+    "spikegan_rate_code": ("noisy real digits in that code", "spikegan_rate", "real"),
+    "spikegan": ("SpikeGAN, time surfaces of 5 steps", "spikegan", "spikegan"),
+    "spikegan_code": ("noisy real digits in that code", "spikegan", "real"),
+    "belief": ("adversarial belief network", "belief", "belief"),
+    "belief_code": ("noisy real digits in that code", "belief", "real"),
 }
 SOURCES = {"spikegan_rate": "SpikeGAN, rates", "spikegan": "SpikeGAN", "belief": "belief network"}
 
@@ -58,30 +54,33 @@ def digits_noise(settings: Settings) -> dict[str, Any]:
         seeds by the fraction of noisy pixels, and ``per_seed`` with all numbers.
 
     Raises:
-        InputError: if ``judge_steps`` is given, or ``out`` holds other runs.
+        InputError: If ``classifier_updates`` is given, or ``out`` holds other runs.
         Interrupted: after Ctrl-C or SIGTERM; the same command goes on.
 
     References:
         SpikeGAN paper, section VIII-A and Fig. 5.
     """
-    given = settings.of_recipes()
+    settings.refuse_classifier_updates()
     found = run_all(
         {
-            _folder(recipe): recipe
+            _folder(experiment, fraction): experiment
             for seed in range(settings.seeds)
             for fraction in FRACTIONS
-            for recipe in _recipes(seed, fraction, given).values()
+            for experiment in _experiments(settings, seed, fraction).values()
         },
         settings,
     )
+
+    def score(line: str, seed: int, fraction: float) -> float:
+        _, source, sampler = LINES[line]
+        metrics = found[_folder(_experiments(settings, seed, fraction)[source], fraction)]
+        value = (
+            metrics["noisy_real_accuracy"] if sampler is None else metrics["samplers"][sampler]["trts"]
+        )
+        return float(value)
+
     per_seed = [
-        {
-            line: {
-                f"{fraction}": found[_folder(_recipes(seed, fraction, given)[source])][metric]
-                for fraction in FRACTIONS
-            }
-            for line, (_, source, metric) in LINES.items()
-        }
+        {line: {f"{x}": score(line, seed, x) for x in FRACTIONS} for line in LINES}
         for seed in range(settings.seeds)
     ]
     trts = {
@@ -91,34 +90,38 @@ def digits_noise(settings: Settings) -> dict[str, Any]:
     figures: dict[str, Figure] = {}
     for fraction in SHOWN:
         folders = {
-            SOURCES[source]: settings.out / _folder(recipe)
-            for source, recipe in _recipes(0, fraction, given).items()
+            SOURCES[source]: settings.out / _folder(experiment, fraction)
+            for source, experiment in _experiments(settings, 0, fraction).items()
         }
         figures |= _figures(folders, fraction, settings.evaluate_on)
     return finish(settings, {"trts": trts, "per_seed": per_seed}, _table(per_seed), figures)
 
 
-def _recipes(seed: int, fraction: float, given: dict[str, Any]) -> dict[str, Digits]:
-    common = {"seed": seed, "noise_fraction": fraction, **given}
+def _experiments(settings: Settings, seed: int, fraction: float) -> dict[str, Experiment]:
+    long = HYBRID.vary({"data.num_steps": LONG_TRIAL, "learner.updates": 3000})
     return {
-        "spikegan_rate": DigitsHybrid(time_steps=LONG_TRIAL, **{"steps": 3000, **common}),
-        "spikegan": DigitsTimeSurface(**common),
-        "belief": DigitsBelief(**common),
+        source: settings.variant(experiment.vary({"data.noise_fraction": fraction}), seed)
+        for source, experiment in (
+            ("spikegan_rate", long),
+            ("spikegan", TIME_SURFACE),
+            ("belief", BELIEF),
+        )
     }
 
 
-def _folder(recipe: Digits) -> str:
-    return f"{recipe.name}-noise{recipe.noise_fraction}-seed{recipe.seed}"
+def _folder(experiment: Experiment, fraction: float) -> str:
+    return f"{experiment.name}-noise{fraction}-seed{experiment.seed}"
 
 
-def _figures(folders: dict[str, Path], fraction: float, split: Split) -> dict[str, Figure]:
+def _figures(folders: dict[str, Path], fraction: float, split: Split) -> dict[str, "Figure"]:
     """Sample grids and PCA panels, noisy real digits first."""
     real = load_digits().held_out(split)
     noisy = add_noise(real.images, fraction, torch.Generator().manual_seed(0))
     rows = {"noisy real": Labelled(noisy, real.labels)}
     for title, folder in folders.items():
-        _, experiment = runs.load_run(folder)
-        drawn = experiment.sample(real.labels, torch.Generator().manual_seed(0))
+        trainer = runs.load_run(folder)
+        rng = torch.Generator().manual_seed(0)
+        drawn = trainer.experiment.evaluation.sample(trainer, real.labels, rng)
         rows[title] = Labelled(drawn["images"], real.labels)
     points = pca_projection(*(data.images for data in rows.values()))
     return {

@@ -1,17 +1,13 @@
 """Table I of the SpikeGAN paper: classifiers that learned from real or generated spike trains."""
 
-import json
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from snn_gan_ext.experiments.checkpoint import write_atomically
-from snn_gan_ext.experiments.loop import catch_signals
+from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.papers.common import (
+    Scores,
     Settings,
     finish,
     markdown,
@@ -20,82 +16,81 @@ from snn_gan_ext.experiments.papers.common import (
     run_all,
 )
 from snn_gan_ext.experiments.recipes.digit_spikes import (
-    DigitSpikes,
-    DigitSpikesCNN,
-    DigitSpikesExperiment,
-    DigitSpikesML,
-    DigitSpikesPooled,
-    DigitSpikesRate,
-    DigitSpikesTimeSurface,
+    CNN,
+    LIKELIHOOD,
+    POOLED,
+    RATE,
+    TIME_SURFACE,
 )
-from snn_gan_ext.metrics import references
 
 __all__ = ["TABLE_1", "digits_spikes"]
 
-MEASURES = ("snn_tstr", "mlp_tstr", "c2st", "energy_distance")
+MEASURES = ("snn_tstr", "tstr", "c2st", "energy_distance")
+COLUMNS = ("snn_tstr", "snn_tstr_count", "tstr", "c2st", "energy_distance")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of Table I: what the classifiers learned from, and what the paper reports."""
+    """A line of Table I: the training data of the classifiers, and the paper's value.
+
+    Attributes:
+        title: Training data in words.
+        paper: Accuracy in the paper.
+        experiment: Experiment whose samples these are; None for a reference in any run's scorecard.
+    """
 
     title: str
     paper: float | None
-    recipe: DigitSpikes | None = None
+    experiment: Experiment | None = None
 
 
 TABLE_1 = {
     "real": Row("real digits, rate-encoded", 0.85),
-    "spikegan_cnn": Row("SpikeGAN, CNN discriminator", 0.82, DigitSpikesCNN()),
-    "spikegan_time_surface": Row("SpikeGAN, time surfaces", 0.80, DigitSpikesTimeSurface()),
-    "spikegan_rate": Row("SpikeGAN, rates", 0.80, DigitSpikesRate()),
-    "spikegan_pooled": Row("SpikeGAN, counts in bins", None, DigitSpikesPooled()),
+    "spikegan_cnn": Row("SpikeGAN, CNN discriminator", 0.82, CNN),
+    "spikegan_time_surface": Row("SpikeGAN, time surfaces", 0.80, TIME_SURFACE),
+    "spikegan_rate": Row("SpikeGAN, rates", 0.80, RATE),
+    "spikegan_pooled": Row("SpikeGAN, counts in bins", None, POOLED),
     "spikegan_cnn_reinforce": Row(
         "SpikeGAN, CNN, REINFORCE alone",
         None,
-        DigitSpikesCNN(estimator="reinforce", batch=200, r1=10.0),
+        CNN.vary({"batch": 200, "learner.estimator": "reinforce", "learner.r1": 10.0}),
     ),
-    "ml": Row("maximum likelihood (VAE)", 0.12, DigitSpikesML()),
-    "class_mean": Row("class means, no network", None),
+    "ml": Row("maximum likelihood (VAE)", 0.12, LIKELIHOOD),
+    "class_means": Row("class means, no network", None),
     "kmeans": Row("k-means mixture, no network", None),
 }
-
-Scores = Mapping[str, Mapping[str, float]]
 
 
 def digits_spikes(settings: Settings) -> dict[str, Any]:
     """Table I: classifiers that learned from real or generated spike trains, on real ones.
 
     Args:
-        settings: of the reproduction.
+        settings: Settings.
 
     Returns:
         The contents of ``metrics.json``: for each measure an object of means over seeds, and
         ``per_seed`` with all numbers.
 
     Raises:
-        InputError: if ``out`` holds runs of other settings.
-        Interrupted: after Ctrl-C or SIGTERM; the same command goes on.
+        InputError: If ``out`` holds runs of other settings.
+        Interrupted: After Ctrl-C or SIGTERM; the same command goes on.
 
     References:
         SpikeGAN paper, section VIII-B and Table I.
     """
-    given = settings.of_recipes("judge_steps")
-    trained = {key: row.recipe for key, row in TABLE_1.items() if row.recipe is not None}
     found = run_all(
         {
-            f"{key}-seed{seed}": replace(recipe, seed=seed, **given)
+            f"{key}-seed{seed}": _variant(settings, row.experiment, seed)
             for seed in range(settings.seeds)
-            for key, recipe in trained.items()
+            for key, row in TABLE_1.items()
+            if row.experiment is not None
         },
         settings,
     )
-    per_seed = []
-    for seed in range(settings.seeds):
-        scores = {key: found[f"{key}-seed{seed}"] for key in trained}
-        path = settings.out / f"references-seed{seed}.json"
-        scores |= _references(DigitSpikesPooled(seed=seed, **given), path)
-        per_seed.append({key: scores[key] for key in TABLE_1})
+    per_seed = [
+        {key: _scores(found, key, row, seed) for key, row in TABLE_1.items()}
+        for seed in range(settings.seeds)
+    ]
     metrics = {
         **{
             measure: {key: mean(scores[key][measure] for scores in per_seed) for key in TABLE_1}
@@ -106,41 +101,32 @@ def digits_spikes(settings: Settings) -> dict[str, Any]:
     return finish(settings, metrics, _table(per_seed))
 
 
-def _references(recipe: DigitSpikes, path: Path) -> dict[str, dict[str, float]]:
-    """The same measures of real digits and of samplers without a network."""
-    if path.exists():
-        found = json.loads(path.read_text())
-        if found["config"] == recipe.to_config():
-            scores: dict[str, dict[str, float]] = found["scores"]
-            return scores
-    recipe.check()
-    judge = DigitSpikesExperiment(recipe, torch.device("cpu")).judge()
-    samplers = {
-        "real": judge.real_sampler(),
-        "class_mean": judge.encoded(lambda labels, rng: references.class_means(judge.train, labels)),
-        "kmeans": judge.encoded(references.kmeans_sampler(judge.train, seed=recipe.seed)),
-    }
-    with catch_signals("while judging; the same command goes on"):
-        scores = {
-            name: {key: round(value, 4) for key, value in judge.judge(draw).items()}
-            for name, draw in samplers.items()
-        }
-    content = {"config": recipe.to_config(), "scores": scores}
-    write_atomically(path, json.dumps(content, indent=2) + "\n")
-    return scores
+def _variant(settings: Settings, experiment: Experiment, seed: int) -> Experiment:
+    changed = settings.variant(experiment, seed)
+    if settings.classifier_updates is None:
+        return changed
+    return changed.vary({"evaluation.classifier_updates": settings.classifier_updates})
 
 
-def _table(per_seed: list[dict[str, Any]]) -> str:
+def _scores(found: Mapping[str, Mapping[str, Any]], key: str, row: Row, seed: int) -> dict[str, float]:
+    """A row's numbers; references are the same in all runs of a seed."""
+    if row.experiment is None:
+        samplers: Scores = found[f"spikegan_pooled-seed{seed}"]["samplers"]
+        return samplers[key]
+    metrics = found[f"{key}-seed{seed}"]
+    return {**metrics["samplers"][row.experiment.label], "seconds": metrics["seconds"]}
+
+
+def _table(per_seed: list[Scores]) -> str:
     """Table I in Markdown: the paper's value and ours, mean and range over seeds."""
-    columns = ("snn_tstr", "snn_tstr_count", "mlp_tstr", "c2st", "energy_distance")
     rows = []
     for key, row in TABLE_1.items():
-        seconds = statistics.mean(scores[key].get("train_seconds", 0.0) for scores in per_seed)
+        seconds = statistics.mean(scores[key].get("seconds", 0.0) for scores in per_seed)
         rows.append(
             [
                 row.title,
                 "" if row.paper is None else f"{row.paper:.2f}",
-                *(mean_and_range([scores[key][name] for scores in per_seed]) for name in columns),
+                *(mean_and_range([scores[key][name] for scores in per_seed]) for name in COLUMNS),
                 f"{seconds:.0f} s" if seconds else "",
             ]
         )

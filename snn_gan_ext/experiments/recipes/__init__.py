@@ -64,7 +64,8 @@ class _Recipes(Mapping[str, "Experiment"]):
         if name in _registered:
             return _registered[name]
         module = import_module(f"{__name__}.{_MODULES[name]}")
-        return next(recipe for recipe in module.RECIPES if recipe.name == name)
+        recipes: tuple[Experiment, ...] = module.RECIPES
+        return next(recipe for recipe in recipes if recipe.name == name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(SUMMARIES)

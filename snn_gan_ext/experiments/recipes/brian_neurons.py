@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,15 +11,12 @@ from torch import Tensor
 from snn_gan_ext.datasets.simulated_neurons import Neuron, record
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Basis, Intervals, StepResponse
-from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
 from snn_gan_ext.metrics import classifiers, references, spike_trains
 from snn_gan_ext.metrics.c2st import c2st, halves
 from snn_gan_ext.validation import check_settings, whole
-
-if TYPE_CHECKING:
-    from snn_gan_ext.experiments.trainer import Trainer
 
 __all__ = ["RECIPES", "SimulatedNeurons", "SpikeTrainStatistics"]
 
@@ -80,11 +77,11 @@ class SpikeTrainStatistics(Evaluation):
     synthetic_count: int = 4000
     classifier_updates: int = 1000
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, synthetic_count=whole(100), classifier_updates=whole(1, 1_000_000))
 
-    def monitor(self, trainer: "Trainer") -> dict[str, float]:
+    def monitor(self, trainer: Trained) -> dict[str, float]:
         """Statistics of some trials beside those of validation."""
         real = _data(trainer).held_out("validation", 1000)
         return {
@@ -93,11 +90,11 @@ class SpikeTrainStatistics(Evaluation):
             for key, value in _statistics(trains(trainer, name, 1000, "monitor"), real).items()
         }
 
-    def evaluate(self, trainer: "Trainer") -> Results:
+    def evaluate(self, trainer: Trained) -> Results:
         """Score all arms beside a second set of simulations and a Poisson process."""
         from snn_gan_ext import plots
 
-        data, split, count = _data(trainer), trainer.experiment.evaluate_on, self.synthetic_count
+        data, split, count = _data(trainer), trainer.split, self.synthetic_count
         real = data.held_out(split, count)
         samplers = {
             "real": data.held_out(split, count, second=1),
@@ -117,7 +114,7 @@ class SpikeTrainStatistics(Evaluation):
         }
         return Results(rows, figures)
 
-    def _row(self, trainer: "Trainer", real: Tensor, drawn: Tensor) -> dict[str, float]:
+    def _row(self, trainer: Trained, real: Tensor, drawn: Tensor) -> dict[str, float]:
         parts = halves(real, drawn, trainer.seed)
         convolutions = classifiers.TrainCNN(trainer.seed, self.classifier_updates)
         return {
@@ -127,7 +124,7 @@ class SpikeTrainStatistics(Evaluation):
         }
 
 
-def _data(trainer: "Trainer") -> SimulatedNeurons:
+def _data(trainer: Trained) -> SimulatedNeurons:
     assert isinstance(trainer.data, SimulatedNeurons)
     return trainer.data
 
@@ -143,7 +140,7 @@ def _statistics(drawn: Tensor, real: Tensor) -> dict[str, float]:
 
 
 NEURON = StepResponse(bias_init=-3.0, basis=Basis(kind="raised_cosine", functions=12, window=100))
-GAN = {
+GAN: dict[str, Any] = {
     "updates": 1500,
     "kernel_fraction": 0.5,
     "objective": "jeffreys",

@@ -1,7 +1,6 @@
 """Distributions over time: rate-encoded digits as spike trains (SpikeGAN paper, section VIII-B)."""
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -10,6 +9,7 @@ from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.decoders import PooledRates, Rates, Spikes, TimeSurface
 from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
 from snn_gan_ext.experiments.components import MLP, Conditional, Temporal
+from snn_gan_ext.experiments.evaluation import Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.digits import (
     CLASSES,
@@ -20,9 +20,6 @@ from snn_gan_ext.experiments.recipes.digits import (
 from snn_gan_ext.metrics import classifiers
 from snn_gan_ext.types import Batch
 from snn_gan_ext.validation import check_settings, whole
-
-if TYPE_CHECKING:
-    from snn_gan_ext.experiments.trainer import Trainer
 
 __all__ = ["RECIPES", "SpikeTrainEvaluation"]
 
@@ -37,12 +34,12 @@ class SpikeTrainEvaluation(ImageEvaluation):
 
     classifier_updates: int = 1000
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
-        super().check(experiment)
+        super().check()
         check_settings(self, classifier_updates=whole(1))
 
-    def decode(self, trainer: "Trainer", spikes: Tensor) -> Tensor:
+    def decode(self, trainer: Trained, spikes: Tensor) -> Tensor:
         """Decode spikes to rates, whatever the discriminator receives."""
         return rate_decode(spikes)
 
@@ -51,7 +48,7 @@ class SpikeTrainEvaluation(ImageEvaluation):
 
     def _row(
         self,
-        trainer: "Trainer",
+        trainer: Trained,
         draw: Sampler,
         real: Labelled,
         noisy: Labelled,
@@ -76,24 +73,29 @@ POOLED = Experiment(
     evaluation=SpikeTrainEvaluation(),
 )
 # The paper's discriminator c128k4s2-c1k4s1.
-CNN = replace(
-    POOLED,
-    name="digits-spikes-cnn",
-    discriminator=Temporal(),
-    learner=replace(POOLED.learner, decode=Spikes(), r1=3.0),
+CNN = POOLED.vary(
+    {
+        "name": "digits-spikes-cnn",
+        "discriminator": Temporal(),
+        "learner.decode": Spikes(),
+        "learner.r1": 3.0,
+    }
 )
-RATE = replace(POOLED, name="digits-spikes-rate", learner=replace(POOLED.learner, decode=Rates()))
-TIME_SURFACE = replace(
-    POOLED,
-    name="digits-spikes-time-surface",
-    learner=replace(POOLED.learner, decode=TimeSurface(), r1=3.0),
+RATE = POOLED.vary({"name": "digits-spikes-rate", "learner.decode": Rates()})
+TIME_SURFACE = POOLED.vary(
+    {
+        "name": "digits-spikes-time-surface",
+        "learner.decode": TimeSurface(),
+        "learner.r1": 3.0,
+    }
 )
 # No discriminator: the likelihood of the spikes, read-out neurons clamped to them (appendix A).
-LIKELIHOOD = replace(
-    POOLED,
-    name="digits-spikes-ml",
-    label="ml",
-    discriminator=None,
-    learner=MaximumLikelihood(updates=3000, lr=1e-2),
+LIKELIHOOD = POOLED.vary(
+    {
+        "name": "digits-spikes-ml",
+        "label": "ml",
+        "discriminator": None,
+        "learner": MaximumLikelihood(updates=3000, lr=1e-2),
+    }
 )
 RECIPES = (POOLED, CNN, RATE, TIME_SURFACE, LIKELIHOOD)

@@ -1,7 +1,7 @@
 """SpikeGAN on handwritten digits (SpikeGAN paper, section VIII-A), with its baseline and Bayes-SpikeGAN."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -14,7 +14,7 @@ from snn_gan_ext.coding.decoders import Rates, TimeSurface
 from snn_gan_ext.coding.images import Labelled, add_noise, rate_encode
 from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.experiments.components import MLP, Basis, Conditional, Data, Particles
-from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.functional.bases import exponential_basis
 from snn_gan_ext.metrics import classifiers, distributions, references
@@ -27,9 +27,7 @@ from snn_gan_ext.validation import between, check_settings, whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from snn_gan_ext.experiments.trainer import Trainer
-
-__all__ = ["RECIPES", "ImageEvaluation", "RateCodedDigits"]
+__all__ = ["RECIPES", "ImageEvaluation", "RateCodedDigits", "Sampler"]
 
 CLASSES, PIXELS, SIDE = 10, 64, 8
 
@@ -49,7 +47,7 @@ class RateCodedDigits(Data):
     encoding: Literal["rate", "binary", "grey"] = "rate"
     noise_fraction: float = 0.0
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
         most = 10_000 if self.encoding == "rate" else 1
         check_settings(self, num_steps=whole(1, most), noise_fraction=between(0, 1))
@@ -97,33 +95,33 @@ class ImageEvaluation(Evaluation):
     synthetic_count: int = 3000
     copies: int = 4
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, synthetic_count=whole(10 * CLASSES), copies=whole(1))
 
-    def decode(self, trainer: "Trainer", spikes: Tensor) -> Tensor:
+    def decode(self, trainer: Trained, spikes: Tensor) -> Tensor:
         """Decode spikes ``[T, B, N]`` to the images ``[B, N]`` that are evaluated."""
-        decode: Callable[[Tensor], Tensor] = getattr(trainer.experiment.learner, "decode", Rates())
+        decode: Callable[[Tensor], Tensor] = getattr(trainer.learner, "decode", Rates())
         return decode(spikes)
 
-    def monitor(self, trainer: "Trainer") -> dict[str, float]:
+    def monitor(self, trainer: Trained) -> dict[str, float]:
         """TSTR of one classifier on the validation split (Fig. 4)."""
-        draw = partial(trainer.draw, trainer.experiment.label)
+        draw = partial(trainer.draw, trainer.label)
         synthetic = self._images(trainer, draw, _in_turn(1000), "monitor")
         validation = _digits(trainer).splits.validation
         model = classifiers.MLP(trainer.seed)
         return {"validation_tstr": classifiers.tstr(model, synthetic, validation, repeats=1)}
 
-    def evaluate(self, trainer: "Trainer") -> Results:
+    def evaluate(self, trainer: Trained) -> Results:
         """Score the generator beside real digits and samplers without a network."""
         data = _digits(trainer)
-        real = data.splits.held_out(trainer.experiment.evaluate_on)
+        real = data.splits.held_out(trainer.split)
         noisy = Labelled(data.noisy(real.images, 2), real.labels)
         samplers: dict[str, Sampler] = {
             "real": self._encoded(data, references.real_images(data.train)),
             "class_means": self._encoded(data, references.class_means(data.train)),
             "kmeans": self._encoded(data, references.kmeans_mixture(data.train, seed=trainer.seed)),
-            trainer.experiment.label: partial(trainer.draw, trainer.experiment.label),
+            trainer.label: partial(trainer.draw, trainer.label),
         }
         clean = classifiers.MLP(trainer.seed, epochs=100).fit(data.splits.train)
         rows = {name: self._row(trainer, draw, real, noisy, clean) for name, draw in samplers.items()}
@@ -132,12 +130,12 @@ class ImageEvaluation(Evaluation):
             trainer, self._encoded(data, lambda *_: noisy.images), noisy.labels, "held out"
         )
         rows["real"]["trts"] = clean.accuracy(again)
-        figures = self._figures(trainer, again, samplers[trainer.experiment.label])
+        figures = self._figures(trainer, again, samplers[trainer.label])
         return Results(rows, figures, {"noisy_real_accuracy": clean.accuracy(noisy)})
 
     def _row(
         self,
-        trainer: "Trainer",
+        trainer: Trained,
         draw: Sampler,
         real: Labelled,
         noisy: Labelled,
@@ -162,7 +160,7 @@ class ImageEvaluation(Evaluation):
         return real
 
     def _pair(
-        self, trainer: "Trainer", draw: Sampler, real: Labelled, role: str
+        self, trainer: Trained, draw: Sampler, real: Labelled, role: str
     ) -> tuple[Labelled, Labelled]:
         """Real digits, encoded several times each, and as many samples of their labels."""
         images, labels = real.images.repeat(self.copies, 1), real.labels.repeat(self.copies)
@@ -172,7 +170,7 @@ class ImageEvaluation(Evaluation):
             self._images(trainer, draw, labels, f"{role} synthetic"),
         )
 
-    def _images(self, trainer: "Trainer", draw: Sampler, labels: Tensor, role: str) -> Labelled:
+    def _images(self, trainer: Trained, draw: Sampler, labels: Tensor, role: str) -> Labelled:
         return Labelled(self.decode(trainer, draw(labels, trainer.stream(role))), labels)
 
     def _encoded(self, data: RateCodedDigits, images: ImageSampler) -> Sampler:
@@ -182,30 +180,28 @@ class ImageEvaluation(Evaluation):
 
         return draw
 
-    def _figures(self, trainer: "Trainer", real: Labelled, draw: Sampler) -> Mapping[str, "Figure"]:
+    def _figures(self, trainer: Trained, real: Labelled, draw: Sampler) -> Mapping[str, "Figure"]:
         """Sample grids, a PCA projection and rasters."""
         from snn_gan_ext import plots
 
         synthetic = self._images(trainer, draw, real.labels, "figures")
-        points = distributions.pca_projection(real.images, synthetic.images)
+        real_points, points = distributions.pca_projection(real.images, synthetic.images)
         trials = draw(_in_turn(CLASSES), trainer.stream("raster"))
         return {
             "samples": plots.sample_grid(
                 {"real, rate-coded": real, "generated": synthetic}, CLASSES, SIDE
             ),
-            "pca": plots.pca_scatter(*points, real.labels, synthetic.labels),
+            "pca": plots.pca_scatter(real_points, points, real.labels, synthetic.labels),
             "raster": plots.raster({f"{k}": trials[:, k] for k in range(CLASSES)}),
         }
 
-    def sample(
-        self, trainer: "Trainer", labels: Tensor | int, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def sample(self, trainer: Trained, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
         """As `Evaluation.sample`, with decoded ``images [B, N]``."""
         drawn = trainer.sample(labels, rng)
         return {**drawn, "images": self.decode(trainer, drawn["spikes"])}
 
 
-def _digits(trainer: "Trainer") -> RateCodedDigits:
+def _digits(trainer: Trained) -> RateCodedDigits:
     assert isinstance(trainer.data, RateCodedDigits)
     return trainer.data
 
@@ -223,43 +219,50 @@ DIGITS = Experiment(
     learner=SpikeGAN(updates=3000, decode=Rates(), baseline="leave_one_out"),
     evaluation=ImageEvaluation(),
 )
-HYBRID = replace(
-    DIGITS,
-    name="digits-hybrid",
-    batch=100,
-    learner=replace(DIGITS.learner, updates=6000, estimator="hybrid"),
+HYBRID = DIGITS.vary(
+    {
+        "name": "digits-hybrid",
+        "batch": 100,
+        "learner.updates": 6000,
+        "learner.estimator": "hybrid",
+    }
 )
 # Raised cosines of the exponential's area: the same initial weights give potentials of the same size.
 COSINES = Basis(
     kind="raised_cosine", functions=2, window=6, area=float(exponential_basis(6, 2.0).sum())
 )
-TIME_SURFACE = replace(
-    DIGITS,
-    name="digits-time-surface",
-    generator=Conditional(basis=COSINES),
-    learner=replace(DIGITS.learner, decode=TimeSurface()),
+TIME_SURFACE = DIGITS.vary(
+    {
+        "name": "digits-time-surface",
+        "generator.basis": COSINES,
+        "learner.decode": TimeSurface(),
+    }
 )
 # The paper's baseline (its [27]): binary units, no time.
-BELIEF = replace(
-    DIGITS,
-    name="digits-belief",
-    label="belief",
-    data=RateCodedDigits(num_steps=1, encoding="binary"),
-    generator=Conditional(
-        hidden=128,
-        latent_bits=0,
-        gate_latent=False,
-        hidden_feedback=0.0,
-        hidden_delay=0,
-        basis=Basis(kind="identity", window=1),
-    ),
-    learner=replace(DIGITS.learner, r1=0.3),
+BELIEF = DIGITS.vary(
+    {
+        "name": "digits-belief",
+        "label": "belief",
+        "data": RateCodedDigits(num_steps=1, encoding="binary"),
+        "generator": Conditional(
+            hidden=128,
+            latent_bits=0,
+            gate_latent=False,
+            hidden_feedback=0.0,
+            hidden_delay=0,
+            basis=Basis(kind="identity", window=1),
+        ),
+        "learner.r1": 0.3,
+    }
 )
-BAYES = replace(
-    DIGITS,
-    name="digits-bayes",
-    label="bayes",
-    generator=Particles(member=Conditional()),
-    learner=BayesSpikeGAN(updates=3000, decode=Rates(), baseline="leave_one_out", estimator="hybrid"),
+BAYES = DIGITS.vary(
+    {
+        "name": "digits-bayes",
+        "label": "bayes",
+        "generator": Particles(member=Conditional()),
+        "learner": BayesSpikeGAN(
+            updates=3000, decode=Rates(), baseline="leave_one_out", estimator="hybrid"
+        ),
+    }
 )
 RECIPES = (DIGITS, HYBRID, TIME_SURFACE, BELIEF, BAYES)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -16,11 +16,12 @@ from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
 from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.datasets.tasks import DigitTask, draw_tasks
 from snn_gan_ext.experiments.components import MLP, Conditional, Data
-from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
-from snn_gan_ext.experiments.trainer import Trainer
+from snn_gan_ext.experiments.trainer import Trainer, build
 from snn_gan_ext.metrics import classifiers, distributions
 from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
+from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.types import Batch, Schedule
 from snn_gan_ext.validation import between, check_settings, whole
 
@@ -53,7 +54,7 @@ class DigitTasks(Data):
     any_angle: bool = False
     examples: int = 0
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(
             self,
@@ -131,10 +132,6 @@ class MetaExperiment(Experiment):
         check_settings(self, task_updates=whole(1, 1_000_000), stored_tasks=whole(1, 1000))
         check_settings(self, updates=whole(self.task_updates + 1, 100_000 * self.task_updates))
 
-    def build(self, device: torch.device) -> "MetaTrainer":
-        self.check()
-        return MetaTrainer(self, device)
-
 
 class MetaTrainer(Trainer):
     """Initialisations of both networks, and the stream of tasks that they learn from."""
@@ -146,7 +143,7 @@ class MetaTrainer(Trainer):
         assert isinstance(experiment.data, DigitTasks)
         assert isinstance(experiment.learner, MetaSpikeGAN)
         self.experiment, self.device = experiment, device
-        self.data, self.seed = experiment.data, experiment.seed
+        self._take_over(experiment)
         weights = self.stream("weights", "cpu")
         generator, discriminator = (part.to(device) for part in self._pair(weights))
         self.generators = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
@@ -176,7 +173,7 @@ class MetaTrainer(Trainer):
         generators = [self.experiment.generator.build(self.data, weights) for _ in range(count)]
         discriminators = [self._discriminator(weights) for _ in range(count)]
         return (
-            Ensemble(generators).to(self.device),
+            Ensemble(cast("list[NetworkGenerator]", generators)).to(self.device),
             DiscriminatorEnsemble(discriminators).to(self.device),
         )
 
@@ -197,6 +194,12 @@ class MetaTrainer(Trainer):
             initialise_from(discriminators, self.generators["discriminator"])
             self.algorithm.refresh(discriminators, self.stream("fresh heads"))
         return generators, discriminators
+
+
+@build.register
+def _build_meta(experiment: MetaExperiment, device: torch.device) -> MetaTrainer:
+    experiment.check()
+    return MetaTrainer(experiment, device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +227,7 @@ class Adaptation(Evaluation):
     tasks: int = 10
     synthetic_count: int = 500
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(
             self,
@@ -242,7 +245,7 @@ class Adaptation(Evaluation):
         usual = [0, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000]
         return sorted({*(i for i in usual if i < self.updates), self.updates})
 
-    def monitor(self, trainer: Trainer) -> dict[str, float]:
+    def monitor(self, trainer: Trained) -> dict[str, float]:
         """TRTS on validation tasks after a few within-task updates (Fig. 8)."""
         meta = _meta(trainer)
         tasks = _held_out(meta, meta.data.validation_digits, 5)
@@ -250,10 +253,10 @@ class Adaptation(Evaluation):
         curves = self._curves(meta, "meta", tasks, meta.data.splits.validation, times, quick=True)
         return {f"trts_{i}": mean for i, mean in zip(times, curves.mean("trts"), strict=True)}
 
-    def evaluate(self, trainer: Trainer) -> Results:
+    def evaluate(self, trainer: Trained) -> Results:
         """Score curves over within-task updates from each kind of initialisation."""
         meta = _meta(trainer)
-        data, split = meta.data, meta.experiment.evaluate_on
+        data, split = meta.data, meta.split
         real = data.splits.held_out(split)
         digits = HELD_OUT if split == "test" else data.validation_digits
         tasks = _held_out(meta, digits, self.tasks)
@@ -269,12 +272,12 @@ class Adaptation(Evaluation):
             "stream": {"within_task_updates": [5, 10], "tasks": len(meta.tasks), **again},
             "tasks": len(tasks),
         }
-        rows = {
+        rows: dict[str, dict[str, float]] = {
             arm: {name: curves.mean(name)[-1] for name in MEASURES} for arm, curves in found.items()
         }
         return Results(rows, self._figures(meta, found), others)
 
-    def sample(self, trainer: Trainer, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
+    def sample(self, trainer: Trained, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
         """Trials of the initialisation itself, with decoded ``images [B, N]``."""
         drawn = trainer.sample(labels, rng)
         return {**drawn, "images": rate_decode(drawn["spikes"])}
@@ -381,7 +384,7 @@ def _scores(
     }
 
 
-def _meta(trainer: Trainer) -> MetaTrainer:
+def _meta(trainer: Trained) -> MetaTrainer:
     assert isinstance(trainer, MetaTrainer)
     return trainer
 

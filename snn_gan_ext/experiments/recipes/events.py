@@ -20,8 +20,7 @@ from snn_gan_ext.datasets.event_frames import EventFrames
 from snn_gan_ext.datasets.recordings import DataSetName, Recordings, open_recordings
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Data
-from snn_gan_ext.experiments.evaluation import Evaluation, Results
-from snn_gan_ext.experiments.experiment import Experiment
+from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.metrics import classifiers, events, references
 from snn_gan_ext.metrics.c2st import c2st
 from snn_gan_ext.metrics.events import labels_of
@@ -32,8 +31,6 @@ from snn_gan_ext.validation import check_settings, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from snn_gan_ext.experiments.trainer import Trainer
 
 __all__ = ["EventEvaluation", "EventRecordings"]
 
@@ -68,7 +65,7 @@ class EventRecordings(Data):
     shots: int = 0
     shots_seed: int = 0
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(
             self,
@@ -78,13 +75,9 @@ class EventRecordings(Data):
             pool=whole(1, max(self.sensor[:2])),
             shots=whole(0, 10_000),
         )
-        if experiment.batch % self.classes:
-            raise InputError(
-                "batch", expected=f"a multiple of the {self.classes} classes", got=f"{experiment.batch}"
-            )
 
     @property
-    def binning(self) -> Binning:  # type: ignore[override]
+    def binning(self) -> Binning:
         """Coding of recordings as spikes."""
         return Binning(
             sensor=Sensor(*self.sensor),
@@ -156,6 +149,10 @@ class EventRecordings(Data):
             )
 
     def batch(self, size: int, rng: torch.Generator) -> Batch:
+        if size % self.classes:
+            raise InputError(
+                "batch", expected=f"a multiple of the {self.classes} classes", got=f"{size}"
+            )
         each = size // self.classes
         picks = [
             places[torch.randint(len(places), (each,), generator=rng, device=rng.device).cpu().numpy()]
@@ -216,12 +213,11 @@ class EventEvaluation(Evaluation):
     synthetic_count: int = 3000
     classifier_updates: int = 400
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
-        least = 10 * experiment.data.classes
-        check_settings(self, synthetic_count=whole(least, 1_000_000), classifier_updates=whole(1))
+        check_settings(self, synthetic_count=whole(100, 1_000_000), classifier_updates=whole(1))
 
-    def monitor(self, trainer: "Trainer") -> dict[str, float]:
+    def monitor(self, trainer: Trained) -> dict[str, float]:
         """TSTR of a classifier that is trained for a short time, on the validation split."""
         data = recordings_of(trainer)
         synthetic = self.drawn(trainer, sampler(trainer), _in_turn(data, 1000), "monitor")
@@ -230,16 +226,16 @@ class EventEvaluation(Evaluation):
             "validation_tstr": classifiers.tstr(model, synthetic, data.trials("validation"), repeats=1)
         }
 
-    def evaluate(self, trainer: "Trainer") -> Results:
+    def evaluate(self, trainer: Trained) -> Results:
         """Score all arms beside held-out recordings and samplers without a network."""
         data = recordings_of(trainer)
-        train, real = data.trials("train"), data.trials(trainer.experiment.evaluate_on)
+        train, real = data.trials("train"), data.trials(trainer.split)
         model = classifiers.FrameCNN(trainer.seed, updates=self.classifier_updates).fit(train)
         images = references.as_images(train)
         samplers: dict[str, Sampler] = {
             "class_means": reference(data, references.class_means(images)),
             "kmeans": reference(data, references.kmeans_mixture(images, seed=trainer.seed)),
-            **{name: sampler(trainer, name) for name in trainer.experiment.arms},
+            **{name: sampler(trainer, name) for name in trainer.generators},
         }
         rows = {"real": self._real_row(trainer, model, train, real)}
         for name, draw in samplers.items():
@@ -250,7 +246,7 @@ class EventEvaluation(Evaluation):
         return Results(rows, frame_figures(real, shown), _peak_memory())
 
     def _real_row(
-        self, trainer: "Trainer", model: classifiers.FittedNetwork, train: Batch, real: Batch
+        self, trainer: Trained, model: classifiers.FittedNetwork, train: Batch, real: Batch
     ) -> dict[str, float]:
         """The ceiling: held-out recordings as if they were samples."""
         accuracy = model.accuracy(real)
@@ -267,7 +263,7 @@ class EventEvaluation(Evaluation):
 
     def _row(
         self,
-        trainer: "Trainer",
+        trainer: Trained,
         model: classifiers.FittedNetwork,
         draw: Sampler,
         train: Batch,
@@ -288,7 +284,7 @@ class EventEvaluation(Evaluation):
             "c2st": self._c2st(trainer, draw, train, real),
         }
 
-    def _c2st(self, trainer: "Trainer", draw: Sampler, train: Batch, real: Batch) -> float:
+    def _c2st(self, trainer: Trained, draw: Sampler, train: Batch, real: Batch) -> float:
         train_pair, test_pair = (
             (part, self.drawn(trainer, draw, labels_of(part), role))
             for part, role in ((train, "as train"), (real, "as real"))
@@ -296,23 +292,23 @@ class EventEvaluation(Evaluation):
         model = classifiers.FrameCNN(trainer.seed + 1000, self.classifier_updates)
         return c2st(train_pair, test_pair, model)
 
-    def drawn(self, trainer: "Trainer", draw: Sampler, labels: Tensor, role: str) -> Batch:
+    def drawn(self, trainer: Trained, draw: Sampler, labels: Tensor, role: str) -> Batch:
         """Draw samples of labels with the run's random source of a role."""
         return Batch(draw(labels, trainer.stream(role)), labels)
 
 
-def recordings_of(trainer: "Trainer") -> EventRecordings:
+def recordings_of(trainer: Trained) -> EventRecordings:
     """Return the experiment's data."""
     assert isinstance(trainer.data, EventRecordings)
     return trainer.data
 
 
-def sampler(trainer: "Trainer", name: str = "") -> Sampler:
+def sampler(trainer: Trained, name: str = "") -> Sampler:
     """Return a sampler of one arm, by default the experiment's own; it draws 200 trials at a time."""
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
         parts = labels.split(200)  # type: ignore[no-untyped-call]
-        arm = name or trainer.experiment.label
+        arm = name or trainer.label
         return torch.cat([trainer.draw(arm, part, rng) for part in parts], 1)
 
     return draw

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -10,7 +9,7 @@ from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.decoders import Counts
 from snn_gan_ext.experiments.components import MLP, Basis, Conditional, Convolutional
-from snn_gan_ext.experiments.evaluation import Results
+from snn_gan_ext.experiments.evaluation import Results, Trained
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.experiments.recipes.events import (
     EventEvaluation,
@@ -24,9 +23,6 @@ from snn_gan_ext.metrics import classifiers, references
 from snn_gan_ext.metrics.events import labels_of
 from snn_gan_ext.types import Batch, Schedule
 from snn_gan_ext.validation import check_settings, whole
-
-if TYPE_CHECKING:
-    from snn_gan_ext.experiments.trainer import Trainer
 
 __all__ = ["RECIPES", "AugmentationEvaluation"]
 
@@ -43,32 +39,32 @@ class AugmentationEvaluation(EventEvaluation):
     copies: int = 30
     jitter: int = 1
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
-        super().check(experiment)
+        super().check()
         check_settings(self, copies=whole(1, 1000), jitter=whole(0, 10))
 
-    def evaluate(self, trainer: "Trainer") -> Results:
+    def evaluate(self, trainer: Trained) -> Results:
         """Score classifiers of real recordings, each with the samples of one sampler added."""
-        data, experiment = recordings_of(trainer), trainer.experiment
-        train, real = data.trials("train"), data.trials(experiment.evaluate_on)
+        data = recordings_of(trainer)
+        train, real = data.trials("train"), data.trials(trainer.split)
         repeated = _joined([train] * self.copies)
         rng = trainer.stream("jitter", "cpu")
         jittered = Batch(references.shifted(repeated.spikes, self.jitter, rng), repeated.labels)
         samplers = {
             "class_means": reference(data, references.class_means(references.as_images(train))),
-            **{name: sampler(trainer, name) for name in experiment.arms},
+            **{name: sampler(trainer, name) for name in trainer.generators},
         }
         added = {
             name: self.drawn(trainer, draw, labels_of(repeated), "synthetic")
             for name, draw in samplers.items()
         }
-        ours = added[experiment.label]
+        ours = added[trainer.label]
         sets = {
             "real": train,
             "jitter": _joined([repeated, jittered]),
             **{name: _joined([repeated, drawn]) for name, drawn in added.items()},
-            f"jitter_and_{experiment.label}": _joined([repeated, jittered, ours]),
+            f"jitter_and_{trainer.label}": _joined([repeated, jittered, ours]),
         }
         model = classifiers.FrameCNN(trainer.seed, self.classifier_updates)
         rows = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,13 +17,10 @@ from snn_gan_ext.experiments.components import (
     Particles,
     StepResponse,
 )
+from snn_gan_ext.experiments.evaluation import Trained
 from snn_gan_ext.experiments.experiment import Arm
 from snn_gan_ext.types import Batch
 from snn_gan_ext.validation import check_settings, whole
-
-if TYPE_CHECKING:
-    from snn_gan_ext.experiments.experiment import Experiment
-    from snn_gan_ext.experiments.trainer import Trainer
 
 __all__ = ["TITLES", "SingleNeuronData", "arms"]
 
@@ -46,7 +43,7 @@ class SingleNeuronData(Data):
     num_steps: int = 50
     trials: int = 10_000
 
-    def check(self, experiment: "Experiment") -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, num_steps=whole(self.shortest, 100_000), trials=whole(2, 10_000_000))
 
@@ -108,6 +105,6 @@ def arms(
     }
 
 
-def trains(trainer: "Trainer", name: str, count: int, role: str) -> Tensor:
+def trains(trainer: Trained, name: str, count: int, role: str) -> Tensor:
     """Draw trains ``[T, count]`` of one arm."""
     return trainer.draw(name, count, trainer.stream(role))[..., 0]

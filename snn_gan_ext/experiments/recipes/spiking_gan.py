@@ -11,18 +11,17 @@ from torch import Tensor
 from snn_gan_ext.algorithms.image_gan import ImageGAN
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.experiments.components import MLP, TTFS, OnOff, OrdinaryGenerator
-from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.experiments.recipes.ttfs import DigitSource
 from snn_gan_ext.metrics import classifiers, distributions, images, references
 from snn_gan_ext.metrics.references import ImageSampler as Sampler
 from snn_gan_ext.networks.ttfs import TTFSGenerator
+from snn_gan_ext.types import ImageBatch
 from snn_gan_ext.validation import check_settings, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from snn_gan_ext.experiments.trainer import Trainer
 
 __all__ = ["RECIPES", "DigitImages", "GreyImageEvaluation"]
 
@@ -47,7 +46,7 @@ class DigitImages(DigitSource):
     conditional: bool = True
 
     @property
-    def classes(self) -> int:  # type: ignore[override]
+    def classes(self) -> int:
         """Ten, or 0 without labels."""
         return CLASSES if self.conditional else 0
 
@@ -55,9 +54,9 @@ class DigitImages(DigitSource):
     def shape(self) -> tuple[int, ...]:
         return 1, self.side**2
 
-    def batch(self, size: int, rng: torch.Generator) -> Labelled:
+    def batch(self, size: int, rng: torch.Generator) -> ImageBatch:
         picked = self.pick(size, rng)
-        return picked if self.conditional else Labelled(picked.images, None)
+        return ImageBatch(picked.images, picked.labels if self.conditional else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +74,11 @@ class GreyImageEvaluation(Evaluation):
     }
     synthetic_count: int = 3000
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, synthetic_count=whole(10 * CLASSES, 1_000_000))
 
-    def monitor(self, trainer: "Trainer") -> dict[str, float]:
+    def monitor(self, trainer: Trained) -> dict[str, float]:
         """Frechet distances from the validation split."""
         data = _data(trainer)
         real, model = data.splits.validation.images, _classifier(data)
@@ -87,13 +86,13 @@ class GreyImageEvaluation(Evaluation):
             f"{name}_frechet": images.frechet_distance(
                 model, real, _images(trainer, name, _in_turn(1000))
             )
-            for name in trainer.experiment.arms
+            for name in trainer.generators
         }
 
-    def evaluate(self, trainer: "Trainer") -> Results:
+    def evaluate(self, trainer: Trained) -> Results:
         """Score both GANs beside real images and samplers without a network."""
         data = _data(trainer)
-        real, train = data.splits.held_out(trainer.experiment.evaluate_on), data.splits.train
+        real, train = data.splits.held_out(trainer.split), data.splits.train
 
         samplers: dict[str, Sampler] = {
             "real": references.real_images(train),
@@ -103,16 +102,16 @@ class GreyImageEvaluation(Evaluation):
             "pca_gaussian_per_class": references.per_class(
                 references.pca_gaussian, train, trainer.seed
             ),
-            **{name: partial(_draw, trainer, name) for name in trainer.experiment.arms},
+            **{name: partial(_draw, trainer, name) for name in trainer.generators},
         }
         rows = {name: self._row(trainer, draw, real) for name, draw in samplers.items()}
-        ours = rows[trainer.experiment.label]
+        ours = rows[trainer.label]
         ours["over_pca_gaussian"] = ours["frechet"] / rows["pca_gaussian"]["frechet"]
         ours["clocked_frechet"] = self._clocked_frechet(trainer, real)
         ours |= self._spikes(trainer)
         return Results(rows, _figures(trainer, real))
 
-    def _row(self, trainer: "Trainer", draw: Sampler, real: Labelled) -> dict[str, float]:
+    def _row(self, trainer: Trained, draw: Sampler, real: Labelled) -> dict[str, float]:
         labels, model = _in_turn(self.synthetic_count), _classifier(_data(trainer))
         synthetic = Labelled(draw(labels, trainer.stream("images", "cpu")), labels)
         return {
@@ -123,13 +122,13 @@ class GreyImageEvaluation(Evaluation):
             "trts": model.accuracy(synthetic),
         }
 
-    def _clocked_frechet(self, trainer: "Trainer", real: Labelled) -> float:
+    def _clocked_frechet(self, trainer: Trained, real: Labelled) -> float:
         """Frechet distance of images whose neurons fire at ticks of a clock alone."""
         _, times = _fire(trainer, _in_turn(self.synthetic_count), "images", TICKS)
         drawn = _spiking(trainer).images(times).cpu()
         return images.frechet_distance(_classifier(_data(trainer)), real.images, drawn)
 
-    def _spikes(self, trainer: "Trainer") -> dict[str, float]:
+    def _spikes(self, trainer: Trained) -> dict[str, float]:
         """Spikes of a sample, and the share of samples in which a neuron fires."""
         fired = _fire(trainer, _in_turn(self.synthetic_count), "images")
         hidden, pixels = (times < TTFSGenerator.horizon for times in fired)
@@ -140,9 +139,7 @@ class GreyImageEvaluation(Evaluation):
         }
 
     @torch.no_grad()
-    def sample(
-        self, trainer: "Trainer", labels: Tensor | int, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def sample(self, trainer: Trained, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
         """Draw images, and their pixels' firing times and spikes.
 
         Returns:
@@ -161,13 +158,13 @@ class GreyImageEvaluation(Evaluation):
         }
 
 
-def _data(trainer: "Trainer") -> DigitImages:
+def _data(trainer: Trained) -> DigitImages:
     assert isinstance(trainer.data, DigitImages)
     return trainer.data
 
 
-def _spiking(trainer: "Trainer") -> TTFSGenerator:
-    generator = trainer.generators[trainer.experiment.label]
+def _spiking(trainer: Trained) -> TTFSGenerator:
+    generator = trainer.generators[trainer.label]
     assert isinstance(generator, TTFSGenerator)
     return generator
 
@@ -178,13 +175,13 @@ def _classifier(data: DigitImages) -> classifiers.FittedMLP:
     return classifiers.MLP(seed=0).fit(data.splits.train)
 
 
-def _known(trainer: "Trainer", labels: Tensor) -> Tensor | None:
+def _known(trainer: Trained, labels: Tensor) -> Tensor | None:
     """Labels, where the networks receive them."""
     return labels.to(trainer.device) if _data(trainer).conditional else None
 
 
 @torch.no_grad()
-def _draw(trainer: "Trainer", name: str, labels: Tensor, rng: torch.Generator) -> Tensor:
+def _draw(trainer: Trained, name: str, labels: Tensor, rng: torch.Generator) -> Tensor:
     generator: Any = trainer.generators[name]
     noise = generator.noise(
         len(labels), torch.Generator(trainer.device).manual_seed(rng.initial_seed())
@@ -195,7 +192,7 @@ def _draw(trainer: "Trainer", name: str, labels: Tensor, rng: torch.Generator) -
 
 @torch.no_grad()
 def _fire(
-    trainer: "Trainer", labels: Tensor, role: str, ticks: int | None = None
+    trainer: Trained, labels: Tensor, role: str, ticks: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Firing times of hidden neurons and pixels, on the noise that `_draw` has as well."""
     generator = _spiking(trainer)
@@ -203,7 +200,7 @@ def _fire(
     return generator.fire(_known(trainer, labels), noise, ticks)
 
 
-def _images(trainer: "Trainer", name: str, labels: Tensor) -> Tensor:
+def _images(trainer: Trained, name: str, labels: Tensor) -> Tensor:
     return _draw(trainer, name, labels, trainer.stream("images"))
 
 
@@ -215,16 +212,16 @@ def _in_turn(count: int) -> Tensor:
     return torch.arange(count) % CLASSES
 
 
-def _figures(trainer: "Trainer", real: Labelled) -> Mapping[str, "Figure"]:
+def _figures(trainer: Trained, real: Labelled) -> Mapping[str, "Figure"]:
     """Sample grids, and a PCA projection."""
     from snn_gan_ext import plots
 
     labels = _in_turn(len(real.labels))
     titles = {"spiking_gan": "Spiking-GAN", "ann_gan": "ordinary GAN"}
     drawn = {title: Labelled(_images(trainer, name, labels), labels) for name, title in titles.items()}
-    points = distributions.pca_projection(real.images, drawn["Spiking-GAN"].images)
+    real_points, points = distributions.pca_projection(real.images, drawn["Spiking-GAN"].images)
     grid = plots.sample_grid({"real": real, **drawn}, CLASSES, _data(trainer).side)
-    return {"samples": grid, "pca": plots.pca_scatter(*points, real.labels, labels)}
+    return {"samples": grid, "pca": plots.pca_scatter(real_points, points, real.labels, labels)}
 
 
 DIGITS = Experiment(

@@ -10,7 +10,7 @@ from torch import Tensor
 from snn_gan_ext.algorithms.side_by_side import SideBySideState
 from snn_gan_ext.datasets.patterns import BURST, TONIC, Pattern, Phase, firing_modes
 from snn_gan_ext.experiments.components import Basis, StepResponse, Temporal
-from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
 from snn_gan_ext.metrics import spike_trains
@@ -19,8 +19,6 @@ from snn_gan_ext.validation import check_settings, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from snn_gan_ext.experiments.trainer import Trainer
 
 __all__ = ["RECIPES", "FiringModes", "FiringModesEvaluation"]
 
@@ -71,11 +69,11 @@ class FiringModesEvaluation(Evaluation):
     }
     synthetic_count: int = 2000
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
         check_settings(self, synthetic_count=whole(100))
 
-    def monitor(self, trainer: "Trainer") -> dict[str, float]:
+    def monitor(self, trainer: Trained) -> dict[str, float]:
         """Shares of the modes; trials are kept for Fig. 7."""
         drawn = {name: trains(trainer, name, 300, "monitor") for name in TITLES}
         state = _state(trainer)
@@ -87,9 +85,9 @@ class FiringModesEvaluation(Evaluation):
             for key, value in _shares(trainer, trials).items()
         }
 
-    def evaluate(self, trainer: "Trainer") -> Results:
+    def evaluate(self, trainer: Trained) -> Results:
         """Score all arms beside a second set of real trials."""
-        data, split, count = _data(trainer), trainer.experiment.evaluate_on, self.synthetic_count
+        data, split, count = _data(trainer), trainer.split, self.synthetic_count
         real = data.held_out(split, count)
         drawn = {name: trains(trainer, name, count, f"{split} synthetic") for name in TITLES}
         samplers = {"real": data.held_out(split, count, second=2)} | drawn
@@ -104,7 +102,7 @@ class FiringModesEvaluation(Evaluation):
         rows["bayes"]["silent_particles"] = _silent_particles(trainer)
         return Results(rows, self._figures(trainer, {"real": real} | drawn))
 
-    def _figures(self, trainer: "Trainer", drawn: Mapping[str, Tensor]) -> Mapping[str, "Figure"]:
+    def _figures(self, trainer: Trained, drawn: Mapping[str, Tensor]) -> Mapping[str, "Figure"]:
         """Rasters at the end and, if training was followed, on the way (Fig. 7)."""
         from snn_gan_ext import plots
 
@@ -122,12 +120,12 @@ class FiringModesEvaluation(Evaluation):
         return figures
 
 
-def _data(trainer: "Trainer") -> FiringModes:
+def _data(trainer: Trained) -> FiringModes:
     assert isinstance(trainer.data, FiringModes)
     return trainer.data
 
 
-def _state(trainer: "Trainer") -> SideBySideState:
+def _state(trainer: Trained) -> SideBySideState:
     assert isinstance(trainer.state, SideBySideState)
     return trainer.state
 
@@ -138,7 +136,7 @@ def _on_the_way(drawn: Mapping[str, Tensor], columns: int = 6) -> dict[str, Tens
     return {updates[place]: drawn[updates[place]] for place in sorted(places)}
 
 
-def _shares(trainer: "Trainer", trials: Tensor) -> dict[str, float]:
+def _shares(trainer: Trained, trials: Tensor) -> dict[str, float]:
     """Share of valid trials, and of each mode."""
     patterns = _data(trainer).patterns
     modes = spike_trains.mode_of(trials, [(p.spikes, p.silence) for p in patterns])
@@ -146,7 +144,7 @@ def _shares(trainer: "Trainer", trials: Tensor) -> dict[str, float]:
     return {"valid": float((modes >= 0).float().mean()), **shares}
 
 
-def _silent_particles(trainer: "Trainer", trials: int = 50) -> float:
+def _silent_particles(trainer: Trained, trials: int = 50) -> float:
     """Particles that fire at most one run of spikes in most trials."""
     ensemble = trainer.generators["bayes"]
     assert isinstance(ensemble, Ensemble)

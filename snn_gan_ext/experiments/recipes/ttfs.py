@@ -16,7 +16,7 @@ from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.datasets.mnist import find_mnist, load_mnist
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Classifier, Data
-from snn_gan_ext.experiments.evaluation import Evaluation, Results
+from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
 from snn_gan_ext.metrics import first_spikes
@@ -24,8 +24,6 @@ from snn_gan_ext.validation import between, check_settings, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from snn_gan_ext.experiments.trainer import Trainer
 
 __all__ = ["RECIPES", "DecisionEvaluation", "DigitSource", "LatencyCodedDigits"]
 
@@ -51,7 +49,7 @@ class DigitSource(Data):
     download: bool = field(default=False, metadata={"location": True})
     side: int = 8
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
         sides = {"digits": (8,), "mnist": (14, 28)}[self.source]
         if self.side not in sides:
@@ -101,9 +99,9 @@ class LatencyCodedDigits(DigitSource):
     scale: float = 0.0
     shift: int = 0
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self) -> None:
         """Check the settings."""
-        super().check(experiment)
+        super().check()
         check_settings(
             self,
             window=whole(2, LONGEST),
@@ -111,10 +109,6 @@ class LatencyCodedDigits(DigitSource):
             degrees=between(0, 180),
             scale=between(0, 1, closed="left"),
         )
-        for name, arm in experiment.arms.items():
-            theirs = getattr(arm.learner, "window", self.window)
-            if theirs != self.window:
-                raise InputError(f"window of {name}", expected=f"{self.window}", got=f"{theirs}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -136,18 +130,18 @@ class DecisionEvaluation(Evaluation):
         "spikes to the decision": tuple(f"{name}_spikes_to_decision" for name in ARMS),
     }
 
-    def monitor(self, trainer: "Trainer") -> dict[str, float]:
+    def monitor(self, trainer: Trained) -> dict[str, float]:
         """Score all arms on the validation split."""
         validation = _data(trainer).splits.validation
         return {
             f"{name}_{key}": value
-            for name in trainer.experiment.arms
+            for name in trainer.generators
             for key, value in _decisions(trainer, name, validation).items()
         }
 
-    def evaluate(self, trainer: "Trainer") -> Results:
+    def evaluate(self, trainer: Trained) -> Results:
         """Score all arms, and the share that aggressive targets save."""
-        real = _data(trainer).splits.held_out(trainer.experiment.evaluate_on)
+        real = _data(trainer).splits.held_out(trainer.split)
         rows = {name: _decisions(trainer, name, real) for name in ARMS}
         saved = {
             f"{name}_saved": 1 - rows["aggressive"][name] / rows["relative"][name]
@@ -156,39 +150,37 @@ class DecisionEvaluation(Evaluation):
         }
         return Results(rows, _figures(trainer, real), saved)
 
-    def sample(
-        self, trainer: "Trainer", labels: Tensor | int, rng: torch.Generator
-    ) -> dict[str, Tensor]:
+    def sample(self, trainer: Trained, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
         """Refuse: classifiers draw nothing."""
         raise InputError(
             "sample",
             expected="a run with a generator",
-            got=f"recipe {trainer.experiment.name!r}, whose networks are classifiers",
+            got="classifiers",
             cure="train spiking-gan-digits or spiking-gan-mnist",
         )
 
 
-def _data(trainer: "Trainer") -> LatencyCodedDigits:
+def _data(trainer: Trained) -> LatencyCodedDigits:
     assert isinstance(trainer.data, LatencyCodedDigits)
     return trainer.data
 
 
 @torch.no_grad()
-def _fire(trainer: "Trainer", name: str, data: Labelled) -> list[StepSpikes]:
+def _fire(trainer: Trained, name: str, data: Labelled) -> list[StepSpikes]:
     times = latency_encode(data.images.to(trainer.device), _data(trainer).window)
     network: nn.Module = trainer.generators[name]
     fired: list[StepSpikes] = network(times)
     return [StepSpikes(times.cpu(), potentials.cpu()) for times, potentials in fired]
 
 
-def _decisions(trainer: "Trainer", name: str, data: Labelled) -> dict[str, float]:
+def _decisions(trainer: Trained, name: str, data: Labelled) -> dict[str, float]:
     hidden, outputs = _fire(trainer, name, data)
     return first_spikes.decisions(
         hidden.times, outputs.times, outputs.potentials, data.labels, _data(trainer).window
     )
 
 
-def _figures(trainer: "Trainer", real: Labelled) -> Mapping[str, "Figure"]:
+def _figures(trainer: Trained, real: Labelled) -> Mapping[str, "Figure"]:
     """Hidden and output spikes of one digit in both networks, and when they decide."""
     from snn_gan_ext import plots
 

@@ -1,9 +1,9 @@
-"""What more particles cost: the generator's share of a Bayes-SpikeGAN step, J particles over one.
+"""Cost of particles: the generator's share of a Bayes-SpikeGAN update, J particles over one.
 
-A share is one draw of trials and the exact gradients from them, 32 trials a particle; times are
-measured in turn with those of a plain generator of as many trials in all, and of one particle alone.
+The share is one draw of trials and their exact gradients, 32 trials a particle. Each time is measured
+in turn with that of one particle, and with that of a plain generator of 32 trials.
 
-Usage: python -m benchmarks.population [--rounds N]
+Usage: python -m benchmarks.ensembles [--rounds N]
 """
 
 import argparse

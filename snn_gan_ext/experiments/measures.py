@@ -1,0 +1,85 @@
+"""Measures of the scorecards in words, with their perfect values."""
+
+from typing import NamedTuple
+
+__all__ = ["MEASURES", "Measure"]
+
+
+class Measure(NamedTuple):
+    """A column of ``metrics.json`` for people.
+
+    Attributes:
+        words: Meaning of the number.
+        perfect: Value of a perfect sampler; ``as real`` for that of a second real set.
+    """
+
+    words: str
+    perfect: str = "as real"
+
+
+MEASURES = {
+    "tstr": Measure("train a classifier on samples, test it on real trials (TSTR): accuracy"),
+    "trts": Measure("train it on real trials, test it on samples (TRTS): accuracy", "as real or above"),
+    "c2st": Measure("accuracy of a classifier that separates samples from real trials (C2ST)", "0.5"),
+    "c2st_convolutions": Measure("C2ST by a convolutional network on the spikes", "0.5"),
+    "energy_distance": Measure("class-wise energy distance to real trials", "0"),
+    "within_class_variance_ratio": Measure("variance within a class, over real trials'", "1"),
+    "snn_tstr": Measure("TSTR of a spiking classifier, by mean firing probability"),
+    "snn_tstr_count": Measure("TSTR of a spiking classifier, by spike count"),
+    "valid": Measure("share of trials that keep to one firing mode", "1"),
+    "burst": Measure("share of trials that burst"),
+    "tonic": Measure("share of trials that fire tonically"),
+    "plateau": Measure("share of trials with plateaus"),
+    "regular": Measure("share of trials that fire regularly"),
+    "isi_wasserstein": Measure("Wasserstein distance of the inter-spike intervals to real trials'"),
+    "mmd": Measure("squared maximum mean discrepancy of the autocorrelations"),
+    "silent_particles": Measure("particles with at most one run of spikes in most trials", "0"),
+    "rate": Measure("spikes a second"),
+    "cv": Measure("coefficient of variation of all intervals"),
+    "burst_share": Measure("share of intervals within bursts"),
+    "over_poisson": Measure("interval distance over the Poisson process's"),
+    "rate_ratio": Measure("spikes, over real trials'", "1"),
+    "count_spread_ratio": Measure(
+        "spread of trials' spike counts within a class, over real trials'", "1"
+    ),
+    "autocorrelation_distance": Measure("distance of residual correlations in space and time"),
+    "nearest_distance": Measure("distance to the nearest training trial of the class"),
+    "nearest_ratio": Measure(
+        "that distance over held-out trials'; below 1, samples may be copies", "1"
+    ),
+    "accuracy": Measure("accuracy on real trials after training on real trials and these samples"),
+    "strict_accuracy": Measure("share of trials whose first output spike is the label's alone", "1"),
+    "tie_accuracy": Measure("the same, ties decided by the potentials", "1"),
+    "latency": Measure("mean step of the first output spike, as a share of the window", "low"),
+    "spikes_to_decision": Measure("mean spikes up to that step", "low"),
+    "spikes_full": Measure("mean spikes in the whole window", "low"),
+    "frechet": Measure("Frechet distance to held-out images in a classifier's last hidden layer"),
+    "over_pca_gaussian": Measure("Frechet distance over the PCA Gaussian's"),
+    "clocked_frechet": Measure("Frechet distance if neurons fire at ticks of a clock alone"),
+    "inception_score": Measure("inception score of that classifier"),
+    "classes_covered": Measure(
+        "classes that are drawn at least a fifth as often as a fair draw would", "10"
+    ),
+    "hidden_active": Measure("share of samples in which a hidden neuron fires", "low"),
+    "hidden_spikes": Measure("hidden spikes a sample", "low"),
+    "pixel_spikes": Measure("pixel spikes a sample"),
+}
+"""By their names in ``metrics.json``."""
+
+SAMPLERS = {
+    "real": "real trials again",
+    "class_means": "class means, no network",
+    "kmeans": "k-means mixture, no network",
+    "poisson": "Poisson process of the same rate",
+    "pixel_marginals": "pixel marginals, no network",
+    "pca_gaussian": "PCA Gaussian, no network",
+    "pixel_marginals_per_class": "pixel marginals per class, no network",
+    "pca_gaussian_per_class": "PCA Gaussian per class, no network",
+    "spikegan": "SpikeGAN",
+    "bayes": "Bayes-SpikeGAN",
+    "ml": "maximum likelihood",
+    "belief": "belief network",
+    "spiking_gan": "Spiking-GAN",
+    "ann_gan": "ordinary GAN",
+}
+"""Samplers in words."""

@@ -1,0 +1,106 @@
+"""Samples of a trained run in files."""
+
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snn_gan_ext.coding.events import Binning, Events, to_events
+from snn_gan_ext.datasets import event_files
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.experiments.checkpoint import write_atomically
+from snn_gan_ext.experiments.runs import device_named, load_run
+from snn_gan_ext.validation import SEED, check_setting, one_of, whole
+
+__all__ = ["FileFormat", "sample"]
+
+FileFormat = Literal["npz", "hdf5", "nmnist"]
+
+
+def sample(
+    folder: Path | str,
+    out: Path,
+    count: int,
+    label: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    file_format: FileFormat = "npz",
+) -> dict[str, torch.Tensor]:
+    """Draw trials from a trained run into a file, or a folder of files.
+
+    ========== ==================================================================================
+    format     contents
+    ========== ==================================================================================
+    ``npz``    ``spikes [T, n, N]``, of events ``[T, n, C, H, W]`` (0 or 1, uint8); where trials have
+               them ``labels [n]``; where the recipe has them decoded ``images [n, N]``, firing
+               ``times [n, N]``, ``particles [n]``, ``events`` end to end with ``offsets [n + 1]``
+    ``hdf5``   events: ``events/x``, ``events/y``, ``events/t``, ``events/p``, ``offsets``, ``labels``
+    ``nmnist`` events: a folder ``Train/<label>/<number>.bin`` as N-MNIST's, for Tonic
+    ========== ==================================================================================
+
+    Args:
+        folder: Finished run.
+        out: Path ending in ``.npz``, ``.h5`` or ``.hdf5``; or a new or an empty folder.
+        count: Number of trials ``n``.
+        label: Class of all trials; the classes in turn by default.
+        seed: Seed of the draws.
+        device: Device of the networks.
+        file_format: One of the formats above.
+
+    Returns:
+        The written tensors.
+
+    Raises:
+        InputError: If the folder holds no finished run, or an argument is out of bounds.
+    """
+    check_setting("--n", count, whole(1))
+    check_setting("--seed", seed, SEED)
+    _check_out(out, file_format)
+    trainer = load_run(Path(folder), device)
+    experiment, data = trainer.experiment, trainer.data
+    if file_format != "npz" and data.binning is None:
+        raise InputError(
+            "--format",
+            expected=f"npz for recipe {experiment.name!r}, which has no events",
+            got=file_format,
+        )
+    rng = torch.Generator(device_named(device)).manual_seed(seed)
+    drawn = experiment.evaluation.sample(trainer, data.labels(count, label), rng)
+    arrays = {name: tensor.numpy() for name, tensor in drawn.items()}
+    arrays["spikes"] = arrays["spikes"].astype(np.uint8)
+    recordings = _recordings(arrays["spikes"], data.binning)
+    if file_format == "nmnist":
+        event_files.write_nmnist_folder(recordings, arrays["labels"], out)
+    elif file_format == "hdf5":
+        event_files.write_hdf5(recordings, arrays["labels"], out)
+    else:
+        if recordings:
+            arrays["events"], arrays["offsets"] = event_files.end_to_end(recordings)
+        content = io.BytesIO()
+        np.savez_compressed(content, allow_pickle=False, **arrays)
+        write_atomically(out, content.getvalue())
+    return drawn
+
+
+def _check_out(out: Path, file_format: FileFormat) -> None:
+    check_setting("--format", file_format, one_of(FileFormat))
+    if file_format == "nmnist":
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError("--out", expected="a new or an empty folder", got=f"{out}")
+        return
+    endings = {"npz": (".npz",), "hdf5": (".h5", ".hdf5")}[file_format]
+    if out.suffix not in endings:
+        wanted = " or ".join(endings)
+        raise InputError("--out", expected=f"a file name ending in {wanted}", got=f"{out.name}")
+    if not out.parent.is_dir() or out.is_dir():
+        raise InputError("--out", expected="a file in an existing folder", got=f"{out}")
+
+
+def _recordings(spikes: NDArray[np.uint8], binning: Binning | None) -> list[Events]:
+    """Events of trials ``[T, n, C, H, W]``; none if the data are no events."""
+    if binning is None:
+        return []
+    return [to_events(trial, binning.step_us, binning.start_us) for trial in spikes.swapaxes(0, 1)]
