@@ -7,7 +7,7 @@ __all__ = ["stream", "stream_seed"]
 
 
 def stream_seed(seed: int, role: str) -> int:
-    """Return the 32-bit seed of a role, for libraries that take a number.
+    """Return the seed of a role, below 2^31, for libraries that take a number.
 
     Args:
         seed: Seed of the run.
@@ -16,7 +16,8 @@ def stream_seed(seed: int, role: str) -> int:
     >>> stream_seed(0, "weights") == stream_seed(0, "weights") != stream_seed(1, "weights")
     True
     """
-    return int(np.random.SeedSequence([seed, *role.encode()]).generate_state(1)[0])
+    state = np.random.SeedSequence([seed, *role.encode()]).generate_state(1)
+    return int(state[0]) >> 1
 
 
 def stream(seed: int, role: str, device: torch.device | str = "cpu") -> torch.Generator:

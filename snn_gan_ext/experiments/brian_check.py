@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -15,6 +14,7 @@ from snn_gan_ext.brian.network import Target, use_target
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import runs
 from snn_gan_ext.experiments.checkpoint import write_atomically
+from snn_gan_ext.rng import stream
 from snn_gan_ext.validation import SEED, check_setting, whole
 
 __all__ = ["crosscheck_run"]
@@ -76,7 +76,7 @@ def crosscheck_run(
     free_runs: dict[str, tuple[Tensor, Tensor]] = {}
     bar = tqdm(networks.items(), "crosscheck", unit="network", disable=None, leave=False)
     for name, generator in bar:
-        rng = torch.Generator().manual_seed(seed)
+        rng = stream(seed, "crosscheck")
         with use_target(target):
             ours, brian = equivalence.replay(generator, trainer.data.labels(replayed), rng, dt)
         with use_target(target):

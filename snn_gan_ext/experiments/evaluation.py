@@ -39,7 +39,6 @@ class Trained(Protocol):
 
     Attributes:
         data: Real trials.
-        seed: Seed of the run.
         device: Device of the networks.
         split: Split of the final evaluation.
         label: Name of the experiment's own generator.
@@ -49,7 +48,6 @@ class Trained(Protocol):
     """
 
     data: Data
-    seed: int
     device: torch.device
     split: Split
     label: str
@@ -58,6 +56,7 @@ class Trained(Protocol):
     generators: nn.ModuleDict
 
     def stream(self, role: str, device: torch.device | str | None = None) -> torch.Generator: ...
+    def seed_of(self, role: str) -> int: ...
     def draw(self, name: str, labels: Tensor | int, rng: torch.Generator) -> Tensor: ...
     def sample(self, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]: ...
 

@@ -1,8 +1,10 @@
 """An experiment as a value: data, generator, discriminator, learner and evaluation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
+from inspect import isabstract
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from tyro.conf import Suppress
 
@@ -172,12 +174,16 @@ class Experiment:
 
 def _varied(value: Any, path: list[str], new: Any) -> Any:
     name, *rest = path
-    names = list(value) if isinstance(value, dict) else [each.name for each in fields(value)]
+    names = list(value) if isinstance(value, dict) else _names(value)
     if name not in names:
         raise InputError("setting", expected=f"one of {names}", got=f"{name!r}")
     if isinstance(value, dict):
         return {**value, name: _varied(value[name], rest, new) if rest else new}
     return replace(value, **{name: _varied(getattr(value, name), rest, new) if rest else new})
+
+
+def _names(value: Any) -> list[str]:
+    return [each.name for each in fields(value)] if is_dataclass(value) else []
 
 
 def _components(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -235,7 +241,7 @@ def _restored(like: Any, value: Any, kinds: Mapping[str, type]) -> Any:
 
 
 def _check_types(value: Any) -> None:
-    """Plain settings are of their declared types; read from a file, or from Python, they may be others."""
+    """Check that plain settings have their declared types, which those from a file may not."""
     for place, part in _components(value):
         hints = get_type_hints(type(part))
         for each in fields(part):
@@ -248,17 +254,40 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         check_setting(name, value, one_of(kind))
-    elif kind in (int, float, bool, str):
-        if type(value) is not kind and not (kind is float and type(value) is int):
-            raise InputError(name, expected=f"{kind.__name__}", got=f"{value!r}")
-        if kind in (int, float) and not abs(value) < LARGEST and value != float("inf"):
-            raise InputError(name, expected=f"a finite number below {LARGEST:.0e}", got=f"{value}"[:40])
+    elif not _fits(value, kind):
+        raise InputError(name, expected=_named(kind), got=f"{value!r}"[:80])
+    elif kind in (int, float) and not abs(value) < LARGEST and value != float("inf"):
+        raise InputError(name, expected=f"a finite number below {LARGEST:.0e}", got=f"{value}"[:40])
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return isinstance(value, str) and value in parts
+    if origin is tuple:
+        each = parts[:1] * len(value) if isinstance(value, tuple) and parts[-1] is ... else parts
+        return isinstance(value, tuple) and len(value) == len(each) and all(map(_fits, value, each))
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(part, parts[1]) for part in value.values())
+    if origin is Callable:
+        return callable(value)
+    if kind in (int, float, bool, str):
+        return type(value) is kind or (kind is float and type(value) is int)
+    return isinstance(value, kind)
+
+
+def _named(kind: Any) -> str:
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(map(_named, get_args(kind)))
+    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else f"{kind}"
 
 
 KNOWN: dict[str, type] = {
     name: kind
     for module in (components, decoders)
     for name, kind in vars(module).items()
-    if isinstance(kind, type) and is_dataclass(kind)
+    if isinstance(kind, type) and is_dataclass(kind) and not isabstract(kind)
 } | {kind.__name__: kind for kind in get_args(Learner)}
 """Types that may stand in a configuration beside those of the recipe itself."""

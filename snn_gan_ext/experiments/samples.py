@@ -13,6 +13,7 @@ from snn_gan_ext.datasets import event_files
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.checkpoint import write_atomically
 from snn_gan_ext.experiments.runs import device_named, load_run
+from snn_gan_ext.rng import stream
 from snn_gan_ext.validation import SEED, check_setting, one_of, whole
 
 __all__ = ["FileFormat", "sample"]
@@ -67,7 +68,7 @@ def sample(
             expected=f"npz for recipe {experiment.name!r}, which has no events",
             got=file_format,
         )
-    rng = torch.Generator(device_named(device)).manual_seed(seed)
+    rng = stream(seed, "samples", device_named(device))
     drawn = experiment.evaluation.sample(trainer, data.labels(count, label), rng)
     arrays = {name: tensor.numpy() for name, tensor in drawn.items()}
     arrays["spikes"] = arrays["spikes"].astype(np.uint8)

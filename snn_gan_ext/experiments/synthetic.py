@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -13,6 +12,7 @@ from torch.utils.data import Dataset
 from snn_gan_ext.coding.events import EVENT, to_events
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import runs
+from snn_gan_ext.rng import stream
 from snn_gan_ext.validation import SEED, check_setting, whole
 
 __all__ = ["SyntheticEvents"]
@@ -73,7 +73,7 @@ class SyntheticEvents(Dataset[tuple[Any, Any]]):
         self.sensor_size = tuple(self.binning.sensor_size)
         self.transform, self.target_transform = transform, target_transform
         self.transforms = transforms
-        rng = torch.Generator().manual_seed(seed)
+        rng = stream(seed, "samples")
         labels = trainer.data.labels(n, label)
         assert isinstance(labels, Tensor)
         self.targets = labels.tolist()

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
 from snn_gan_ext.algorithms.state import AdversarialState
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments import legacy_streams
 from snn_gan_ext.experiments.components import Data
 from snn_gan_ext.experiments.evaluation import Results
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.glm import NetworkGenerator
+from snn_gan_ext.rng import stream, stream_seed
 from snn_gan_ext.types import Algorithm, TrainingState
 
 __all__ = ["Trainer", "build"]
@@ -42,7 +42,7 @@ class Trainer:
     def __init__(self, experiment: Experiment, device: torch.device) -> None:
         self.experiment, self.device = experiment, device
         self._take_over(experiment)
-        networks = legacy_streams.networks(self)
+        networks = self._networks()
         self.states: dict[str, TrainingState] = {
             name: _init(arm.learner, networks[name], self.stream(f"training of {name}"))
             for name, arm in experiment.arms.items()
@@ -69,7 +69,11 @@ class Trainer:
 
     def stream(self, role: str, device: torch.device | str | None = None) -> torch.Generator:
         """Return the run's random source of a role, by default on the trainer's device."""
-        return legacy_streams.stream(self, role, self.device if device is None else device)
+        return stream(self.seed, role, self.device if device is None else device)
+
+    def seed_of(self, role: str) -> int:
+        """Return the run's seed of a role, for classifiers and the like."""
+        return stream_seed(self.seed, role)
 
     def _networks(self) -> dict[str, tuple[nn.Module, ...]]:
         """The networks of each arm: generator and, where there is one, discriminator."""

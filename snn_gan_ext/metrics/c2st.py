@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 from snn_gan_ext.coding.images import Labelled, check_labelled
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.metrics.classifiers import MLP, Classifier
+from snn_gan_ext.rng import stream
 from snn_gan_ext.types import Batch
 from snn_gan_ext.validation import SEED, check_setting
 
@@ -84,7 +85,7 @@ def halves(
             expected="at least 20 of each, of one length",
             got=f"{list(real.shape)} and {list(synthetic.shape)}",
         )
-    mixed = _shuffled(real, seed), _shuffled(synthetic, seed + 1)
+    mixed = _shuffled(real, seed, "real"), _shuffled(synthetic, seed, "synthetic")
     first, second = (
         (Batch(mixed[0][:, part]), Batch(mixed[1][:, part]))
         for part in (slice(half), slice(half, 2 * half))
@@ -92,9 +93,9 @@ def halves(
     return first, second
 
 
-def _shuffled(spikes: Tensor, seed: int) -> Tensor:
+def _shuffled(spikes: Tensor, seed: int, role: str) -> Tensor:
     """Return trials in a random order: halves of sorted trials would differ in distribution."""
-    order = torch.randperm(spikes.shape[1], generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(spikes.shape[1], generator=stream(seed, f"order of {role} trials"))
     return spikes[:, order.to(spikes.device)]
 
 

@@ -28,8 +28,8 @@ def nmnist_augment(settings: Settings) -> dict[str, Any]:
         settings: Settings; its seeds are the draws.
 
     Returns:
-        The contents of ``metrics.json``: for each number of recordings an object of mean accuracies on real
-        recordings, by the samples added, and ``per_seed`` with all numbers.
+        The contents of ``metrics.json``: for each number of recordings an object of mean accuracies on
+        real recordings, by the samples added, and ``per_seed`` with all numbers.
 
     Raises:
         InputError: If ``classifier_updates`` is given, ``out`` holds other runs, or there are no

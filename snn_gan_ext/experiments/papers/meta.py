@@ -1,4 +1,4 @@
-"""Fig. 8 of the SpikeGAN paper: within-task training from initialisations that learned from other tasks."""
+"""Fig. 8 of the SpikeGAN paper: within-task training from learned initialisations."""
 
 from collections.abc import Mapping
 from typing import Any

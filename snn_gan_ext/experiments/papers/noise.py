@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from snn_gan_ext import plots
 from snn_gan_ext.coding.images import Labelled, add_noise
 from snn_gan_ext.datasets.digits import Split, load_digits
@@ -20,6 +18,7 @@ from snn_gan_ext.experiments.papers.common import (
 )
 from snn_gan_ext.experiments.recipes.digits import BELIEF, CLASSES, HYBRID, SIDE, TIME_SURFACE
 from snn_gan_ext.metrics.distributions import pca_projection
+from snn_gan_ext.rng import stream
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,11 +115,11 @@ def _folder(experiment: Experiment, fraction: float) -> str:
 def _figures(folders: dict[str, Path], fraction: float, split: Split) -> dict[str, "Figure"]:
     """Sample grids and PCA panels, noisy real digits first."""
     real = load_digits().held_out(split)
-    noisy = add_noise(real.images, fraction, torch.Generator().manual_seed(0))
+    noisy = add_noise(real.images, fraction, stream(0, "noise of pictures"))
     rows = {"noisy real": Labelled(noisy, real.labels)}
     for title, folder in folders.items():
         trainer = runs.load_run(folder)
-        rng = torch.Generator().manual_seed(0)
+        rng = stream(0, "pictures")
         drawn = trainer.experiment.evaluation.sample(trainer, real.labels, rng)
         rows[title] = Labelled(drawn["images"], real.labels)
     points = pca_projection(*(data.images for data in rows.values()))

@@ -16,6 +16,7 @@ from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
 from snn_gan_ext.metrics import classifiers, references, spike_trains
 from snn_gan_ext.metrics.c2st import c2st, halves
+from snn_gan_ext.rng import stream, stream_seed
 from snn_gan_ext.validation import check_settings, whole
 
 __all__ = ["RECIPES", "SimulatedNeurons", "SpikeTrainStatistics"]
@@ -41,17 +42,17 @@ class SimulatedNeurons(SingleNeuronData):
     num_steps: int = 200
     neurons: tuple[Neuron, ...] = ("adex",)
 
-    def draw(self, count: int, seed: int) -> Tensor:
+    def draw(self, count: int, role: str) -> Tensor:
         """Draw trials ``[T, count, 1]`` of the kinds, in a mixed order."""
         kinds = self.neurons
         if count < len(kinds):
             raise InputError("trials", expected=f"{len(kinds)} or more", got=f"{count}")
         shares = [len(range(k, count, len(kinds))) for k in range(len(kinds))]
         trials = [
-            _recorded(kind, share, self.num_steps, seed)
+            _recorded(kind, share, self.num_steps, stream_seed(0, f"{kind} neurons, {role}"))
             for kind, share in zip(kinds, shares, strict=True)
         ]
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(count, generator=stream(0, f"order of neurons, {role}"))
         return torch.cat(trials, 1)[:, order]
 
 
@@ -97,7 +98,7 @@ class SpikeTrainStatistics(Evaluation):
         data, split, count = _data(trainer), trainer.split, self.synthetic_count
         real = data.held_out(split, count)
         samplers = {
-            "real": data.held_out(split, count, second=1),
+            "real": data.held_out(split, count, second=True),
             "poisson": references.poisson(float(real.mean()), len(real))(
                 count, trainer.stream(f"{split} poisson", "cpu")
             ),
@@ -115,11 +116,11 @@ class SpikeTrainStatistics(Evaluation):
         return Results(rows, figures)
 
     def _row(self, trainer: Trained, real: Tensor, drawn: Tensor) -> dict[str, float]:
-        parts = halves(real, drawn, trainer.seed)
-        convolutions = classifiers.TrainCNN(trainer.seed, self.classifier_updates)
+        parts = halves(real, drawn, trainer.seed_of("halves"))
+        convolutions = classifiers.TrainCNN(trainer.seed_of("c2st"), self.classifier_updates)
         return {
             **_statistics(drawn, real),
-            "c2st": c2st(*parts, classifiers.Trees(trainer.seed)),
+            "c2st": c2st(*parts, classifiers.Trees(trainer.seed_of("c2st"))),
             "c2st_convolutions": c2st(*parts, convolutions),
         }
 

@@ -13,6 +13,7 @@ from snn_gan_ext.experiments.evaluation import Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.digits import (
     CLASSES,
+    HeldOut,
     ImageEvaluation,
     RateCodedDigits,
     Sampler,
@@ -46,21 +47,14 @@ class SpikeTrainEvaluation(ImageEvaluation):
     def _to_test(self, real: Labelled, coded: Labelled) -> Labelled:
         return coded
 
-    def _row(
-        self,
-        trainer: Trained,
-        draw: Sampler,
-        real: Labelled,
-        noisy: Labelled,
-        clean: classifiers.FittedMLP,
-    ) -> dict[str, float]:
-        row = super()._row(trainer, draw, real, noisy, clean)
+    def _row(self, trainer: Trained, draw: Sampler, held_out: HeldOut) -> dict[str, float]:
+        row = super()._row(trainer, draw, held_out)
         spiking = classifiers.SpikingMLE(
-            classes=CLASSES, seed=trainer.seed, updates=self.classifier_updates
+            classes=CLASSES, seed=trainer.seed_of("spiking classifier"), updates=self.classifier_updates
         ).fit(draw)
-        images = noisy.images.repeat(self.copies, 1)
+        images = held_out.noisy.images.repeat(self.copies, 1)
         spikes = rate_encode(images, trainer.data.shape[0], rng=spiking.rng)
-        found = spiking.accuracies(Batch(spikes, noisy.labels.repeat(self.copies)))
+        found = spiking.accuracies(Batch(spikes, held_out.noisy.labels.repeat(self.copies)))
         return {**row, "snn_tstr": found["probability"], "snn_tstr_count": found["count"]}
 
 

@@ -1,9 +1,9 @@
-"""SpikeGAN on handwritten digits (SpikeGAN paper, section VIII-A), with its baseline and Bayes-SpikeGAN."""
+"""SpikeGAN on handwritten digits, its baseline and Bayes-SpikeGAN (SpikeGAN paper, section VIII-A)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from snn_gan_ext.metrics import classifiers, distributions, references
 from snn_gan_ext.metrics.c2st import c2st, image_classifier
 from snn_gan_ext.metrics.references import ImageSampler
 from snn_gan_ext.metrics.references import SpikeSampler as Sampler
+from snn_gan_ext.rng import stream
 from snn_gan_ext.types import Batch
 from snn_gan_ext.validation import between, check_settings, whole
 
@@ -64,16 +65,18 @@ class RateCodedDigits(Data):
     @cached_property
     def train(self) -> Labelled:
         """Digits to learn from, with noise."""
-        return Labelled(self.noisy(self.splits.train.images, 1), self.splits.train.labels)
+        return Labelled(
+            self.noisy(self.splits.train.images, "training digits"), self.splits.train.labels
+        )
 
     def batch(self, size: int, rng: torch.Generator) -> Batch:
         picks = torch.randint(len(self.train.labels), (size,), generator=rng, device=rng.device).cpu()
         images, labels = (part[picks].to(rng.device) for part in self.train)
         return Batch(self.encode(images, rng), labels)
 
-    def noisy(self, images: Tensor, seed: int) -> Tensor:
+    def noisy(self, images: Tensor, role: str) -> Tensor:
         """Add noise to images; the noisy pixels do not depend on the run's seed."""
-        return add_noise(images, self.noise_fraction, torch.Generator().manual_seed(seed))
+        return add_noise(images, self.noise_fraction, stream(0, f"noise of {role}"))
 
     def encode(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Encode images ``[B, N]`` as spikes ``[T, B, N]``."""
@@ -85,7 +88,7 @@ class RateCodedDigits(Data):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEvaluation(Evaluation):
-    """Samples as images, decoded as the discriminator receives them: classification, distances, variety.
+    """Samples as images, decoded like the discriminator's: classification, distances, variety.
 
     Attributes:
         synthetic_count: Number of trials that classifiers learn from.
@@ -109,50 +112,49 @@ class ImageEvaluation(Evaluation):
         draw = partial(trainer.draw, trainer.label)
         synthetic = self._images(trainer, draw, _in_turn(1000), "monitor")
         validation = _digits(trainer).splits.validation
-        model = classifiers.MLP(trainer.seed)
+        model = classifiers.MLP(trainer.seed_of("tstr"))
         return {"validation_tstr": classifiers.tstr(model, synthetic, validation, repeats=1)}
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score the generator beside real digits and samplers without a network."""
         data = _digits(trainer)
         real = data.splits.held_out(trainer.split)
-        noisy = Labelled(data.noisy(real.images, 2), real.labels)
+        noisy = Labelled(data.noisy(real.images, "held-out digits"), real.labels)
         samplers: dict[str, Sampler] = {
             "real": self._encoded(data, references.real_images(data.train)),
             "class_means": self._encoded(data, references.class_means(data.train)),
-            "kmeans": self._encoded(data, references.kmeans_mixture(data.train, seed=trainer.seed)),
+            "kmeans": self._encoded(
+                data, references.kmeans_mixture(data.train, seed=trainer.seed_of("clusters"))
+            ),
             trainer.label: partial(trainer.draw, trainer.label),
         }
-        clean = classifiers.MLP(trainer.seed, epochs=100).fit(data.splits.train)
-        rows = {name: self._row(trainer, draw, real, noisy, clean) for name, draw in samplers.items()}
-        # The classifier knows the training digits: the ceiling of TRTS is that of others.
-        again = self._images(
+        coded = self._images(
             trainer, self._encoded(data, lambda *_: noisy.images), noisy.labels, "held out"
         )
-        rows["real"]["trts"] = clean.accuracy(again)
-        figures = self._figures(trainer, again, samplers[trainer.label])
+        clean = classifiers.MLP(trainer.seed_of("trts"), epochs=100).fit(data.splits.train)
+        held_out = HeldOut(real, noisy, coded, clean)
+        rows = {name: self._row(trainer, draw, held_out) for name, draw in samplers.items()}
+        # Training digits, each once, are the second real set; the classifier knows them, though.
+        again = self._encoded(data, lambda *_: data.train.images)
+        train = self._images(trainer, again, data.train.labels, "training digits")
+        rows["real"]["energy_distance"] = distributions.energy_distance(coded, train)
+        rows["real"]["trts"] = clean.accuracy(coded)
+        figures = self._figures(trainer, coded, samplers[trainer.label])
         return Results(rows, figures, {"noisy_real_accuracy": clean.accuracy(noisy)})
 
-    def _row(
-        self,
-        trainer: Trained,
-        draw: Sampler,
-        real: Labelled,
-        noisy: Labelled,
-        clean: classifiers.FittedMLP,
-    ) -> dict[str, float]:
+    def _row(self, trainer: Trained, draw: Sampler, held_out: "HeldOut") -> dict[str, float]:
         synthetic = self._images(trainer, draw, _in_turn(self.synthetic_count), "synthetic")
         train = self._pair(trainer, draw, _digits(trainer).train, "c2st train")
-        test = self._pair(trainer, draw, noisy, "c2st test")
-        once = Labelled(*(part[: len(noisy.labels)] for part in test[0]))
+        test = self._pair(trainer, draw, held_out.noisy, "c2st test")
+        model = classifiers.MLP(trainer.seed_of("tstr"))
         return {
-            "tstr": classifiers.tstr(
-                classifiers.MLP(trainer.seed), synthetic, self._to_test(real, test[0])
-            ),
-            "trts": clean.accuracy(synthetic),
+            "tstr": classifiers.tstr(model, synthetic, self._to_test(held_out.real, test[0])),
+            "trts": held_out.classifier.accuracy(synthetic),
             "energy_distance": distributions.energy_distance(*test),
-            "c2st": c2st(train, test, image_classifier(trainer.seed)),
-            "within_class_variance_ratio": distributions.within_class_variance_ratio(once, synthetic),
+            "c2st": c2st(train, test, image_classifier(trainer.seed_of("c2st"))),
+            "within_class_variance_ratio": distributions.within_class_variance_ratio(
+                held_out.coded, synthetic
+            ),
         }
 
     def _to_test(self, real: Labelled, coded: Labelled) -> Labelled:
@@ -199,6 +201,15 @@ class ImageEvaluation(Evaluation):
         """As `Evaluation.sample`, with decoded ``images [B, N]``."""
         drawn = trainer.sample(labels, rng)
         return {**drawn, "images": self.decode(trainer, drawn["spikes"])}
+
+
+class HeldOut(NamedTuple):
+    """Held-out digits, clean, noisy and coded; and a classifier of clean training digits."""
+
+    real: Labelled
+    noisy: Labelled
+    coded: Labelled
+    classifier: classifiers.FittedMLP
 
 
 def _digits(trainer: Trained) -> RateCodedDigits:

@@ -22,6 +22,7 @@ from snn_gan_ext.experiments.trainer import Trainer, build
 from snn_gan_ext.metrics import classifiers, distributions
 from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
 from snn_gan_ext.networks.glm import NetworkGenerator
+from snn_gan_ext.rng import stream
 from snn_gan_ext.types import Batch, Schedule
 from snn_gan_ext.validation import between, check_settings, whole
 
@@ -34,13 +35,13 @@ PIXELS, SIDE = 64, 8
 META_DIGITS, HELD_OUT = (0, 1, 2, 3, 4, 5, 6), (7, 8, 9)
 Arm = Literal["random", "meta", "meta_generator"]
 ARMS: tuple[Arm, ...] = ("random", "meta", "meta_generator")
-"""Initialisations: of both networks, drawn afresh; of both, learned; of the generator alone, learned."""
+"""Initialisations: random ones, learned ones, and the learned one of the generator alone."""
 MEASURES = ("trts", "tstr", "energy_distance")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DigitTasks(Data):
-    """Tasks of few digits, each turned by an angle; held-out tasks have digits that the stream never had.
+    """Tasks of few turned digits; held-out tasks have digits that the stream never had.
 
     Attributes:
         classes: Digits of a task: 2 or 3.
@@ -186,7 +187,7 @@ class MetaTrainer(Trainer):
         return TaskBatch(number, self.data.encoded([task], self.experiment.batch, rng))
 
     def initialised(self, arm: Arm, count: int) -> tuple[Ensemble, DiscriminatorEnsemble]:
-        """Build pairs of networks as an arm initialises them; fresh weights are the same in all arms."""
+        """Build pairs of networks as an arm initialises them; all arms share the fresh weights."""
         generators, discriminators = self.pairs(count, self.stream("fresh weights", "cpu"))
         if arm != "random":
             initialise_from(generators, self.generators["generator"])
@@ -291,7 +292,7 @@ class Adaptation(Evaluation):
         times: Sequence[int],
         quick: bool = False,
     ) -> "_Curves":
-        """Train within all tasks side by side, and score samples on the way; noise is the same in all arms."""
+        """Train within all tasks side by side, on the same noise in all arms, and score samples."""
         data = trainer.data
         learn = [data.to_learn_from(task) for task in tasks]
         held_out = [task.pick(real) for task in tasks]
@@ -309,7 +310,7 @@ class Adaptation(Evaluation):
                 curves.samples[update] = samples[0]
                 curves.scores.append(
                     [
-                        _scores(model, one, drawn, trainer.seed, quick)
+                        _scores(model, one, drawn, trainer.seed_of("tstr"), quick)
                         for model, one, drawn in zip(models, held_out, samples, strict=True)
                     ]
                 )
@@ -391,13 +392,13 @@ def _meta(trainer: Trained) -> MetaTrainer:
 
 def _held_out(trainer: MetaTrainer, digits: Sequence[int], count: int) -> list[DigitTask]:
     """Tasks for evaluation, the same for all arms and for all seeds."""
-    return trainer.data.tasks(digits, count, torch.Generator().manual_seed(1000))
+    return trainer.data.tasks(digits, count, stream(0, "evaluation tasks"))
 
 
 def _classifier(trainer: MetaTrainer, task: DigitTask, learn: Labelled) -> classifiers.FittedMLP:
     """The classifier of TRTS, the same for all arms."""
     if task not in trainer.classifiers:
-        trainer.classifiers[task] = classifiers.MLP(trainer.seed).fit(learn)
+        trainer.classifiers[task] = classifiers.MLP(trainer.seed_of("trts")).fit(learn)
     return trainer.classifiers[task]
 
 

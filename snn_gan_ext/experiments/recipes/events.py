@@ -37,7 +37,7 @@ __all__ = ["EventEvaluation", "EventRecordings"]
 
 @dataclass(frozen=True, kw_only=True)
 class EventRecordings(Data):
-    """Labelled recordings of an event camera, binned; split 7 : 1 : 2 into training, validation and test.
+    """Labelled recordings of an event camera, binned; 7 : 1 : 2 of them to train, validate and test.
 
     Attributes:
         format: Name of the data set.
@@ -221,7 +221,7 @@ class EventEvaluation(Evaluation):
         """TSTR of a classifier that is trained for a short time, on the validation split."""
         data = recordings_of(trainer)
         synthetic = self.drawn(trainer, sampler(trainer), _in_turn(data, 1000), "monitor")
-        model = classifiers.FrameCNN(trainer.seed, updates=200)
+        model = classifiers.FrameCNN(trainer.seed_of("tstr"), updates=200)
         return {
             "validation_tstr": classifiers.tstr(model, synthetic, data.trials("validation"), repeats=1)
         }
@@ -230,11 +230,13 @@ class EventEvaluation(Evaluation):
         """Score all arms beside held-out recordings and samplers without a network."""
         data = recordings_of(trainer)
         train, real = data.trials("train"), data.trials(trainer.split)
-        model = classifiers.FrameCNN(trainer.seed, updates=self.classifier_updates).fit(train)
+        model = classifiers.FrameCNN(trainer.seed_of("trts"), self.classifier_updates).fit(train)
         images = references.as_images(train)
         samplers: dict[str, Sampler] = {
             "class_means": reference(data, references.class_means(images)),
-            "kmeans": reference(data, references.kmeans_mixture(images, seed=trainer.seed)),
+            "kmeans": reference(
+                data, references.kmeans_mixture(images, seed=trainer.seed_of("clusters"))
+            ),
             **{name: sampler(trainer, name) for name in trainer.generators},
         }
         rows = {"real": self._real_row(trainer, model, train, real)}
@@ -273,7 +275,7 @@ class EventEvaluation(Evaluation):
         synthetic = self.drawn(trainer, draw, labels, "synthetic")
         as_train = self.drawn(trainer, draw, labels_of(train), "as train")
         as_real = self.drawn(trainer, draw, labels_of(real), "as real")
-        fresh = classifiers.FrameCNN(trainer.seed, updates=self.classifier_updates)
+        fresh = classifiers.FrameCNN(trainer.seed_of("tstr"), self.classifier_updates)
         return {
             "tstr": classifiers.tstr(fresh, synthetic, real, repeats=1),
             "trts": model.accuracy(as_real),
@@ -289,7 +291,7 @@ class EventEvaluation(Evaluation):
             (part, self.drawn(trainer, draw, labels_of(part), role))
             for part, role in ((train, "as train"), (real, "as real"))
         )
-        model = classifiers.FrameCNN(trainer.seed + 1000, self.classifier_updates)
+        model = classifiers.FrameCNN(trainer.seed_of("c2st"), self.classifier_updates)
         return c2st(train_pair, test_pair, model)
 
     def drawn(self, trainer: Trained, draw: Sampler, labels: Tensor, role: str) -> Batch:

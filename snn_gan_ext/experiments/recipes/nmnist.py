@@ -66,7 +66,7 @@ class AugmentationEvaluation(EventEvaluation):
             **{name: _joined([repeated, drawn]) for name, drawn in added.items()},
             f"jitter_and_{trainer.label}": _joined([repeated, jittered, ours]),
         }
-        model = classifiers.FrameCNN(trainer.seed, self.classifier_updates)
+        model = classifiers.FrameCNN(trainer.seed_of("tstr"), self.classifier_updates)
         rows = {
             name: {"accuracy": classifiers.tstr(model, trials, real, repeats=1)}
             for name, trials in sets.items()

@@ -1,4 +1,4 @@
-"""A single neuron that learns the distribution of spike trains: the arms that its experiments compare."""
+"""A single neuron that learns a distribution of spike trains: data, and the arms to compare."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,8 +25,6 @@ from snn_gan_ext.validation import check_settings, whole
 __all__ = ["TITLES", "SingleNeuronData", "arms"]
 
 TITLES = {"ml": "maximum likelihood", "spikegan": "SpikeGAN", "bayes": "Bayes-SpikeGAN"}
-SEEDS = {"train": 0, "validation": 500, "test": 1000}
-"""Seeds of the data, which do not depend on the run's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +52,15 @@ class SingleNeuronData(Data):
     @cached_property
     def trials_to_learn_from(self) -> Tensor:
         """Training trials ``[T, trials, 1]``."""
-        return self.draw(self.trials, SEEDS["train"])
+        return self.draw(self.trials, "train")
 
-    def draw(self, count: int, seed: int) -> Tensor:
-        """Draw trials ``[T, count, 1]``."""
+    def draw(self, count: int, role: str) -> Tensor:
+        """Draw trials ``[T, count, 1]`` of a role; they do not depend on the run's seed."""
         raise NotImplementedError
 
-    def held_out(self, split: Split, count: int, second: int = 0) -> Tensor:
-        """Trains ``[T, count]`` that nothing learns from; the second set is the ceiling of a sampler."""
-        return self.draw(count, SEEDS[split] + second)[..., 0]
+    def held_out(self, split: Split, count: int, second: bool = False) -> Tensor:
+        """Trains ``[T, count]`` that nothing learns from; a second set is the ceiling of a sampler."""
+        return self.draw(count, f"{split}, second set" if second else split)[..., 0]
 
     def batch(self, size: int, rng: torch.Generator) -> Batch:
         trials = self.trials_to_learn_from

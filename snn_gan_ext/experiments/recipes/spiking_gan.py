@@ -1,4 +1,4 @@
-"""Spiking-GAN: generator and discriminator of neurons that spike at most once (the Spiking-GAN paper)."""
+"""Spiking-GAN: both networks of neurons that spike at most once (the Spiking-GAN paper)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,11 +35,6 @@ class DigitImages(DigitSource):
     """Digits as images.
 
     Attributes:
-        source: ``digits`` or ``mnist``.
-        path: MNIST as a .npz file with ``images`` and ``labels``, or Keras's; by default ``mnist/mnist8k.npz``
-            in the folder that the environment variable SNN_GAN_EXT_DATA names.
-        download: Let scikit-learn fetch MNIST from OpenML instead.
-        side: Height and width of an image: 8; of MNIST 28, or 14.
         conditional: Give the labels to the networks, so that digits can be drawn by label.
     """
 
@@ -94,14 +89,13 @@ class GreyImageEvaluation(Evaluation):
         data = _data(trainer)
         real, train = data.splits.held_out(trainer.split), data.splits.train
 
+        seed = trainer.seed_of("references")
         samplers: dict[str, Sampler] = {
             "real": references.real_images(train),
             "pixel_marginals": references.pixel_marginals(train.images),
-            "pca_gaussian": references.pca_gaussian(train.images, trainer.seed),
-            "pixel_marginals_per_class": references.per_class(_marginals, train, trainer.seed),
-            "pca_gaussian_per_class": references.per_class(
-                references.pca_gaussian, train, trainer.seed
-            ),
+            "pca_gaussian": references.pca_gaussian(train.images, seed),
+            "pixel_marginals_per_class": references.per_class(_marginals, train, seed),
+            "pca_gaussian_per_class": references.per_class(references.pca_gaussian, train, seed),
             **{name: partial(_draw, trainer, name) for name in trainer.generators},
         }
         rows = {name: self._row(trainer, draw, real) for name, draw in samplers.items()}
@@ -118,7 +112,7 @@ class GreyImageEvaluation(Evaluation):
             "frechet": images.frechet_distance(model, real.images, synthetic.images),
             "inception_score": images.inception_score(model, synthetic.images),
             "classes_covered": images.classes_covered(model, synthetic.images),
-            "tstr": classifiers.tstr(classifiers.MLP(trainer.seed), synthetic, real),
+            "tstr": classifiers.tstr(classifiers.MLP(trainer.seed_of("tstr")), synthetic, real),
             "trts": model.accuracy(synthetic),
         }
 

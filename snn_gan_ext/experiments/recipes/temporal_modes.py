@@ -15,6 +15,7 @@ from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
 from snn_gan_ext.metrics import spike_trains
 from snn_gan_ext.networks.ensembles import Ensemble
+from snn_gan_ext.rng import stream
 from snn_gan_ext.validation import check_settings, whole
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class FiringModes(SingleNeuronData):
         """The firing modes."""
         return PATTERNS[self.modes]
 
-    def draw(self, count: int, seed: int) -> Tensor:
-        rng = torch.Generator().manual_seed(seed)
+    def draw(self, count: int, role: str) -> Tensor:
+        rng = stream(0, f"firing modes, {role}")
         return firing_modes(count, self.num_steps, self.patterns, phase=self.phase, rng=rng)[0]
 
 
@@ -90,7 +91,7 @@ class FiringModesEvaluation(Evaluation):
         data, split, count = _data(trainer), trainer.split, self.synthetic_count
         real = data.held_out(split, count)
         drawn = {name: trains(trainer, name, count, f"{split} synthetic") for name in TITLES}
-        samplers = {"real": data.held_out(split, count, second=2)} | drawn
+        samplers = {"real": data.held_out(split, count, second=True)} | drawn
         rows: dict[str, dict[str, float]] = {
             name: {
                 **_shares(trainer, trials),

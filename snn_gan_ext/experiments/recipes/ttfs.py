@@ -82,11 +82,6 @@ class LatencyCodedDigits(DigitSource):
     """Digits, moved a little, as firing times: bright pixels first.
 
     Attributes:
-        source: ``digits`` or ``mnist``.
-        path: MNIST as a .npz file with ``images`` and ``labels``, or Keras's; by default ``mnist/mnist8k.npz``
-            in the folder that the environment variable SNN_GAN_EXT_DATA names.
-        download: Let scikit-learn fetch MNIST from OpenML instead.
-        side: Height and width of an image: 8; of MNIST 28, or 14.
         window: Length of a trial in time steps.
         degrees: Largest angle by which training images are turned.
         scale: Largest share by which they are made larger or smaller.
