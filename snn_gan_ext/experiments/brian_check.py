@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from snn_gan_ext import plots
 from snn_gan_ext.brian import equivalence
 from snn_gan_ext.brian.network import Target, use_target
 from snn_gan_ext.errors import InputError
@@ -30,22 +29,22 @@ def crosscheck_run(
     dt: float = 1e-3,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Replays a run's generators in Brian2 and compares free runs.
+    """Replay a run's generators in Brian2, and compare free runs.
 
     Args:
-        folder: a finished run.
-        target: what Brian2 generates code for.
-        trials: of each free run, ours and Brian2's.
-        replayed: trials that are replayed on the same noise; enough that each class is among them.
-        false_alarm: probability that a right network fails the comparison; shared among generators.
-        dt: length of a time step in seconds.
-        seed: of all noise.
+        folder: Finished run.
+        target: Brian2's code generation target.
+        trials: Number of trials of each free run, ours and Brian2's.
+        replayed: Number of trials replayed on the same noise; all classes should be among them.
+        false_alarm: Probability that a right network fails the comparison; shared among generators.
+        dt: Length of a time step in seconds.
+        seed: Seed of all noise.
 
     Returns:
-        The contents of ``crosscheck.json``; ``passed`` says whether all checks did.
+        The contents of ``crosscheck.json``; ``passed`` is true if all checks passed.
 
     Raises:
-        InputError: if the folder holds no finished run, Brian2 is missing or cannot express it.
+        InputError: If the folder holds no finished run, Brian2 is missing, or the run has no GLM network.
     """
     check_setting("--trials", trials, whole(20))
     check_setting("--seed", seed, SEED)
@@ -104,6 +103,8 @@ def _verdict(
 
 
 def _draw(folder: Path, name: str, free: tuple[Tensor, Tensor], dt: float) -> None:
+    from snn_gan_ext import plots
+
     figure = plots.spike_comparison({"snn_gan_ext": free[0], "Brian2": free[1]}, dt)
     figure.suptitle(name)
     plots.save(figure, folder / f"crosscheck_{name.replace(' ', '_')}.png")

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and that say what they belong to."""
+"""Checkpoints that are whole or not there, and that name the run they belong to."""
 
 import io
 import os
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.experiments.experiment import flat
 from snn_gan_ext.version import __version__
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "write_atomically"]
@@ -19,28 +20,28 @@ class Checkpoint(NamedTuple):
     """A stopped run.
 
     Attributes:
-        config: the recipe and its settings; the checkpoint serves no other.
-        state: the training state's ``state_dict``.
-        train_seconds: time spent training so far.
+        config: Settings of the run; the checkpoint serves no other.
+        state: The training state's ``state_dict``.
+        seconds: Time spent training so far.
     """
 
     config: Mapping[str, Any]
     state: Mapping[str, Any]
-    train_seconds: float
+    seconds: float
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint; a reader at any time, or after a crash, finds the old or the new one."""
+    """Write a checkpoint; a reader at any time, or after a crash, finds the old or the new one."""
     content = io.BytesIO()
     torch.save({"version": __version__, **checkpoint._asdict()}, content)
     write_atomically(path, content.getvalue())
 
 
 def load_checkpoint(path: Path, config: Mapping[str, Any]) -> Checkpoint:
-    """Reads a checkpoint of this version and these settings (``weights_only``: it runs no code).
+    """Read a checkpoint of this version and these settings (``weights_only``: it runs no code).
 
     Raises:
-        InputError: if it is missing, damaged, or from another version, recipe or setting.
+        InputError: If it is missing, damaged, or from another version, recipe or setting.
     """
     if not path.is_file():
         raise InputError(
@@ -54,12 +55,12 @@ def load_checkpoint(path: Path, config: Mapping[str, Any]) -> Checkpoint:
             got=f"one of {version}",
             cure=f"install snn_gan_ext=={version}, or start afresh with --force",
         )
-    theirs = checkpoint.config
-    other = sorted(key for key in {**config, **theirs} if config.get(key) != theirs.get(key))
+    ours, theirs = flat(config), flat(checkpoint.config)
+    other = sorted(key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key))
     if other:
         raise InputError(
             f"{path}",
-            expected="a checkpoint with " + ", ".join(f"{key} = {config.get(key)!r}" for key in other),
+            expected="a checkpoint with " + ", ".join(f"{key} = {ours.get(key)!r}" for key in other),
             got=", ".join(f"{theirs.get(key)!r}" for key in other),
             cure="restore config.json, or give another --out",
         )
@@ -74,7 +75,7 @@ def _read(path: Path) -> tuple[str, Checkpoint]:
                 raise zipfile.BadZipFile
         payload = torch.load(path, map_location="cpu", weights_only=True)
         version, checkpoint = payload.pop("version"), Checkpoint(**payload)
-        if not isinstance(checkpoint.config, dict) or not isinstance(checkpoint.train_seconds, float):
+        if not isinstance(checkpoint.config, dict) or not isinstance(checkpoint.seconds, float):
             raise TypeError
     except Exception:  # damage shows up as almost any exception in there
         raise InputError(
@@ -87,9 +88,9 @@ def _read(path: Path) -> tuple[str, Checkpoint]:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Writes a file in one step: it is there as a whole, or as it was before."""
+    """Write a file in one step: it is there as a whole, or as it was before."""
     content = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -26,9 +26,10 @@ from snn_gan_ext.experiments.components import (
     Particles,
 )
 from snn_gan_ext.experiments.evaluation import Evaluation
+from snn_gan_ext.types import Schedule
 from snn_gan_ext.validation import SEED, check_setting, check_settings, one_of, whole
 
-__all__ = ["Arm", "Experiment", "Learner"]
+__all__ = ["Arm", "Experiment", "Learner", "flat"]
 
 Learner = BayesSpikeGAN | SpikeGAN | MaximumLikelihood | MetaSpikeGAN | TemporalBackprop | ImageGAN
 LARGEST = 1e10
@@ -172,6 +173,14 @@ class Experiment:
         return found
 
 
+def flat(config: Any, name: str = "") -> dict[str, Any]:
+    """Return the settings of a configuration by the names that options have."""
+    if not isinstance(config, Mapping):
+        return {name: config}
+    parts = (flat(part, f"{name}.{key}".removeprefix(".")) for key, part in config.items())
+    return {key: part for found in parts for key, part in found.items()}
+
+
 def _varied(value: Any, path: list[str], new: Any) -> Any:
     name, *rest = path
     names = list(value) if isinstance(value, dict) else _names(value)
@@ -289,5 +298,5 @@ KNOWN: dict[str, type] = {
     for module in (components, decoders)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and is_dataclass(kind) and not isabstract(kind)
-} | {kind.__name__: kind for kind in get_args(Learner)}
+} | {kind.__name__: kind for kind in (Arm, Schedule, *get_args(Learner))}
 """Types that may stand in a configuration beside those of the recipe itself."""

@@ -1,7 +1,7 @@
 """The one training loop: progress, logs, evaluation, checkpoints, interruption, early failure.
 
-A learning algorithm is anything with ``update(state, batch) -> metrics`` that changes its state in
-place; the state knows its ``step``, its random source ``rng``, and how to save and load itself.
+A learning algorithm is anything with ``update(state, batch) -> metrics`` that changes its state in place.
+The state has the number of ``updates``, a random source ``rng``, and methods to save and load itself.
 """
 
 import json
@@ -29,11 +29,9 @@ from snn_gan_ext.experiments.checkpoint import (
 from snn_gan_ext.types import Algorithm, TrainingState
 
 __all__ = [
-    "Algorithm",
     "Interrupted",
     "MetricsLog",
     "NonFiniteError",
-    "TrainingState",
     "catch_signals",
     "check_finite",
     "fit",
@@ -43,10 +41,10 @@ __all__ = [
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM came, and what there was to save is saved.
+    """Ctrl-C or SIGTERM came, and everything is saved.
 
     Attributes:
-        signal_number: which signal.
+        signal_number: Number of the signal.
     """
 
     def __init__(self, signal_number: int, where: str) -> None:
@@ -55,20 +53,19 @@ class Interrupted(Exception):
 
 
 class NonFiniteError(ArithmeticError):
-    """A number of the training became infinite or NaN; the message names it and the step."""
+    """A number of the training became infinite or NaN; the message names it and the update."""
 
 
 class MetricsLog:
-    """Appends metrics to a JSON-lines file and, if asked for, to TensorBoard.
+    """A log of metrics in a JSON-lines file and, on request, in TensorBoard.
 
     Args:
-        path: the file; one object a line, each with its ``step``.
-        from_update: lines after this step are dropped (they belong to a future that a resumed run
-            goes through again).
-        tensorboard: a folder for TensorBoard's event files.
+        path: File; one object a line, each with its ``update``.
+        from_update: Last update whose line is kept; a resumed run goes through later ones again.
+        tensorboard: Folder for TensorBoard's event files.
 
     Raises:
-        InputError: if TensorBoard is asked for and not installed.
+        InputError: If TensorBoard is requested and not installed.
     """
 
     def __init__(self, path: Path, from_update: int = 0, tensorboard: Path | None = None) -> None:
@@ -79,7 +76,7 @@ class MetricsLog:
         self._file = path.open("a")
 
     def write(self, update: int, metrics: Mapping[str, float]) -> None:
-        """Adds one line."""
+        """Add one line."""
         self._file.write(json.dumps({"update": update, **metrics}) + "\n")
         self._file.flush()
         if self._writer is not None:
@@ -87,14 +84,14 @@ class MetricsLog:
                 self._writer.add_scalar(name, value, update)
 
     def close(self) -> None:
-        """Closes the files."""
+        """Close the files."""
         self._file.close()
         if self._writer is not None:
             self._writer.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The lines of a metrics file; none where there is no file. Torn or foreign lines are left out."""
+    """Read the lines of a metrics file, if there is one, without torn or foreign lines."""
     lines = []
     for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
         try:
@@ -122,33 +119,33 @@ def fit(
     tensorboard: bool = False,
     progress: bool = True,
 ) -> float:
-    """Trains until ``state.updates == updates``.
+    """Train until ``state.updates == updates``.
 
     All randomness comes from ``state.rng``, which the checkpoint holds: a run that was stopped and
     resumed ends with the same weights, bit for bit on the same machine, as one that was not.
 
     Args:
-        algorithm: what a step does.
-        state: changed in place.
-        next_batch: draws a batch with ``state.rng``.
-        updates: total number of updates.
-        folder: where ``checkpoint.pt`` and ``metrics.jsonl`` go; it exists.
-        config: what the checkpoint is bound to: the ``recipe`` and all its settings.
-        resume: go on from the folder's checkpoint.
-        monitor: an evaluation while training; it must not use ``state.rng``.
-        monitor_every: steps between two of them.
-        log_every: steps between two log lines.
-        checkpoint_every: steps between two checkpoints.
-        tensorboard: write TensorBoard event files too.
-        progress: show a progress bar.
+        algorithm: Algorithm of an update.
+        state: Training state, changed in place.
+        next_batch: Function that draws a batch with ``state.rng``.
+        updates: Total number of updates.
+        folder: Existing folder for ``checkpoint.pt`` and ``metrics.jsonl``.
+        config: Settings that the checkpoint is bound to, with their ``name``.
+        resume: Go on from the folder's checkpoint.
+        monitor: Evaluation while training; it must not use ``state.rng``.
+        monitor_every: Updates between two of them.
+        log_every: Updates between two log lines.
+        checkpoint_every: Updates between two checkpoints.
+        tensorboard: Write TensorBoard event files too.
+        progress: Show a progress bar.
 
     Returns:
-        Seconds spent training, evaluations left out, over all resumptions.
+        Seconds spent training, without evaluations, over all resumptions.
 
     Raises:
-        InputError: if there is nothing to resume, or the checkpoint is not this run's.
-        Interrupted: after Ctrl-C or SIGTERM, once the checkpoint is written.
-        NonFiniteError: at the first metric that is infinite or NaN; the last checkpoint stays.
+        InputError: If there is nothing to resume, or the checkpoint is another run's.
+        Interrupted: After Ctrl-C or SIGTERM, once the checkpoint is written.
+        NonFiniteError: At the first metric that is infinite or NaN; the last checkpoint stays.
     """
     path = folder / "checkpoint.pt"
     seconds = _restore(state, path, config, updates) if resume else 0.0
@@ -164,7 +161,7 @@ def fit(
         initial=state.updates,
         unit="update",
         disable=not progress,
-        desc=str(config.get("recipe", "")),
+        desc=str(config.get("name", "")),
         mininterval=0.1 if sys.stderr.isatty() else 30,  # a file keeps every line
     )
     try:
@@ -206,11 +203,11 @@ def _restore(state: TrainingState, path: Path, config: Mapping[str, Any], update
             got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             cure="start afresh with --force",
         ) from None
-    return checkpoint.train_seconds
+    return checkpoint.seconds
 
 
 def check_finite(metrics: Mapping[str, float], update: int, checkpoint: Path | None = None) -> None:
-    """Raises `NonFiniteError` at the first metric that is infinite or NaN."""
+    """Raise `NonFiniteError` at the first metric that is infinite or NaN."""
     for name, value in metrics.items():
         if not math.isfinite(value):
             kept = checkpoint is not None and checkpoint.exists()
@@ -222,11 +219,11 @@ def check_finite(metrics: Mapping[str, float], update: int, checkpoint: Path | N
 
 @contextmanager
 def catch_signals(where: str | None = None) -> Iterator[list[int]]:
-    """Collects the first SIGINT or SIGTERM; a second one acts as it would without us.
+    """Collect the first SIGINT or SIGTERM; a second one acts as usual.
 
     Args:
-        where: raise `Interrupted` with these words at once, instead of collecting. (Some libraries take
-            a KeyboardInterrupt as a wish to end early, and return what they have.)
+        where: Words of an `Interrupted` to raise at once, instead of collecting. (Some libraries take a
+            KeyboardInterrupt as a wish to end early, and return a half-trained model.)
     """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -253,10 +250,10 @@ def catch_signals(where: str | None = None) -> Iterator[list[int]]:
 
 
 def require_tensorboard() -> Any:
-    """TensorBoard's `SummaryWriter`.
+    """Return TensorBoard's `SummaryWriter`.
 
     Raises:
-        InputError: if TensorBoard is not installed.
+        InputError: If TensorBoard is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter

@@ -3,13 +3,11 @@
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from snn_gan_ext.experiments.experiment import Experiment, flat
 from snn_gan_ext.experiments.measures import MEASURES, SAMPLERS, Measure
 from snn_gan_ext.experiments.recipes import SUMMARIES
-
-if TYPE_CHECKING:
-    from snn_gan_ext.experiments.experiment import Experiment
 
 __all__ = ["number", "render"]
 
@@ -89,7 +87,7 @@ IN_HEADER = ("recipe", "seed", "updates", "evaluated_on", "seconds", "version", 
 
 
 def render(
-    experiment: "Experiment",
+    experiment: Experiment,
     metrics: Mapping[str, Any],
     pictures: Sequence[Path],
     brian: Mapping[str, Any] | None = None,
@@ -120,7 +118,7 @@ def render(
             brian=brian,
             shown=number,
             pictures=[(p.stem, base64.b64encode(p.read_bytes()).decode()) for p in pictures],
-            settings=_settings(experiment.to_config()),
+            settings=flat(experiment.to_config()),
         )
         + "\n"
     )
@@ -133,14 +131,6 @@ def _plain_entries(metrics: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in metrics.items()
         if key not in IN_HEADER and not isinstance(value, Mapping)
     }
-
-
-def _settings(value: Any, name: str = "") -> dict[str, Any]:
-    """Settings by the names that options have."""
-    if not isinstance(value, Mapping):
-        return {name: value}
-    parts = (_settings(part, f"{name}.{key}".removeprefix(".")) for key, part in value.items())
-    return {key: part for found in parts for key, part in found.items()}
 
 
 def number(value: float | None) -> str:

@@ -10,18 +10,20 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import report
 from snn_gan_ext.experiments.checkpoint import write_atomically
-from snn_gan_ext.experiments.experiment import Experiment
+from snn_gan_ext.experiments.experiment import Experiment, flat
 from snn_gan_ext.experiments.loop import (
     catch_signals,
     check_finite,
@@ -37,6 +39,7 @@ __all__ = [
     "device_named",
     "evaluate",
     "load_run",
+    "locked",
     "read_experiment",
     "read_metrics_json",
     "train",
@@ -97,7 +100,22 @@ def train(
         trainer.prepare()
         _rehearse(experiment, device, tensorboard)
         fingerprint = trainer.data.fingerprint()
-        _start_afresh(folder, force)
+        _make(folder)
+    with locked(folder):
+        if not resume:
+            _clear(folder, force)
+        return _train(trainer, folder, fingerprint, resume, tensorboard, progress)
+
+
+def _train(
+    trainer: Trainer,
+    folder: Path,
+    fingerprint: str,
+    resume: bool,
+    tensorboard: bool,
+    progress: bool,
+) -> dict[str, Any]:
+    experiment = trainer.experiment
     about = {"version": __version__, "fingerprint": fingerprint}
     _write_json(folder / "config.json", {**about, **experiment.to_config()})
     seconds = fit(
@@ -141,7 +159,7 @@ def evaluate(
     _check_data(trainer, folder)
     with safe_open(folder / "generator.safetensors", "pt") as file:
         seconds = float(file.metadata()["seconds"])
-    with catch_signals("while evaluating; earlier results stay"):
+    with locked(folder), catch_signals("while evaluating; earlier results stay"):
         return _evaluate(trainer, folder, seconds, progress)
 
 
@@ -251,7 +269,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _check_same(asked: Experiment, stored: Experiment, folder: Path) -> None:
-    here, there = _flat(stored.identity()), _flat(asked.identity())
+    here, there = flat(stored.identity()), flat(asked.identity())
     other = [key for key in {**here, **there} if here.get(key) != there.get(key)]
     if other:
         raise InputError(
@@ -260,14 +278,6 @@ def _check_same(asked: Experiment, stored: Experiment, folder: Path) -> None:
             got=", ".join(f"{there.get(key)}" for key in other),
             cure="leave settings out with --resume (a run cannot be extended), or give another --out",
         )
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Settings by their dotted names, as options have them."""
-    if not isinstance(value, Mapping):
-        return {name: value}
-    parts = (_flat(part, f"{name}.{key}".removeprefix(".")) for key, part in value.items())
-    return {key: part for found in parts for key, part in found.items()}
 
 
 def _check_data(trainer: Trainer, folder: Path) -> str:
@@ -293,9 +303,14 @@ def _rehearse(experiment: Experiment, device: str, tensorboard: bool) -> None:
     check_finite(metrics, update=1)
 
 
-def _start_afresh(folder: Path, force: bool) -> None:
+def _make(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}", expected="a folder", got="a file", cure="give another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _clear(folder: Path, force: bool) -> None:
+    """Remove an earlier run, if that is allowed."""
     present = [folder / name for name in OWN_FILES if (folder / name).exists()]
     if present and not force:
         raise InputError(
@@ -307,7 +322,29 @@ def _start_afresh(folder: Path, force: bool) -> None:
     for path in (*present, *(folder.glob("*.png") if present else ())):
         path.unlink()
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing into a run folder.
+
+    Raises:
+        InputError: If another process is writing into it.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{folder}",
+            expected="a run folder that nobody writes into",
+            got="one in which a run is going on",
+            cure="wait for its end, or give another --out",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_experiment(folder: Path) -> Experiment:

@@ -1,4 +1,4 @@
-"""Recordings drawn from a trained run, as a data set in Tonic's manner."""
+"""Recordings drawn from a trained run, as a data set like Tonic's."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,29 +21,29 @@ DRAWN_AT_ONCE = 200
 
 
 class SyntheticEvents(Dataset[tuple[Any, Any]]):
-    """Synthetic recordings that can be used wherever those of a Tonic data set are.
+    """Synthetic recordings, for use wherever those of a Tonic data set are used.
 
-    All are drawn at the start and kept as spikes, a bit each; events are made when asked for. It needs
+    All are drawn at the start and kept as spikes, a bit each; events are made on access. This needs
     neither Tonic nor the recordings that the run learned from.
 
     Args:
-        run: folder of a finished run of a recipe with events.
-        n: number of recordings.
-        label: one class for all of them; the classes in turn by default.
-        seed: of the draws.
-        transform: of the events, such as ``tonic.transforms.ToFrame``.
-        target_transform: of the target.
-        transforms: of both.
+        run: Folder of a finished run of a recipe with events.
+        n: Number of recordings.
+        label: Class of all recordings; the classes in turn by default.
+        seed: Seed of the draws.
+        transform: Transform of the events, such as ``tonic.transforms.ToFrame``.
+        target_transform: Transform of the target.
+        transforms: Transform of both.
 
     Attributes:
-        sensor_size: (width, height, polarities).
-        dtype: of the events: x, y, t (microseconds) and p.
-        ordering: the names of its fields.
-        targets: labels ``[n]``.
+        sensor_size: Width, height and polarities of the sensor.
+        dtype: Type of the events: x, y, t (microseconds) and p.
+        ordering: Names of its fields.
+        targets: Labels ``[n]``.
 
     Raises:
-        InputError: if the folder holds no finished run, its data are no events, or a number has no
-            meaning.
+        InputError: If the folder holds no finished run, its data are no events, or a number is out of
+            bounds.
     """
 
     dtype = EVENT
@@ -88,7 +88,7 @@ class SyntheticEvents(Dataset[tuple[Any, Any]]):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Events of dtype `dtype` and the label; or what the transforms make of them."""
+        """Return events of `dtype` and the label, transformed."""
         bits = np.unpackbits(self._packed[index], count=int(np.prod(self.binning.shape)))
         spikes = bits.reshape(self.binning.shape).astype(np.bool_)
         events: Any = to_events(spikes, self.binning.step_us, self.binning.start_us)
@@ -103,5 +103,5 @@ class SyntheticEvents(Dataset[tuple[Any, Any]]):
 
 
 def _packed(spikes: Tensor) -> NDArray[np.uint8]:
-    """Spikes ``[T, n, C, H, W]``, a row a trial and a bit a spike."""
+    """Pack spikes ``[T, n, C, H, W]``, a row a trial and a bit a spike."""
     return np.packbits(spikes.transpose(0, 1).flatten(1).bool().numpy(), axis=1)

@@ -102,7 +102,7 @@ class Trainer:
                     arm.discriminator.initialise(network, self.data)
 
     def glm_networks(self) -> dict[str, nn.Module]:
-        """Return all generators of GLM layers, each of which can run alone; members of ensembles by number."""
+        """Return all generators of GLM layers, the members of ensembles one by one."""
         found: dict[str, nn.Module] = {}
         for name, network in self.generators.items():
             if isinstance(network, Ensemble):

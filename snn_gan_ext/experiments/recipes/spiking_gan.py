@@ -137,7 +137,7 @@ class GreyImageEvaluation(Evaluation):
         """Draw images, and their pixels' firing times and spikes.
 
         Returns:
-            ``images [B, N]``; ``times [B, N]``, whose window is 0.5 to 1.5, and 1.5 where a pixel is silent;
+            ``images [B, N]``; ``times [B, N]`` from 0.5 to 1.5, which is silence;
             ``spikes [T, B, N]`` on a clock of 32 steps; ``labels [B]`` where there are some.
         """
         generator = _spiking(trainer)

@@ -38,8 +38,8 @@ class DigitSource(Data):
 
     Attributes:
         source: ``digits`` or ``mnist``.
-        path: MNIST as a .npz file with ``images`` and ``labels``, or Keras's; by default ``mnist/mnist8k.npz``
-            in the folder that the environment variable SNN_GAN_EXT_DATA names.
+        path: MNIST as a .npz file with ``images`` and ``labels``, or Keras's; by default
+            ``mnist/mnist8k.npz`` in the folder that the environment variable SNN_GAN_EXT_DATA names.
         download: Let scikit-learn fetch MNIST from OpenML instead.
         side: Height and width of an image: 8; of MNIST 28, or 14.
     """
