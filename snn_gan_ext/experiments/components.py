@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext.coding.events import Binning
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.experiments.settings import Settings, setting
 from snn_gan_ext.functional import bases
 from snn_gan_ext.networks.discriminators import (
     IntervalDiscriminator,
@@ -26,7 +27,7 @@ from snn_gan_ext.networks.generators import (
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.networks.images import MLPGenerator
 from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSClassifier, TTFSGenerator
-from snn_gan_ext.validation import above, at_least, check_settings, whole
+from snn_gan_ext.validation import above, at_least, whole
 
 __all__ = [
     "MLP",
@@ -51,7 +52,7 @@ LARGE = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data(ABC):
+class Data(Settings, ABC):
     """Real trials; subclasses are frozen dataclasses of settings, which load when first used."""
 
     @property
@@ -64,13 +65,6 @@ class Data(ABC):
         """Coding of recordings as spikes, where the data are events."""
         return None
 
-    def check(self) -> None:  # noqa: B027
-        """Check the settings.
-
-        Raises:
-            InputError: If one is out of bounds.
-        """
-
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
@@ -80,7 +74,7 @@ class Data(ABC):
     def batch(self, size: int, rng: torch.Generator) -> Any:
         """Draw a training batch, on the device of the random source."""
 
-    def load(self) -> None:  # noqa: B027
+    def load(self) -> None:
         """Load the data, so that missing ones are missed before anything is written."""
 
     def fingerprint(self) -> str:
@@ -107,15 +101,8 @@ class Data(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorSettings(ABC):
+class GeneratorSettings(Settings, ABC):
     """Settings of a generator; subclasses are frozen dataclasses."""
-
-    def check(self) -> None:  # noqa: B027
-        """Check the settings.
-
-        Raises:
-            InputError: If one is out of bounds.
-        """
 
     @abstractmethod
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
@@ -125,31 +112,24 @@ class GeneratorSettings(ABC):
         """Build the members of an ensemble."""
         return [self.build(data, rng) for _ in range(count)]
 
-    def initialise(self, network: nn.Module, data: Data) -> None:  # noqa: B027
+    def initialise(self, network: nn.Module, data: Data) -> None:
         """Initialise a network from the data, before training."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiscriminatorSettings(ABC):
+class DiscriminatorSettings(Settings, ABC):
     """Settings of a discriminator; subclasses are frozen dataclasses."""
-
-    def check(self) -> None:  # noqa: B027
-        """Check the settings.
-
-        Raises:
-            InputError: If one is out of bounds.
-        """
 
     @abstractmethod
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
         """Build the network for decoded trials, with weights drawn from ``rng``."""
 
-    def initialise(self, network: nn.Module, data: Data) -> None:  # noqa: B027
+    def initialise(self, network: nn.Module, data: Data) -> None:
         """Initialise a network from the data, before training."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Basis:
+class Basis(Settings):
     """Temporal basis of synapses and feedback.
 
     Attributes:
@@ -161,15 +141,10 @@ class Basis:
     """
 
     kind: Literal["exponential", "raised_cosine", "identity"] = "exponential"
-    functions: int = 1
-    window: int = 6
-    decay: float = 2.0
-    area: float = 0.0
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, window=whole(1, 10_000), decay=above(0), area=at_least(0))
-        check_settings(self, functions=whole(1, self.window))
+    functions: int = setting(1, whole(1, 10_000))
+    window: int = setting(6, whole(1, 10_000))
+    decay: float = setting(2.0, above(0))
+    area: float = setting(0.0, at_least(0))
 
     def tensor(self) -> Tensor:
         """Return the basis ``[K, L]``."""
@@ -199,22 +174,16 @@ class Conditional(GeneratorSettings):
         basis: Temporal basis.
     """
 
-    hidden: int = 64
-    latent_bits: int = 32
+    hidden: int = setting(64, whole(0, LARGE))
+    latent_bits: int = setting(32, whole(0, 10_000))
     gate_latent: bool = True
     label_std: float = 0.9
     weight_std: float = 0.3
     latent_scale: tuple[float, float] = (0.5, 0.3)
     hidden_feedback: float = 3.0
-    hidden_delay: int = 1
+    hidden_delay: int = setting(1, whole(0, 10_000))
     class_rates: bool = False
     basis: Basis = Basis()
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(
-            self, hidden=whole(0, LARGE), latent_bits=whole(0, 10_000), hidden_delay=whole(0)
-        )
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         num_steps, *readout = data.shape
@@ -253,14 +222,10 @@ class Convolutional(GeneratorSettings):
         basis: Temporal basis.
     """
 
-    maps: int = 16
-    stride: int = 4
-    latent_bits: int = 32
+    maps: int = setting(16, whole(1, 1000))
+    stride: int = setting(4, whole(1, 1000))
+    latent_bits: int = setting(32, whole(0, 10_000))
     basis: Basis = Basis()
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, maps=whole(1, 1000), stride=whole(1), latent_bits=whole(0, 10_000))
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         num_steps, channels, height, width = data.shape
@@ -289,15 +254,11 @@ class StepResponse(GeneratorSettings):
         basis: Temporal basis.
     """
 
-    weight_std: float = 0.1
-    shared_std: float = 0.1
+    weight_std: float = setting(0.1, at_least(0))
+    shared_std: float = setting(0.1, at_least(0))
     bias_init: float = -1.0
-    bias_std: float = 0.3
+    bias_std: float = setting(0.3, at_least(0))
     basis: Basis = Basis()
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, weight_std=at_least(0), shared_std=at_least(0), bias_std=at_least(0))
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         return self.build_many(1, data, rng)[0]
@@ -336,12 +297,8 @@ class Particles(GeneratorSettings):
         member: Each particle.
     """
 
-    size: int = 5
+    size: int = setting(5, whole(1, 1000))
     member: GeneratorSettings
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, size=whole(1, 1000))
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         members = self.member.build_many(self.size, data, rng)
@@ -356,11 +313,7 @@ class Classifier(GeneratorSettings):
         hidden: Number of hidden neurons.
     """
 
-    hidden: int = 400
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, hidden=whole(1, LARGE))
+    hidden: int = setting(400, whole(1, LARGE))
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         num_steps, features = data.shape
@@ -377,12 +330,8 @@ class TTFS(GeneratorSettings):
     """
 
     network: ClassVar[type[nn.Module]] = TTFSGenerator
-    latents: int = 32
-    hidden: int = 128
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, latents=whole(1, 10_000), hidden=whole(1, LARGE))
+    latents: int = setting(32, whole(1, 10_000))
+    hidden: int = setting(128, whole(1, LARGE))
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         sizes = {"latents": self.latents, "hidden": self.hidden}
@@ -475,12 +424,8 @@ class OnOff(DiscriminatorSettings):
         weight_scale: Scale of their initial weights.
     """
 
-    hidden: int = 192
-    weight_scale: float = 3.0
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, hidden=whole(1, LARGE), weight_scale=at_least(0))
+    hidden: int = setting(192, whole(1, LARGE))
+    weight_scale: float = setting(3.0, at_least(0))
 
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
         return OnOffDiscriminator(

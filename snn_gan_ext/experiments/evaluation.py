@@ -3,19 +3,23 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.datasets.digits import Split
 from snn_gan_ext.experiments.components import Data
+from snn_gan_ext.experiments.settings import Settings
 from snn_gan_ext.types import TrainingState
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Evaluation", "Results", "Trained"]
+
+
+D = TypeVar("D", bound=Data)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Trained(Protocol):
     state: TrainingState
     generators: nn.ModuleDict
 
+    def data_as(self, kind: type[D]) -> D: ...
     def stream(self, role: str, device: torch.device | str | None = None) -> torch.Generator: ...
     def seed_of(self, role: str) -> int: ...
     def draw(self, name: str, labels: Tensor | int, rng: torch.Generator) -> Tensor: ...
@@ -62,7 +67,7 @@ class Trained(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation(ABC):
+class Evaluation(Settings, ABC):
     """Measures of trained generators; subclasses are frozen dataclasses of settings.
 
     Attributes:
@@ -74,13 +79,6 @@ class Evaluation(ABC):
         "signal": ("reward", "real_logit", "fake_logit"),
         "train on synthetic, test on real": ("validation_tstr",),
     }
-
-    def check(self) -> None:  # noqa: B027
-        """Check the settings.
-
-        Raises:
-            InputError: If one is out of bounds.
-        """
 
     @abstractmethod
     def monitor(self, trainer: Trained) -> dict[str, float]:

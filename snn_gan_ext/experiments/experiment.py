@@ -19,21 +19,20 @@ from snn_gan_ext.datasets.digits import Split
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import components
 from snn_gan_ext.experiments.components import (
-    Basis,
     Data,
     DiscriminatorSettings,
     GeneratorSettings,
     Particles,
 )
 from snn_gan_ext.experiments.evaluation import Evaluation
+from snn_gan_ext.experiments.settings import Settings, check_rules, setting
 from snn_gan_ext.types import Schedule
-from snn_gan_ext.validation import SEED, check_setting, check_settings, one_of, whole
+from snn_gan_ext.validation import SEED, check_setting, one_of, whole
 
 __all__ = ["Arm", "Experiment", "Learner", "flat"]
 
 Learner = BayesSpikeGAN | SpikeGAN | MaximumLikelihood | MetaSpikeGAN | TemporalBackprop | ImageGAN
 LARGEST = 1e10
-CHECKED = (Basis, Data, DiscriminatorSettings, Evaluation, GeneratorSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +75,10 @@ class Experiment:
 
     name: Suppress[str]
     label: Suppress[str] = "spikegan"
-    seed: int = 0
-    batch: int = 100
-    monitor_every: int = 500
-    checkpoint_every: int = 500
+    seed: int = setting(0, SEED)
+    batch: int = setting(100, whole(2))
+    monitor_every: int = setting(500, whole(1))
+    checkpoint_every: int = setting(500, whole(1))
     evaluate_on: Split = "test"
     same_weights: Suppress[bool] = False
     data: Data
@@ -141,11 +140,9 @@ class Experiment:
             InputError: At the first setting that is out of bounds.
         """
         _check_types(self)
-        check_settings(
-            self, seed=SEED, batch=whole(2), monitor_every=whole(1), checkpoint_every=whole(1)
-        )
         for place, component in _components(self):
-            if isinstance(component, CHECKED) and place:
+            check_rules(component, place.removeprefix("."))
+            if isinstance(component, Settings):
                 component.check()
         for arm in self.arms.values():
             if isinstance(arm.generator, Particles):

@@ -11,7 +11,7 @@ from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
 from snn_gan_ext.algorithms.state import AdversarialState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Data
-from snn_gan_ext.experiments.evaluation import Results
+from snn_gan_ext.experiments.evaluation import D, Results
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.glm import NetworkGenerator
@@ -66,6 +66,16 @@ class Trainer:
     def generator(self) -> nn.Module:
         """The experiment's own generator, to draw from."""
         return self.generators[self.label]
+
+    def data_as(self, kind: type[D]) -> D:
+        """Return the experiment's data, which an evaluation needs to be of a kind.
+
+        Raises:
+            InputError: If they are of another kind.
+        """
+        if not isinstance(self.data, kind):
+            raise InputError("data", expected=kind.__name__, got=type(self.data).__name__)
+        return self.data
 
     def stream(self, role: str, device: torch.device | str | None = None) -> torch.Generator:
         """Return the run's random source of a role, by default on the trainer's device."""

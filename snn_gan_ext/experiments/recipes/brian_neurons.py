@@ -14,10 +14,11 @@ from snn_gan_ext.experiments.components import Basis, Intervals, StepResponse
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
+from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.metrics import classifiers, references, spike_trains
 from snn_gan_ext.metrics.c2st import c2st, halves
 from snn_gan_ext.rng import stream, stream_seed
-from snn_gan_ext.validation import check_settings, whole
+from snn_gan_ext.validation import whole
 
 __all__ = ["RECIPES", "SimulatedNeurons", "SpikeTrainStatistics"]
 
@@ -75,16 +76,12 @@ class SpikeTrainStatistics(Evaluation):
         "rate, Hz": tuple(f"{name}_rate" for name in TITLES),
         "discriminator's loss": ("spikegan_discriminator_loss", "bayes_discriminator_loss"),
     }
-    synthetic_count: int = 4000
-    classifier_updates: int = 1000
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, synthetic_count=whole(100), classifier_updates=whole(1, 1_000_000))
+    synthetic_count: int = setting(4000, whole(100))
+    classifier_updates: int = setting(1000, whole(1, 1_000_000))
 
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """Statistics of some trials beside those of validation."""
-        real = _data(trainer).held_out("validation", 1000)
+        real = trainer.data_as(SimulatedNeurons).held_out("validation", 1000)
         return {
             f"{name}_{key}": value
             for name in TITLES
@@ -95,7 +92,7 @@ class SpikeTrainStatistics(Evaluation):
         """Score all arms beside a second set of simulations and a Poisson process."""
         from snn_gan_ext import plots
 
-        data, split, count = _data(trainer), trainer.split, self.synthetic_count
+        data, split, count = trainer.data_as(SimulatedNeurons), trainer.split, self.synthetic_count
         real = data.held_out(split, count)
         samplers = {
             "real": data.held_out(split, count, second=True),
@@ -123,11 +120,6 @@ class SpikeTrainStatistics(Evaluation):
             "c2st": c2st(*parts, classifiers.Trees(trainer.seed_of("c2st"))),
             "c2st_convolutions": c2st(*parts, convolutions),
         }
-
-
-def _data(trainer: Trained) -> SimulatedNeurons:
-    assert isinstance(trainer.data, SimulatedNeurons)
-    return trainer.data
 
 
 def _statistics(drawn: Tensor, real: Tensor) -> dict[str, float]:

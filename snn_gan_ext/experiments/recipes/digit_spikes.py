@@ -18,9 +18,10 @@ from snn_gan_ext.experiments.recipes.digits import (
     RateCodedDigits,
     Sampler,
 )
+from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.metrics import classifiers
 from snn_gan_ext.types import Batch
-from snn_gan_ext.validation import check_settings, whole
+from snn_gan_ext.validation import whole
 
 __all__ = ["RECIPES", "SpikeTrainEvaluation"]
 
@@ -33,12 +34,7 @@ class SpikeTrainEvaluation(ImageEvaluation):
         classifier_updates: Training updates of the spiking classifier, on fresh trials each.
     """
 
-    classifier_updates: int = 1000
-
-    def check(self) -> None:
-        """Check the settings."""
-        super().check()
-        check_settings(self, classifier_updates=whole(1))
+    classifier_updates: int = setting(1000, whole(1))
 
     def decode(self, trainer: Trained, spikes: Tensor) -> Tensor:
         """Decode spikes to rates, whatever the discriminator receives."""

@@ -16,6 +16,7 @@ from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.experiments.components import MLP, Basis, Conditional, Data, Particles
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
+from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.functional.bases import exponential_basis
 from snn_gan_ext.metrics import classifiers, distributions, references
 from snn_gan_ext.metrics.c2st import c2st, image_classifier
@@ -23,7 +24,7 @@ from snn_gan_ext.metrics.references import ImageSampler
 from snn_gan_ext.metrics.references import SpikeSampler as Sampler
 from snn_gan_ext.rng import stream
 from snn_gan_ext.types import Batch
-from snn_gan_ext.validation import between, check_settings, whole
+from snn_gan_ext.validation import between, check_setting, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,14 +45,13 @@ class RateCodedDigits(Data):
     """
 
     classes: ClassVar[int] = CLASSES
-    num_steps: int = 5
+    num_steps: int = setting(5, whole(1, 10_000))
     encoding: Literal["rate", "binary", "grey"] = "rate"
-    noise_fraction: float = 0.0
+    noise_fraction: float = setting(0.0, between(0, 1))
 
     def check(self) -> None:
-        """Check the settings."""
-        most = 10_000 if self.encoding == "rate" else 1
-        check_settings(self, num_steps=whole(1, most), noise_fraction=between(0, 1))
+        if self.encoding != "rate":
+            check_setting("data.num_steps", self.num_steps, whole(1, 1))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -95,12 +95,8 @@ class ImageEvaluation(Evaluation):
         copies: Encodings of each real digit where distributions are compared.
     """
 
-    synthetic_count: int = 3000
-    copies: int = 4
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, synthetic_count=whole(10 * CLASSES), copies=whole(1))
+    synthetic_count: int = setting(3000, whole(10 * CLASSES))
+    copies: int = setting(4, whole(1))
 
     def decode(self, trainer: Trained, spikes: Tensor) -> Tensor:
         """Decode spikes ``[T, B, N]`` to the images ``[B, N]`` that are evaluated."""
@@ -111,13 +107,13 @@ class ImageEvaluation(Evaluation):
         """TSTR of one classifier on the validation split (Fig. 4)."""
         draw = partial(trainer.draw, trainer.label)
         synthetic = self._images(trainer, draw, _in_turn(1000), "monitor")
-        validation = _digits(trainer).splits.validation
+        validation = trainer.data_as(RateCodedDigits).splits.validation
         model = classifiers.MLP(trainer.seed_of("tstr"))
         return {"validation_tstr": classifiers.tstr(model, synthetic, validation, repeats=1)}
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score the generator beside real digits and samplers without a network."""
-        data = _digits(trainer)
+        data = trainer.data_as(RateCodedDigits)
         real = data.splits.held_out(trainer.split)
         noisy = Labelled(data.noisy(real.images, "held-out digits"), real.labels)
         samplers: dict[str, Sampler] = {
@@ -144,7 +140,7 @@ class ImageEvaluation(Evaluation):
 
     def _row(self, trainer: Trained, draw: Sampler, held_out: "HeldOut") -> dict[str, float]:
         synthetic = self._images(trainer, draw, _in_turn(self.synthetic_count), "synthetic")
-        train = self._pair(trainer, draw, _digits(trainer).train, "c2st train")
+        train = self._pair(trainer, draw, trainer.data_as(RateCodedDigits).train, "c2st train")
         test = self._pair(trainer, draw, held_out.noisy, "c2st test")
         model = classifiers.MLP(trainer.seed_of("tstr"))
         return {
@@ -166,7 +162,7 @@ class ImageEvaluation(Evaluation):
     ) -> tuple[Labelled, Labelled]:
         """Real digits, encoded several times each, and as many samples of their labels."""
         images, labels = real.images.repeat(self.copies, 1), real.labels.repeat(self.copies)
-        encoded = self._encoded(_digits(trainer), lambda *_: images)
+        encoded = self._encoded(trainer.data_as(RateCodedDigits), lambda *_: images)
         return (
             self._images(trainer, encoded, labels, f"{role} real"),
             self._images(trainer, draw, labels, f"{role} synthetic"),
@@ -210,11 +206,6 @@ class HeldOut(NamedTuple):
     noisy: Labelled
     coded: Labelled
     classifier: classifiers.FittedMLP
-
-
-def _digits(trainer: Trained) -> RateCodedDigits:
-    assert isinstance(trainer.data, RateCodedDigits)
-    return trainer.data
 
 
 def _in_turn(count: int) -> Tensor:

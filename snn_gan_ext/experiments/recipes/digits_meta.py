@@ -18,6 +18,7 @@ from snn_gan_ext.datasets.tasks import DigitTask, draw_tasks
 from snn_gan_ext.experiments.components import MLP, Conditional, Data
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
+from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.experiments.trainer import Trainer, build
 from snn_gan_ext.metrics import classifiers, distributions
 from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
@@ -50,19 +51,10 @@ class DigitTasks(Data):
         examples: Images of each digit that a held-out task has to learn from; 0 for all there are.
     """
 
-    classes: int = 2
-    num_steps: int = 5
+    classes: int = setting(2, whole(2, len(HELD_OUT)))
+    num_steps: int = setting(5, whole(1, 10_000))
     any_angle: bool = False
-    examples: int = 0
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(
-            self,
-            classes=whole(2, len(HELD_OUT)),
-            examples=whole(0, 1000),
-            num_steps=whole(1, 10_000),
-        )
+    examples: int = setting(0, whole(0, 1000))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -125,12 +117,11 @@ class MetaExperiment(Experiment):
         stored_tasks: Number of tasks from the meta buffer in a meta-update.
     """
 
-    task_updates: int = 4
-    stored_tasks: int = 5
+    task_updates: int = setting(4, whole(1, 1_000_000))
+    stored_tasks: int = setting(5, whole(1, 1000))
 
     def check(self) -> None:
         super().check()
-        check_settings(self, task_updates=whole(1, 1_000_000), stored_tasks=whole(1, 1000))
         check_settings(self, updates=whole(self.task_updates + 1, 100_000 * self.task_updates))
 
 
@@ -221,24 +212,12 @@ class Adaptation(Evaluation):
         "move of the initialisation (RMS)": ("moved",),
         "inner losses": ("discriminator_loss", "r1_penalty"),
     }
-    updates: int = 100
-    batch: int = 100
-    random_lr: float = 2e-2
-    meta_lr: float = 2e-2
-    tasks: int = 10
-    synthetic_count: int = 500
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(
-            self,
-            updates=whole(1, 100_000),
-            batch=whole(2, 100_000),
-            tasks=whole(1, 1000),
-            synthetic_count=whole(20, 100_000),
-            random_lr=between(0, 1),
-            meta_lr=between(0, 1),
-        )
+    updates: int = setting(100, whole(1, 100_000))
+    batch: int = setting(100, whole(2, 100_000))
+    random_lr: float = setting(2e-2, between(0, 1))
+    meta_lr: float = setting(2e-2, between(0, 1))
+    tasks: int = setting(10, whole(1, 1000))
+    synthetic_count: int = setting(500, whole(20, 100_000))
 
     @property
     def times(self) -> list[int]:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -21,13 +21,14 @@ from snn_gan_ext.datasets.recordings import DataSetName, Recordings, open_record
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Data
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
+from snn_gan_ext.experiments.settings import location, setting
 from snn_gan_ext.metrics import classifiers, events, references
 from snn_gan_ext.metrics.c2st import c2st
 from snn_gan_ext.metrics.events import labels_of
 from snn_gan_ext.metrics.references import ImageSampler
 from snn_gan_ext.metrics.references import SpikeSampler as Sampler
 from snn_gan_ext.types import Batch
-from snn_gan_ext.validation import check_settings, whole
+from snn_gan_ext.validation import SEED, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,26 +56,15 @@ class EventRecordings(Data):
 
     default_folder: ClassVar[str] = "nmnist-small"
     format: DataSetName = "nmnist"
-    path: str = field(default="", metadata={"location": True})
-    download: bool = field(default=False, metadata={"location": True})
+    path: str = location("")
+    download: bool = location(False)
     sensor: tuple[int, int, int] = (34, 34, 2)
-    classes: int = 10
-    num_steps: int = 10
-    step_us: int = 10_000
-    pool: int = 2
-    shots: int = 0
-    shots_seed: int = 0
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(
-            self,
-            classes=whole(1, 10_000),
-            num_steps=whole(1, 10_000),
-            step_us=whole(1),
-            pool=whole(1, max(self.sensor[:2])),
-            shots=whole(0, 10_000),
-        )
+    classes: int = setting(10, whole(1, 10_000))
+    num_steps: int = setting(10, whole(1, 10_000))
+    step_us: int = setting(10_000, whole(1))
+    pool: int = setting(2, whole(1))
+    shots: int = setting(0, whole(0, 10_000))
+    shots_seed: int = setting(0, SEED)
 
     @property
     def binning(self) -> Binning:
@@ -210,16 +200,12 @@ class EventEvaluation(Evaluation):
         "log-likelihood a trial": ("ml_log_likelihood",),
         "train on synthetic, test on real": ("validation_tstr",),
     }
-    synthetic_count: int = 3000
-    classifier_updates: int = 400
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, synthetic_count=whole(100, 1_000_000), classifier_updates=whole(1))
+    synthetic_count: int = setting(3000, whole(100, 1_000_000))
+    classifier_updates: int = setting(400, whole(1))
 
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """TSTR of a classifier that is trained for a short time, on the validation split."""
-        data = recordings_of(trainer)
+        data = trainer.data_as(EventRecordings)
         synthetic = self.drawn(trainer, sampler(trainer), _in_turn(data, 1000), "monitor")
         model = classifiers.FrameCNN(trainer.seed_of("tstr"), updates=200)
         return {
@@ -228,7 +214,7 @@ class EventEvaluation(Evaluation):
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score all arms beside held-out recordings and samplers without a network."""
-        data = recordings_of(trainer)
+        data = trainer.data_as(EventRecordings)
         train, real = data.trials("train"), data.trials(trainer.split)
         model = classifiers.FrameCNN(trainer.seed_of("trts"), self.classifier_updates).fit(train)
         images = references.as_images(train)
@@ -252,7 +238,9 @@ class EventEvaluation(Evaluation):
     ) -> dict[str, float]:
         """The ceiling: held-out recordings as if they were samples."""
         accuracy = model.accuracy(real)
-        again = reference(recordings_of(trainer), references.real_images(references.as_images(train)))
+        again = reference(
+            trainer.data_as(EventRecordings), references.real_images(references.as_images(train))
+        )
         return {
             "tstr": accuracy,
             "trts": accuracy,
@@ -271,7 +259,7 @@ class EventEvaluation(Evaluation):
         train: Batch,
         real: Batch,
     ) -> dict[str, float]:
-        labels = _in_turn(recordings_of(trainer), self.synthetic_count)
+        labels = _in_turn(trainer.data_as(EventRecordings), self.synthetic_count)
         synthetic = self.drawn(trainer, draw, labels, "synthetic")
         as_train = self.drawn(trainer, draw, labels_of(train), "as train")
         as_real = self.drawn(trainer, draw, labels_of(real), "as real")
@@ -297,12 +285,6 @@ class EventEvaluation(Evaluation):
     def drawn(self, trainer: Trained, draw: Sampler, labels: Tensor, role: str) -> Batch:
         """Draw samples of labels with the run's random source of a role."""
         return Batch(draw(labels, trainer.stream(role)), labels)
-
-
-def recordings_of(trainer: Trained) -> EventRecordings:
-    """Return the experiment's data."""
-    assert isinstance(trainer.data, EventRecordings)
-    return trainer.data
 
 
 def sampler(trainer: Trained, name: str = "") -> Sampler:

@@ -15,14 +15,14 @@ from snn_gan_ext.experiments.recipes.events import (
     EventEvaluation,
     EventRecordings,
     frame_figures,
-    recordings_of,
     reference,
     sampler,
 )
+from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.metrics import classifiers, references
 from snn_gan_ext.metrics.events import labels_of
 from snn_gan_ext.types import Batch, Schedule
-from snn_gan_ext.validation import check_settings, whole
+from snn_gan_ext.validation import whole
 
 __all__ = ["RECIPES", "AugmentationEvaluation"]
 
@@ -36,17 +36,12 @@ class AugmentationEvaluation(EventEvaluation):
         jitter: Largest shift of jittered recordings, in pixels that pooling leaves.
     """
 
-    copies: int = 30
-    jitter: int = 1
-
-    def check(self) -> None:
-        """Check the settings."""
-        super().check()
-        check_settings(self, copies=whole(1, 1000), jitter=whole(0, 10))
+    copies: int = setting(30, whole(1, 1000))
+    jitter: int = setting(1, whole(0, 10))
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score classifiers of real recordings, each with the samples of one sampler added."""
-        data = recordings_of(trainer)
+        data = trainer.data_as(EventRecordings)
         train, real = data.trials("train"), data.trials(trainer.split)
         repeated = _joined([train] * self.copies)
         rng = trainer.stream("jitter", "cpu")

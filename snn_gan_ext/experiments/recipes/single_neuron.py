@@ -19,8 +19,9 @@ from snn_gan_ext.experiments.components import (
 )
 from snn_gan_ext.experiments.evaluation import Trained
 from snn_gan_ext.experiments.experiment import Arm
+from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.types import Batch
-from snn_gan_ext.validation import check_settings, whole
+from snn_gan_ext.validation import check_setting, whole
 
 __all__ = ["TITLES", "SingleNeuronData", "arms"]
 
@@ -39,11 +40,10 @@ class SingleNeuronData(Data):
     classes: ClassVar[int] = 0
     shortest: ClassVar[int] = 1
     num_steps: int = 50
-    trials: int = 10_000
+    trials: int = setting(10_000, whole(2, 10_000_000))
 
     def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, num_steps=whole(self.shortest, 100_000), trials=whole(2, 10_000_000))
+        check_setting("data.num_steps", self.num_steps, whole(self.shortest, 100_000))
 
     @property
     def shape(self) -> tuple[int, ...]:

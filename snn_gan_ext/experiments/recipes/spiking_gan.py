@@ -14,11 +14,12 @@ from snn_gan_ext.experiments.components import MLP, TTFS, OnOff, OrdinaryGenerat
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.experiments.recipes.ttfs import DigitSource
+from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.metrics import classifiers, distributions, images, references
 from snn_gan_ext.metrics.references import ImageSampler as Sampler
 from snn_gan_ext.networks.ttfs import TTFSGenerator
 from snn_gan_ext.types import ImageBatch
-from snn_gan_ext.validation import check_settings, whole
+from snn_gan_ext.validation import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,15 +68,11 @@ class GreyImageEvaluation(Evaluation):
         "logits": ("spiking_gan_real_logit", "spiking_gan_fake_logit"),
         "Frechet distance, validation": ("spiking_gan_frechet", "ann_gan_frechet"),
     }
-    synthetic_count: int = 3000
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, synthetic_count=whole(10 * CLASSES, 1_000_000))
+    synthetic_count: int = setting(3000, whole(10 * CLASSES, 1_000_000))
 
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """Frechet distances from the validation split."""
-        data = _data(trainer)
+        data = trainer.data_as(DigitImages)
         real, model = data.splits.validation.images, _classifier(data)
         return {
             f"{name}_frechet": images.frechet_distance(
@@ -86,7 +83,7 @@ class GreyImageEvaluation(Evaluation):
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score both GANs beside real images and samplers without a network."""
-        data = _data(trainer)
+        data = trainer.data_as(DigitImages)
         real, train = data.splits.held_out(trainer.split), data.splits.train
 
         seed = trainer.seed_of("references")
@@ -106,7 +103,7 @@ class GreyImageEvaluation(Evaluation):
         return Results(rows, _figures(trainer, real))
 
     def _row(self, trainer: Trained, draw: Sampler, real: Labelled) -> dict[str, float]:
-        labels, model = _in_turn(self.synthetic_count), _classifier(_data(trainer))
+        labels, model = _in_turn(self.synthetic_count), _classifier(trainer.data_as(DigitImages))
         synthetic = Labelled(draw(labels, trainer.stream("images", "cpu")), labels)
         return {
             "frechet": images.frechet_distance(model, real.images, synthetic.images),
@@ -120,7 +117,7 @@ class GreyImageEvaluation(Evaluation):
         """Frechet distance of images whose neurons fire at ticks of a clock alone."""
         _, times = _fire(trainer, _in_turn(self.synthetic_count), "images", TICKS)
         drawn = _spiking(trainer).images(times).cpu()
-        return images.frechet_distance(_classifier(_data(trainer)), real.images, drawn)
+        return images.frechet_distance(_classifier(trainer.data_as(DigitImages)), real.images, drawn)
 
     def _spikes(self, trainer: Trained) -> dict[str, float]:
         """Spikes of a sample, and the share of samples in which a neuron fires."""
@@ -152,11 +149,6 @@ class GreyImageEvaluation(Evaluation):
         }
 
 
-def _data(trainer: Trained) -> DigitImages:
-    assert isinstance(trainer.data, DigitImages)
-    return trainer.data
-
-
 def _spiking(trainer: Trained) -> TTFSGenerator:
     generator = trainer.generators[trainer.label]
     assert isinstance(generator, TTFSGenerator)
@@ -171,7 +163,7 @@ def _classifier(data: DigitImages) -> classifiers.FittedMLP:
 
 def _known(trainer: Trained, labels: Tensor) -> Tensor | None:
     """Labels, where the networks receive them."""
-    return labels.to(trainer.device) if _data(trainer).conditional else None
+    return labels.to(trainer.device) if trainer.data_as(DigitImages).conditional else None
 
 
 @torch.no_grad()
@@ -214,7 +206,7 @@ def _figures(trainer: Trained, real: Labelled) -> Mapping[str, "Figure"]:
     titles = {"spiking_gan": "Spiking-GAN", "ann_gan": "ordinary GAN"}
     drawn = {title: Labelled(_images(trainer, name, labels), labels) for name, title in titles.items()}
     real_points, points = distributions.pca_projection(real.images, drawn["Spiking-GAN"].images)
-    grid = plots.sample_grid({"real": real, **drawn}, CLASSES, _data(trainer).side)
+    grid = plots.sample_grid({"real": real, **drawn}, CLASSES, trainer.data_as(DigitImages).side)
     return {"samples": grid, "pca": plots.pca_scatter(real_points, points, real.labels, labels)}
 
 

@@ -13,10 +13,11 @@ from snn_gan_ext.experiments.components import Basis, StepResponse, Temporal
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
+from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.metrics import spike_trains
 from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.rng import stream
-from snn_gan_ext.validation import check_settings, whole
+from snn_gan_ext.validation import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,11 +69,7 @@ class FiringModesEvaluation(Evaluation):
         "share of bursts": ("spikegan_burst", "bayes_burst", "ml_burst"),
         "discriminator's loss": ("spikegan_discriminator_loss", "bayes_discriminator_loss"),
     }
-    synthetic_count: int = 2000
-
-    def check(self) -> None:
-        """Check the settings."""
-        check_settings(self, synthetic_count=whole(100))
+    synthetic_count: int = setting(2000, whole(100))
 
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """Shares of the modes; trials are kept for Fig. 7."""
@@ -88,7 +85,7 @@ class FiringModesEvaluation(Evaluation):
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score all arms beside a second set of real trials."""
-        data, split, count = _data(trainer), trainer.split, self.synthetic_count
+        data, split, count = trainer.data_as(FiringModes), trainer.split, self.synthetic_count
         real = data.held_out(split, count)
         drawn = {name: trains(trainer, name, count, f"{split} synthetic") for name in TITLES}
         samplers = {"real": data.held_out(split, count, second=True)} | drawn
@@ -121,11 +118,6 @@ class FiringModesEvaluation(Evaluation):
         return figures
 
 
-def _data(trainer: Trained) -> FiringModes:
-    assert isinstance(trainer.data, FiringModes)
-    return trainer.data
-
-
 def _state(trainer: Trained) -> SideBySideState:
     assert isinstance(trainer.state, SideBySideState)
     return trainer.state
@@ -139,7 +131,7 @@ def _on_the_way(drawn: Mapping[str, Tensor], columns: int = 6) -> dict[str, Tens
 
 def _shares(trainer: Trained, trials: Tensor) -> dict[str, float]:
     """Share of valid trials, and of each mode."""
-    patterns = _data(trainer).patterns
+    patterns = trainer.data_as(FiringModes).patterns
     modes = spike_trains.mode_of(trials, [(p.spikes, p.silence) for p in patterns])
     shares = {p.name: float((modes == k).float().mean()) for k, p in enumerate(patterns)}
     return {"valid": float((modes >= 0).float().mean()), **shares}

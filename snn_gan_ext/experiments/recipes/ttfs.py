@@ -1,7 +1,7 @@
 """Digits classified by the first spike: relative and aggressive targets side by side."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -18,9 +18,10 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Classifier, Data
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Arm, Experiment
+from snn_gan_ext.experiments.settings import location, setting
 from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
 from snn_gan_ext.metrics import first_spikes
-from snn_gan_ext.validation import between, check_settings, whole
+from snn_gan_ext.validation import between, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,12 +46,11 @@ class DigitSource(Data):
     """
 
     source: Literal["digits", "mnist"] = "digits"
-    path: str = field(default="", metadata={"location": True})
-    download: bool = field(default=False, metadata={"location": True})
+    path: str = location("")
+    download: bool = location(False)
     side: int = 8
 
     def check(self) -> None:
-        """Check the settings."""
         sides = {"digits": (8,), "mnist": (14, 28)}[self.source]
         if self.side not in sides:
             raise InputError(
@@ -89,21 +89,10 @@ class LatencyCodedDigits(DigitSource):
     """
 
     classes: ClassVar[int] = CLASSES
-    window: int = 64
-    degrees: float = 0.0
-    scale: float = 0.0
-    shift: int = 0
-
-    def check(self) -> None:
-        """Check the settings."""
-        super().check()
-        check_settings(
-            self,
-            window=whole(2, LONGEST),
-            shift=whole(0, 4),
-            degrees=between(0, 180),
-            scale=between(0, 1, closed="left"),
-        )
+    window: int = setting(64, whole(2, LONGEST))
+    degrees: float = setting(0.0, between(0, 180))
+    scale: float = setting(0.0, between(0, 1, closed="left"))
+    shift: int = setting(0, whole(0, 4))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,7 +116,7 @@ class DecisionEvaluation(Evaluation):
 
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """Score all arms on the validation split."""
-        validation = _data(trainer).splits.validation
+        validation = trainer.data_as(LatencyCodedDigits).splits.validation
         return {
             f"{name}_{key}": value
             for name in trainer.generators
@@ -136,7 +125,7 @@ class DecisionEvaluation(Evaluation):
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score all arms, and the share that aggressive targets save."""
-        real = _data(trainer).splits.held_out(trainer.split)
+        real = trainer.data_as(LatencyCodedDigits).splits.held_out(trainer.split)
         rows = {name: _decisions(trainer, name, real) for name in ARMS}
         saved = {
             f"{name}_saved": 1 - rows["aggressive"][name] / rows["relative"][name]
@@ -155,14 +144,9 @@ class DecisionEvaluation(Evaluation):
         )
 
 
-def _data(trainer: Trained) -> LatencyCodedDigits:
-    assert isinstance(trainer.data, LatencyCodedDigits)
-    return trainer.data
-
-
 @torch.no_grad()
 def _fire(trainer: Trained, name: str, data: Labelled) -> list[StepSpikes]:
-    times = latency_encode(data.images.to(trainer.device), _data(trainer).window)
+    times = latency_encode(data.images.to(trainer.device), trainer.data_as(LatencyCodedDigits).window)
     network: nn.Module = trainer.generators[name]
     fired: list[StepSpikes] = network(times)
     return [StepSpikes(times.cpu(), potentials.cpu()) for times, potentials in fired]
@@ -171,7 +155,11 @@ def _fire(trainer: Trained, name: str, data: Labelled) -> list[StepSpikes]:
 def _decisions(trainer: Trained, name: str, data: Labelled) -> dict[str, float]:
     hidden, outputs = _fire(trainer, name, data)
     return first_spikes.decisions(
-        hidden.times, outputs.times, outputs.potentials, data.labels, _data(trainer).window
+        hidden.times,
+        outputs.times,
+        outputs.potentials,
+        data.labels,
+        trainer.data_as(LatencyCodedDigits).window,
     )
 
 
@@ -179,7 +167,7 @@ def _figures(trainer: Trained, real: Labelled) -> Mapping[str, "Figure"]:
     """Hidden and output spikes of one digit in both networks, and when they decide."""
     from snn_gan_ext import plots
 
-    window = _data(trainer).window
+    window = trainer.data_as(LatencyCodedDigits).window
     one = Labelled(real.images[:1], real.labels[:1])
     trials, decided = {}, {}
     for name in ARMS:
