@@ -9,3 +9,19 @@
 - `references`: reference samplers without a network
 - `spike_trains`: statistics of single neurons' spike trains
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=[
+        "c2st",
+        "classifiers",
+        "distributions",
+        "events",
+        "first_spikes",
+        "images",
+        "references",
+        "spike_trains",
+    ],
+)

@@ -1,0 +1,91 @@
+from . import brian, datasets, functional, metrics
+from .algorithms.bayes import BayesSpikeGAN
+from .algorithms.image_gan import ImageGAN
+from .algorithms.likelihood import MaximumLikelihood
+from .algorithms.meta import MetaSpikeGAN
+from .algorithms.spikegan import SpikeGAN
+from .algorithms.temporal_backprop import TemporalBackprop
+from .brian.network import BrianNetwork
+from .coding.events import Binning, to_events
+from .coding.images import rate_decode, rate_encode, time_surface_decode
+from .coding.latency import latency_decode, latency_encode
+from .datasets.event_frames import EventFrames
+from .datasets.recordings import Recordings, open_recordings
+from .errors import InputError
+from .experiments.runs import load_run
+from .experiments.synthetic import SyntheticEvents
+from .functional import bases
+from .layers.conv import GLMConv2d, GLMConvTranspose2d
+from .layers.glm import GLMLayer
+from .layers.register import register, unregister
+from .layers.state import GLMSample, GLMState
+from .layers.ttfs import TTFSLinear, TTFSRampLinear
+from .networks.classifiers import SpikingClassifier
+from .networks.discriminators import (
+    IntervalDiscriminator,
+    MLPDiscriminator,
+    TemporalDiscriminator,
+)
+from .networks.ensembles import DiscriminatorEnsemble, Ensemble
+from .networks.generators import (
+    ConditionalGenerator,
+    ConvolutionalGenerator,
+    StepResponseGenerator,
+)
+from .networks.glm import GLMNetwork
+from .networks.ttfs import OnOffDiscriminator, TTFSClassifier, TTFSGenerator
+from .types import Batch, Schedule
+from .version import __version__
+
+__all__ = [
+    "Batch",
+    "BayesSpikeGAN",
+    "Binning",
+    "BrianNetwork",
+    "ConditionalGenerator",
+    "ConvolutionalGenerator",
+    "DiscriminatorEnsemble",
+    "Ensemble",
+    "EventFrames",
+    "GLMConv2d",
+    "GLMConvTranspose2d",
+    "GLMLayer",
+    "GLMNetwork",
+    "GLMSample",
+    "GLMState",
+    "ImageGAN",
+    "InputError",
+    "IntervalDiscriminator",
+    "MLPDiscriminator",
+    "MaximumLikelihood",
+    "MetaSpikeGAN",
+    "OnOffDiscriminator",
+    "Recordings",
+    "Schedule",
+    "SpikeGAN",
+    "SpikingClassifier",
+    "StepResponseGenerator",
+    "SyntheticEvents",
+    "TTFSClassifier",
+    "TTFSGenerator",
+    "TTFSLinear",
+    "TTFSRampLinear",
+    "TemporalBackprop",
+    "TemporalDiscriminator",
+    "__version__",
+    "bases",
+    "brian",
+    "datasets",
+    "functional",
+    "latency_decode",
+    "latency_encode",
+    "load_run",
+    "metrics",
+    "open_recordings",
+    "rate_decode",
+    "rate_encode",
+    "register",
+    "time_surface_decode",
+    "to_events",
+    "unregister",
+]
