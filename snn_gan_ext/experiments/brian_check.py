@@ -44,7 +44,7 @@ def crosscheck_run(
         The contents of ``crosscheck.json``; ``passed`` is true if all checks passed.
 
     Raises:
-        InputError: If the folder holds no finished run, Brian2 is missing, or the run has no GLM network.
+        InputError: If the folder holds no finished run of a GLM network, or Brian2 is missing.
     """
     check_setting("--trials", trials, whole(20))
     check_setting("--seed", seed, SEED)

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -157,6 +157,13 @@ class Basis(Settings):
         return basis * (self.area / basis.sum()) if self.area else basis
 
 
+def _options(settings: Settings, *without: str) -> dict[str, Any]:
+    """Return settings as keyword arguments of a network."""
+    found = {each.name: getattr(settings, each.name) for each in fields(settings)}
+    tensors = {name: x.tensor() if isinstance(x, Basis) else x for name, x in found.items()}
+    return {name: x for name, x in tensors.items() if name not in without}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conditional(GeneratorSettings):
     """`ConditionalGenerator`: label, latent bits, hidden and read-out neurons.
@@ -187,21 +194,9 @@ class Conditional(GeneratorSettings):
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         num_steps, *readout = data.shape
-        return ConditionalGenerator(
-            max(data.classes, 1),
-            tuple(readout) if len(readout) > 1 else readout[0],
-            num_steps,
-            hidden=self.hidden,
-            latent_bits=self.latent_bits,
-            gate_latent=self.gate_latent,
-            label_std=self.label_std,
-            weight_std=self.weight_std,
-            latent_scale=self.latent_scale,
-            hidden_feedback=self.hidden_feedback,
-            hidden_delay=self.hidden_delay,
-            basis=self.basis.tensor(),
-            rng=rng,
-        )
+        frame = tuple(readout) if len(readout) > 1 else readout[0]
+        options = _options(self, "class_rates")
+        return ConditionalGenerator(max(data.classes, 1), frame, num_steps, **options, rng=rng)
 
     def initialise(self, network: nn.Module, data: Data) -> None:
         if self.class_rates:
@@ -229,17 +224,9 @@ class Convolutional(GeneratorSettings):
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         num_steps, channels, height, width = data.shape
-        return ConvolutionalGenerator(
-            data.classes,
-            (channels, height, width),
-            num_steps,
-            maps=self.maps,
-            kernel_size=self.stride + 2 - height % 2,  # of the frame's parity, for even margins
-            stride=self.stride,
-            latent_bits=self.latent_bits,
-            basis=self.basis.tensor(),
-            rng=rng,
-        )
+        kernel = self.stride + 2 - height % 2  # of the frame's parity, for even margins
+        options = {**_options(self), "kernel_size": kernel, "rng": rng}
+        return ConvolutionalGenerator(data.classes, (channels, height, width), num_steps, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,16 +252,9 @@ class StepResponse(GeneratorSettings):
 
     def build_many(self, count: int, data: Data, rng: torch.Generator) -> list[nn.Module]:
         num_steps, neurons = data.shape
+        options = _options(self, "shared_std", "bias_std")
         members: list[nn.Module] = [
-            StepResponseGenerator(
-                neurons,
-                num_steps,
-                basis=self.basis.tensor(),
-                weight_std=self.weight_std,
-                bias_init=self.bias_init,
-                rng=rng,
-            )
-            for _ in range(count)
+            StepResponseGenerator(neurons, num_steps, **options, rng=rng) for _ in range(count)
         ]
         shared: dict[str, Tensor] = {}
         for member in members:
@@ -317,7 +297,7 @@ class Classifier(GeneratorSettings):
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         num_steps, features = data.shape
-        return TTFSClassifier(features, data.classes, num_steps, hidden=self.hidden, rng=rng)
+        return TTFSClassifier(features, data.classes, num_steps, **_options(self), rng=rng)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,8 +314,7 @@ class TTFS(GeneratorSettings):
     hidden: int = setting(128, whole(1, LARGE))
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
-        sizes = {"latents": self.latents, "hidden": self.hidden}
-        return self.network(data.shape[-1], max(data.classes, 1), **sizes, rng=rng)
+        return self.network(data.shape[-1], max(data.classes, 1), **_options(self), rng=rng)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -367,14 +346,7 @@ class MLP(DiscriminatorSettings):
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
         silence = torch.zeros(data.shape[0], 1, *data.shape[1:])
         features = data.shape[-1] if decode is None else decode(silence).shape[1]
-        return MLPDiscriminator(
-            features,
-            max(data.classes, 1),
-            hidden=self.hidden,
-            label_scale=self.label_scale,
-            projection=self.projection,
-            rng=rng,
-        )
+        return MLPDiscriminator(features, max(data.classes, 1), **_options(self), rng=rng)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,14 +363,8 @@ class Temporal(DiscriminatorSettings):
 
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
         num_steps, *sizes = data.shape
-        return TemporalDiscriminator(
-            math.prod(sizes),
-            data.classes,
-            num_steps,
-            layers=self.layers,
-            label_scale=self.label_scale,
-            rng=rng,
-        )
+        neurons = math.prod(sizes)
+        return TemporalDiscriminator(neurons, data.classes, num_steps, **_options(self), rng=rng)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -428,10 +394,5 @@ class OnOff(DiscriminatorSettings):
     weight_scale: float = setting(3.0, at_least(0))
 
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
-        return OnOffDiscriminator(
-            data.shape[-1],
-            max(data.classes, 1),
-            hidden=self.hidden,
-            weight_scale=self.weight_scale,
-            rng=rng,
-        )
+        pixels, classes = data.shape[-1], max(data.classes, 1)
+        return OnOffDiscriminator(pixels, classes, **_options(self), rng=rng)

@@ -1,7 +1,7 @@
 """The one training loop: progress, logs, evaluation, checkpoints, interruption, early failure.
 
-A learning algorithm is anything with ``update(state, batch) -> metrics`` that changes its state in place.
-The state has the number of ``updates``, a random source ``rng``, and methods to save and load itself.
+A learning algorithm has ``update(state, batch) -> metrics``, which changes its state in place. The state
+has the number of ``updates``, a random source ``rng``, and methods to save and load itself.
 """
 
 import json

@@ -172,7 +172,7 @@ def _to_draw_from(state: TrainingState, network: nn.Module) -> nn.Module:
 
 @singledispatch
 def build(experiment: Experiment, device: torch.device) -> Trainer:
-    """Build the networks, the algorithm and the training state of an experiment, seeded by its ``seed``.
+    """Build networks, algorithm and training state of an experiment, seeded by its ``seed``.
 
     Args:
         experiment: Experiment.

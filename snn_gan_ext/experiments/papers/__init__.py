@@ -2,6 +2,9 @@
 
 A folder holds a run folder for each recipe and seed, ``metrics.json``, ``table.md`` and pictures.
 Finished runs are kept: the same command goes on where it was stopped.
+
+Each function takes `Settings`, and returns the contents of ``metrics.json``. It raises `InputError` if
+``out`` holds other runs or a setting has no use in it, and `Interrupted` after Ctrl-C or SIGTERM.
 """
 
 from collections.abc import Callable

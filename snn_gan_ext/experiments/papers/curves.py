@@ -36,16 +36,8 @@ GENERATORS: dict[str, tuple[str, Experiment]] = {
 def digits_curves(settings: Settings) -> dict[str, Any]:
     """Fig. 4: TSTR on the validation split against training steps, and at the end on the reported one.
 
-    Args:
-        settings: of the reproduction.
-
-    Returns:
-        The contents of ``metrics.json``: ``steps``, ``validation_tstr`` (lists of means over
-        seeds at these steps), ``tstr`` (at the end, on the reported split) and ``per_seed``.
-
-    Raises:
-        InputError: if ``judge_steps`` is given, or ``out`` holds other runs.
-        Interrupted: after Ctrl-C or SIGTERM; the same command goes on.
+    ``metrics.json``: ``steps``, ``validation_tstr`` (lists of means over seeds at these steps),
+    ``tstr`` (at the end, on the reported split) and ``per_seed``.
 
     References:
         SpikeGAN paper, section VIII-A and Fig. 4.

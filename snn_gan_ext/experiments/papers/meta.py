@@ -25,18 +25,10 @@ WITHIN = (5, 10, 20)
 def digits_meta(settings: Settings) -> dict[str, Any]:
     """Fig. 8: scores on held-out tasks against within-task updates, and against meta-updates.
 
-    Args:
-        settings: of the reproduction.
-
-    Returns:
-        The contents of ``metrics.json``: ``steps`` (within-task); for ``random``, ``meta`` and
-        ``meta_generator`` lists of means and standard deviations over tasks and seeds (``trts_mean``,
-        ``trts_std``, ``tstr_mean``, ...); ``tasks``, ``seeds``, ``meta_updates``; and ``first_tasks``
-        and ``last_tasks`` of the stream.
-
-    Raises:
-        InputError: if ``judge_steps`` is given, or ``out`` holds other runs.
-        Interrupted: after Ctrl-C or SIGTERM; the same command goes on.
+    ``metrics.json``: ``steps`` (within-task); for ``random``, ``meta`` and ``meta_generator`` lists
+    of means and standard deviations over tasks and seeds (``trts_mean``, ``trts_std``,
+    ``tstr_mean``, ...); ``tasks``, ``seeds``, ``meta_updates``; and ``first_tasks`` and
+    ``last_tasks`` of the stream.
 
     References:
         SpikeGAN paper, section VIII-D and Fig. 8.

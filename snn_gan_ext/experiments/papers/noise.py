@@ -45,16 +45,8 @@ SOURCES = {"spikegan_rate": "SpikeGAN, rates", "spikegan": "SpikeGAN", "belief":
 def digits_noise(settings: Settings) -> dict[str, Any]:
     """Fig. 5: does a classifier of clean digits know the classes of samples learned from noisy ones?
 
-    Args:
-        settings: of the reproduction.
-
-    Returns:
-        The contents of ``metrics.json``: ``trts``, for each line of the figure an object of means over
-        seeds by the fraction of noisy pixels, and ``per_seed`` with all numbers.
-
-    Raises:
-        InputError: If ``classifier_updates`` is given, or ``out`` holds other runs.
-        Interrupted: after Ctrl-C or SIGTERM; the same command goes on.
+    ``metrics.json``: ``trts``, for each line of the figure an object of means over seeds by the
+    fraction of noisy pixels, and ``per_seed`` with all numbers.
 
     References:
         SpikeGAN paper, section VIII-A and Fig. 5.

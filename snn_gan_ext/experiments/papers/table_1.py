@@ -64,16 +64,7 @@ TABLE_1 = {
 def digits_spikes(settings: Settings) -> dict[str, Any]:
     """Table I: classifiers that learned from real or generated spike trains, on real ones.
 
-    Args:
-        settings: Settings.
-
-    Returns:
-        The contents of ``metrics.json``: for each measure an object of means over seeds, and
-        ``per_seed`` with all numbers.
-
-    Raises:
-        InputError: If ``out`` holds runs of other settings.
-        Interrupted: After Ctrl-C or SIGTERM; the same command goes on.
+    ``metrics.json``: for each measure an object of means over seeds, and ``per_seed`` with all numbers.
 
     References:
         SpikeGAN paper, section VIII-B and Table I.

@@ -237,17 +237,13 @@ class EventEvaluation(Evaluation):
         self, trainer: Trained, model: classifiers.FittedNetwork, train: Batch, real: Batch
     ) -> dict[str, float]:
         """The ceiling: held-out recordings as if they were samples."""
+        images = references.real_images(references.as_images(train))
+        again = reference(trainer.data_as(EventRecordings), images)
         accuracy = model.accuracy(real)
-        again = reference(
-            trainer.data_as(EventRecordings), references.real_images(references.as_images(train))
-        )
         return {
             "tstr": accuracy,
             "trts": accuracy,
-            "rate_ratio": float(real.spikes.mean() / train.spikes.mean()),
-            "count_spread_ratio": events.count_spread_ratio(train, real),
-            "autocorrelation_distance": events.autocorrelation_distance(real, train),
-            "nearest_distance": events.nearest_distance(real, train),
+            **_statistics(train, real, real),
             "c2st": self._c2st(trainer, again, train, real),
         }
 
@@ -261,16 +257,15 @@ class EventEvaluation(Evaluation):
     ) -> dict[str, float]:
         labels = _in_turn(trainer.data_as(EventRecordings), self.synthetic_count)
         synthetic = self.drawn(trainer, draw, labels, "synthetic")
-        as_train = self.drawn(trainer, draw, labels_of(train), "as train")
-        as_real = self.drawn(trainer, draw, labels_of(real), "as real")
+        as_train, as_real = (
+            self.drawn(trainer, draw, labels_of(part), role)
+            for part, role in ((train, "as train"), (real, "as real"))
+        )
         fresh = classifiers.FrameCNN(trainer.seed_of("tstr"), self.classifier_updates)
         return {
             "tstr": classifiers.tstr(fresh, synthetic, real, repeats=1),
             "trts": model.accuracy(as_real),
-            "rate_ratio": float(as_train.spikes.mean() / train.spikes.mean()),
-            "count_spread_ratio": events.count_spread_ratio(train, as_train),
-            "autocorrelation_distance": events.autocorrelation_distance(train, as_train),
-            "nearest_distance": events.nearest_distance(as_real, train),
+            **_statistics(train, as_train, as_real),
             "c2st": self._c2st(trainer, draw, train, real),
         }
 
@@ -285,6 +280,16 @@ class EventEvaluation(Evaluation):
     def drawn(self, trainer: Trained, draw: Sampler, labels: Tensor, role: str) -> Batch:
         """Draw samples of labels with the run's random source of a role."""
         return Batch(draw(labels, trainer.stream(role)), labels)
+
+
+def _statistics(train: Batch, as_train: Batch, as_real: Batch) -> dict[str, float]:
+    """Statistics of samples of the training labels, and of samples of held-out labels."""
+    return {
+        "rate_ratio": float(as_train.spikes.mean() / train.spikes.mean()),
+        "count_spread_ratio": events.count_spread_ratio(train, as_train),
+        "autocorrelation_distance": events.autocorrelation_distance(train, as_train),
+        "nearest_distance": events.nearest_distance(as_real, train),
+    }
 
 
 def sampler(trainer: Trained, name: str = "") -> Sampler:
