@@ -1,6 +1,6 @@
 """The one training loop: progress, logs, evaluation, checkpoints, interruption, early failure.
 
-A learning algorithm has ``update(state, batch) -> metrics``, which changes its state in place. The state
+A learning algorithm has ``update(state, batch) -> metrics``, which changes its state in place. A state
 has the number of ``updates``, a random source ``rng``, and methods to save and load itself.
 """
 
