@@ -6,7 +6,4 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=["equivalence", "network"],
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["equivalence", "network"])

@@ -109,11 +109,7 @@ def _inputs(
 
 def _double(generator: nn.Module) -> Any:
     if not all(hasattr(generator, name) for name in ("network", "exogenous", "noise", "sample")):
-        raise InputError(
-            "run",
-            expected="a generator of GLM layers",
-            got=type(generator).__name__,
-        )
+        raise InputError("run", expected="a generator of GLM layers", got=type(generator).__name__)
     return copy.deepcopy(generator).cpu().double()
 
 
@@ -171,11 +167,7 @@ def _mean(values: Any) -> float:
 
 
 def compare(
-    ours: Tensor,
-    brian: Tensor,
-    dt: float = 1e-3,
-    false_alarm: float = 0.01,
-    comparisons: int = 1,
+    ours: Tensor, brian: Tensor, dt: float = 1e-3, false_alarm: float = 0.01, comparisons: int = 1
 ) -> list[Comparison]:
     """Test whether two sets of trials follow one distribution.
 

@@ -156,12 +156,7 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         return {**self.__dict__, "_packed": None}
 
     def _fill(
-        self,
-        recordings: Recordings,
-        kept: Path | None,
-        damaged: Damaged,
-        workers: int,
-        progress: bool,
+        self, recordings: Recordings, kept: Path | None, damaged: Damaged, workers: int, progress: bool
     ) -> Path:
         """Run the first pass and return its folder, which is complete."""
         if kept is not None:

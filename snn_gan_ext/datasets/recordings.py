@@ -11,13 +11,7 @@ from snn_gan_ext.datasets.event_files import read_nmnist
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.validation import check_setting, one_of
 
-__all__ = [
-    "DataSetName",
-    "EventDataset",
-    "Problem",
-    "Recordings",
-    "open_recordings",
-]
+__all__ = ["DataSetName", "EventDataset", "Problem", "Recordings", "open_recordings"]
 
 DataSetName = Literal["nmnist", "pokerdvs", "dvsgesture", "cifar10dvs", "shd"]
 

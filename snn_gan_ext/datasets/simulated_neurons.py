@@ -26,13 +26,7 @@ CLOCK = 1e-4
 
 
 def record(
-    neuron: Neuron,
-    trials: int,
-    num_steps: int,
-    *,
-    seed: int,
-    dt: float = 1e-3,
-    warm_up: float = 0.3,
+    neuron: Neuron, trials: int, num_steps: int, *, seed: int, dt: float = 1e-3, warm_up: float = 0.3
 ) -> Tensor:
     """Record spikes of independent neurons, one for each trial.
 
@@ -157,15 +151,7 @@ def _chattering(brian2: Any, count: int) -> list[Any]:
         threshold="v > 30",
         reset="v = c; u += d",
         method="euler",
-        namespace={
-            "a": 0.02,
-            "b": 0.2,
-            "c": -50,
-            "d": 2,
-            "mu": 5,
-            "sigma": 3,
-            "tau": 5 * brian2.ms,
-        },
+        namespace={"a": 0.02, "b": 0.2, "c": -50, "d": 2, "mu": 5, "sigma": 3, "tau": 5 * brian2.ms},
         dt=CLOCK * brian2.second,
     )
     group.v = -65
