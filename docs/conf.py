@@ -89,6 +89,7 @@ def _quiet_kernel() -> str:
 
 
 os.environ["IPYTHONDIR"] = _quiet_kernel()
+os.environ["OMP_NUM_THREADS"] = "1"  # the networks are small: more threads get in each other's way
 
 
 def _mathml(self: Any, node: nodes.Element) -> None:

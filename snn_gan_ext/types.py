@@ -2,20 +2,19 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, NamedTuple, Protocol, Self, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.validation import Rule, at_least, check_settings, one_of
+from snn_gan_ext.validation import Rule, at_least, check_setting, one_of
 
 __all__ = [
     "CONSTANT",
     "COSINE",
     "LATE",
     "LINEAR",
-    "SCHEDULE",
     "Algorithm",
     "Batch",
     "Discriminator",
@@ -30,9 +29,34 @@ __all__ = [
     "Sample",
     "Schedule",
     "TrainingState",
+    "check_rules",
+    "setting",
 ]
 
-Shape = Literal["linear", "late", "cosine"]
+
+def setting(default: Any, rule: Rule) -> Any:
+    """Return a dataclass field with a default and the rule that `check_rules` applies."""
+    return field(default=default, metadata={"rule": rule})
+
+
+def check_rules(settings: Any, place: str = "") -> None:
+    """Check settings of a dataclass that have a rule, or a `Literal` or a dataclass as type.
+
+    Raises:
+        InputError: At the first one that is out of bounds; ``place`` stands before its name.
+    """
+    kinds = get_type_hints(type(settings))
+    for each in fields(settings):
+        rule = each.metadata.get("rule") or _rule_of(kinds[each.name])
+        if rule:
+            name = f"{place}.{each.name}".removeprefix(".")
+            check_setting(name, getattr(settings, each.name), rule)
+
+
+def _rule_of(kind: Any) -> Rule | None:
+    if isinstance(kind, type) and is_dataclass(kind):
+        return Rule(f"a {kind.__name__}", lambda x: isinstance(x, kind))
+    return one_of(kind) if get_origin(kind) is Literal else None
 
 
 class Batch(NamedTuple):
@@ -57,7 +81,7 @@ class Schedule:
     Attributes:
         start: Value :math:`a` at the first update.
         end: Value :math:`b` at the last update.
-        shape: One of the shapes above.
+        shape: ``linear``, ``late`` or ``cosine``.
 
     Raises:
         InputError: If ``start`` or ``end`` is negative or not finite, or the shape is unknown.
@@ -66,20 +90,15 @@ class Schedule:
     0.6
     """
 
-    start: float = 1.0
-    end: float = 0.05
-    shape: Shape = "linear"
+    start: float = setting(1.0, at_least(0))
+    end: float = setting(0.05, at_least(0))
+    shape: Literal["linear", "late", "cosine"] = "linear"
 
     def __post_init__(self) -> None:
-        check_settings(self, start=at_least(0), end=at_least(0), shape=one_of(Shape))
+        check_rules(self)
 
     def at(self, update: int, updates: int) -> float:
-        """Return the value at an update.
-
-        Args:
-            update: Number of updates so far.
-            updates: Length of the run in updates.
-        """
+        """Return the value after a number of updates, in a run of ``updates``."""
         progress = min(update / updates, 1.0)
         if self.shape == "cosine":
             return self.end + (self.start - self.end) * (0.5 * (1 + math.cos(math.pi * progress)))
@@ -92,9 +111,6 @@ CONSTANT = Schedule(1.0, 1.0)
 LINEAR = Schedule(1.0, 0.05)
 LATE = Schedule(1.0, 0.05, "late")
 COSINE = Schedule(1.0, 0.0, "cosine")
-
-SCHEDULE = Rule("a Schedule", lambda x: isinstance(x, Schedule))
-"""Rule for settings that are schedules."""
 
 
 class Network(Protocol):
@@ -125,6 +141,13 @@ class LayerRun(Protocol):
     def score(self) -> Tensor: ...
 
 
+class ObservedRun(LayerRun, Protocol):
+    """A layer's run that later steps of the same trials can continue."""
+
+    @property
+    def state(self) -> Any: ...
+
+
 class Sample(Protocol):
     """A batch drawn from a generator: read-out spikes ``[T, B, ...]`` and the run of each layer."""
 
@@ -134,61 +157,6 @@ class Sample(Protocol):
     def runs(self) -> Mapping[str, LayerRun]: ...
 
 
-class Generator(Network, Protocol):
-    """A network that `SpikeGAN` can train; `ConditionalGenerator` is one.
-
-    The layer named ``readout`` emits the spikes that the discriminator receives.
-
-    Attributes:
-        size: Number of generators side by side: 1, or the members of an `Ensemble`.
-        classes: Number of labels. With 0 or 1, labels may be None.
-    """
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def classes(self) -> int: ...
-    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]: ...
-    def sample(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> Sample: ...
-
-    # `sample` is the generator's own kind of sample.
-    def gradients(
-        self, sample: Any, errors: Mapping[str, Tensor], *, per_sample: bool = False
-    ) -> dict[str, Tensor]: ...
-
-
-class ImageGenerator(Network, Protocol):
-    """A network that `ImageGAN` can train: differentiable images ``[B, N]`` and activity ``[B]``.
-
-    Attributes:
-        classes: Number of labels.
-    """
-
-    @property
-    def classes(self) -> int: ...
-    def noise(self, batch: int, rng: torch.Generator | None = None) -> Tensor: ...
-    def __call__(self, labels: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]: ...
-
-
-class Discriminator(Network, Protocol):
-    """A network that returns logits ``[B]`` for decoded trials and their labels.
-
-    Attributes:
-        classes: Number of labels. With 0 or 1, labels may be None.
-    """
-
-    @property
-    def classes(self) -> int: ...
-    def __call__(self, decoded: Tensor, labels: Tensor | None) -> Tensor: ...
-
-
-class ObservedRun(LayerRun, Protocol):
-    """A layer's run that later steps of the same trials can continue."""
-
-    @property
-    def state(self) -> Any: ...
-
-
 class Observation(Protocol):
     """The runs of all layers while the read-out layer was clamped to data."""
 
@@ -196,21 +164,58 @@ class Observation(Protocol):
     def runs(self) -> Mapping[str, ObservedRun]: ...
 
 
-class Observer(Network, Protocol):
+class LabelledNetwork(Network, Protocol):
+    """A network of ``classes`` labels; with 0 or 1, labels may be None."""
+
+    @property
+    def classes(self) -> int: ...
+
+
+class SpikingNetwork(Network, Protocol):
+    """A network that draws its own kind of sample from noise, and has closed-form gradients."""
+
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]: ...
+    def gradients(
+        self, sample: Any, errors: Mapping[str, Tensor], *, per_sample: bool = False
+    ) -> dict[str, Tensor]: ...
+
+
+class Generator(LabelledNetwork, SpikingNetwork, Protocol):
+    """A network that `SpikeGAN` can train; `ConditionalGenerator` is one.
+
+    The layer named ``readout`` emits the spikes that the discriminator receives. ``size`` is the number
+    of generators side by side: 1, or the members of an `Ensemble`.
+    """
+
+    @property
+    def size(self) -> int: ...
+    def sample(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> Sample: ...
+
+
+class ImageGenerator(LabelledNetwork, Protocol):
+    """A network that `ImageGAN` can train: differentiable images ``[B, N]`` and activity ``[B]``."""
+
+    def noise(self, batch: int, rng: torch.Generator | None = None) -> Tensor: ...
+    def __call__(self, labels: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class Discriminator(LabelledNetwork, Protocol):
+    """A network that returns logits ``[B]`` for decoded trials and their labels."""
+
+    def __call__(self, decoded: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+class Observer(SpikingNetwork, Protocol):
     """A network that `MaximumLikelihood` can train; the layer named ``readout`` is the visible one.
 
-    Noise with three or more axes ``[T, B, ...]`` is drawn for each step, other noise once a trial.
-
-    Attributes:
-        num_steps: Number of time steps ``T`` of a trial.
-        hidden_delay: Time steps from a hidden spike to the visible neurons.
+    Noise with three or more axes ``[T, B, ...]`` is drawn for each step, other noise once a trial. A
+    hidden spike reaches the visible neurons after ``hidden_delay`` of the ``num_steps`` time steps.
     """
 
     @property
     def num_steps(self) -> int: ...
     @property
     def hidden_delay(self) -> int: ...
-    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]: ...
     def observe(
         self,
         spikes: Tensor,
@@ -219,17 +224,9 @@ class Observer(Network, Protocol):
         states: Mapping[str, Any] | None = None,
     ) -> Observation: ...
 
-    # `sample` is the network's own kind of sample.
-    def gradients(self, sample: Any, errors: Mapping[str, Tensor]) -> dict[str, Tensor]: ...
-
 
 class TrainingState(Protocol):
-    """Everything that training changes.
-
-    Attributes:
-        updates: Number of updates so far.
-        rng: Random source of the run.
-    """
+    """Everything that training changes; ``updates`` counts, ``rng`` is the run's random source."""
 
     updates: int
     rng: torch.Generator

@@ -1,13 +1,8 @@
 """Rules for numbers, names, labels and tensors, and one form of message for all of them.
 
-Two rules hold everywhere:
-
-- A whole number is a Python ``int``. ``bool`` and NumPy scalars are refused, because a checkpoint does
-  not restore them.
-- Labels are a tensor ``[B]`` of any integer dtype except ``bool``. Values lie in ``0 .. classes - 1``.
-
-Checks of tensor values do nothing where no value exists: under `torch.compile`, under `torch.vmap` and
-on the meta device.
+A whole number is a Python ``int``: a checkpoint restores neither ``bool`` nor NumPy scalars. Labels are
+integers ``[B]`` in ``0 .. classes - 1``. Checks of tensor values do nothing where no value exists, as
+under `torch.compile`, under `torch.vmap` and on the meta device.
 """
 
 from __future__ import annotations
@@ -15,7 +10,7 @@ from __future__ import annotations
 import math
 import reprlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from snn_gan_ext.errors import InputError
@@ -24,6 +19,7 @@ if TYPE_CHECKING:  # settings are checked before torch is loaded
     from torch import Tensor
 
 __all__ = [
+    "FINITE",
     "SEED",
     "Rule",
     "above",
@@ -31,17 +27,20 @@ __all__ = [
     "between",
     "check_basis",
     "check_finite",
+    "check_floats",
     "check_labels",
     "check_positive",
     "check_setting",
     "check_settings",
+    "check_shapes",
+    "check_spikes",
     "check_tensor",
+    "check_uniforms",
+    "check_values",
     "concrete",
     "one_of",
     "whole",
 ]
-
-Closed = Literal["both", "left", "right", "neither"]
 
 
 class Rule(NamedTuple):
@@ -57,11 +56,7 @@ class Rule(NamedTuple):
 
 
 def check_settings(settings: object, **rules: Rule) -> None:
-    """Check attributes of an object against rules.
-
-    Args:
-        settings: Object that holds the attributes, usually a dataclass.
-        rules: Rules by attribute name.
+    """Check attributes of an object, usually a dataclass, against rules by attribute name.
 
     Raises:
         InputError: At the first attribute that its rule refuses.
@@ -91,6 +86,16 @@ def check_setting(name: str, value: object, rule: Rule) -> None:
         raise InputError(name, expected=rule.meaning, got=_shown(value), cure=cure)
 
 
+def check_positive(**sizes: int) -> None:
+    """Check that sizes, by name, are whole numbers of at least 1.
+
+    Raises:
+        InputError: At the first size that is not.
+    """
+    for name, value in sizes.items():
+        check_setting(name, value, whole(1))
+
+
 def whole(least: int, most: int | None = None) -> Rule:
     """Return the rule for whole numbers from ``least`` to ``most``, both included."""
     meaning = f"of at least {least}" if most is None else f"from {least} to {most}"
@@ -108,7 +113,9 @@ def above(bound: float) -> Rule:
     return _number(f"above {bound}", lambda x: x > bound)
 
 
-def between(least: float, most: float, *, closed: Closed = "both") -> Rule:
+def between(
+    least: float, most: float, *, closed: Literal["both", "left", "right", "neither"] = "both"
+) -> Rule:
     """Return the rule for numbers in an interval; ``closed`` names the ends that belong to it."""
     left, right = closed in ("both", "left"), closed in ("both", "right")
     meaning = f"{least} .. {most}"
@@ -126,17 +133,25 @@ def one_of(kind: Any) -> Rule:
     return Rule(f"one of {', '.join(map(str, allowed))}", lambda x: isinstance(x, str) and x in allowed)
 
 
-def check_positive(**sizes: int) -> None:
-    """Check that sizes are whole numbers of at least 1.
+def _number(meaning: str, allows: Callable[[Any], bool]) -> Rule:
+    """Return a rule for some of Python's own finite numbers."""
+    largest = sys.float_info.max
+    return Rule(meaning, lambda x: type(x) in (int, float) and -largest <= x <= largest and allows(x))
 
-    Args:
-        sizes: Sizes by name.
 
-    Raises:
-        InputError: At the first size that is not.
-    """
-    for name, value in sizes.items():
-        check_setting(name, value, whole(1))
+def _shown(value: object) -> str:
+    """Return a value as part of one line."""
+    try:
+        return " ".join(reprlib.repr(value).split())
+    except ValueError:  # a whole number of too many digits to print
+        return f"{type(value).__name__}, too long to be shown"
+
+
+FINITE = _number("a finite number", lambda x: True)
+"""Python's own finite numbers."""
+
+SEED = Rule("0 .. 2^32 - 1", whole(0, 2**32 - 1).allows)
+"""Seeds that PyTorch, NumPy, scikit-learn and Brian2 all take."""
 
 
 def concrete(value: Tensor) -> float | None:
@@ -165,24 +180,94 @@ def check_tensor(name: str, value: object) -> None:
         raise InputError(name, expected="a tensor", got=type(value).__name__)
 
 
+def check_floats(name: str, tensor: Tensor) -> None:
+    """Check that a tensor holds floats.
+
+    Raises:
+        InputError: If it holds numbers of another kind.
+    """
+    if not tensor.is_floating_point():
+        raise InputError(name, expected="floats", got=f"{tensor.dtype}")
+
+
+def check_shapes(cure: str = "", /, **tensors: tuple[Tensor, Sequence[int | str]]) -> None:
+    """Check the shapes of tensors.
+
+    Args:
+        cure: Instruction in the message.
+        tensors: Tensors with their axes, by name. An axis is a size, or a letter that stands for one
+            size in all of them: of at least 1, except that the batch ``B`` may be empty.
+
+    Raises:
+        InputError: At the first value that is no tensor or has another shape.
+
+    >>> import torch
+    >>> check_shapes(inputs=(torch.ones(5, 3), "BI"), weight=(torch.ones(4, 2), "IO"))
+    Traceback (most recent call last):
+    snn_gan_ext.errors.InputError: weight: expected shape [3, O], got [4, 2]
+    """
+    known: dict[int | str, int | str] = {}
+    for name, (tensor, axes) in tensors.items():
+        check_tensor(name, tensor)
+        shape, expected = list(tensor.shape), [known.get(axis, axis) for axis in axes]
+        if len(shape) != len(expected) or not all(
+            size == axis or (isinstance(axis, str) and (size > 0 or axis == "B"))
+            for size, axis in zip(shape, expected, strict=True)
+        ):
+            shown = ", ".join(map(str, expected))
+            raise InputError(name, expected=f"shape [{shown}]", got=f"{shape}", cure=cure)
+        known.update(zip(axes, shape, strict=True))
+
+
+def check_values(name: str, tensor: Tensor, fits: Tensor, expected: str, cure: str = "") -> None:
+    """Check that a condition holds for all values of a tensor.
+
+    Args:
+        name: Name of the tensor in the message.
+        tensor: Tensor of any shape.
+        fits: Result of the condition for each value, booleans of the same shape.
+        expected: Wording of the condition in the message.
+        cure: Instruction in the message.
+
+    Raises:
+        InputError: At the first value that is refused.
+    """
+    if concrete(fits.all()) is False:
+        raise InputError(name, expected=expected, got=f"{tensor[~fits][0].item():.7g}", cure=cure)
+
+
+def check_spikes(name: str, spikes: Tensor) -> None:
+    """Check that a tensor holds zeros and ones alone.
+
+    Raises:
+        InputError: At the first other value.
+    """
+    check_values(name, spikes, (spikes == 0) | (spikes == 1), "zeros and ones")
+
+
+def check_uniforms(uniforms: Tensor, shape: Sequence[int]) -> None:
+    """Check that uniform noise has a shape and values in [0, 1].
+
+    Raises:
+        InputError: If it is no tensor of floats, or the shape or a value is another.
+    """
+    check_shapes(uniforms=(uniforms, shape))
+    check_floats("uniforms", uniforms)
+    fits = (uniforms >= 0) & (uniforms <= 1)
+    check_values("uniforms", uniforms, fits, "values in [0, 1)", "draw them with torch.rand")
+
+
 def check_finite(name: str, tensor: Tensor) -> None:
     """Check that a tensor holds no NaN and no infinity.
 
     Raises:
         InputError: If it does.
     """
-    import torch
-
     # One NaN or infinity makes the sum one, and a sum is the cheapest pass over memory.
-    total = tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
-    found = concrete(total)
+    found = concrete(tensor.sum())
     if found is not None and not math.isfinite(found) and not tensor.isfinite().all():
-        raise InputError(
-            name,
-            expected="finite numbers",
-            got="NaN or infinity",
-            cure="look for them in the input and in the layer's parameters",
-        )
+        cure = "look for them in the input and in the layer's parameters"
+        raise InputError(name, expected="finite numbers", got="NaN or infinity", cure=cure)
 
 
 def check_basis(name: str, basis: Tensor) -> Tensor:
@@ -193,24 +278,19 @@ def check_basis(name: str, basis: Tensor) -> Tensor:
     """
     import torch
 
-    check_tensor(name, basis)
-    if basis.dim() != 2 or 0 in basis.shape:
-        raise InputError(name, expected="a basis [K, L]", got=f"shape {list(basis.shape)}")
-    if not basis.is_floating_point() or not bool(basis.isfinite().all()):
-        raise InputError(name, expected="finite floats", got=f"{basis.dtype}, NaN or infinity")
+    check_shapes(**{name: (basis, "KL")})
+    check_floats(name, basis)
+    check_finite(name, basis)
     return basis.detach().to(torch.get_default_dtype(), copy=True)
 
 
 def check_labels(labels: Tensor, classes: int | None = None, count: int | None = None) -> Tensor:
-    """Return labels as int64.
+    """Return labels ``[B]`` as int64.
 
     Args:
-        labels: Whole numbers ``[B]``, of any integer dtype.
+        labels: Whole numbers ``[B]``, of any integer dtype but ``bool``.
         classes: Number of classes; None sets no upper bound.
         count: Number of trials ``B``; None allows any.
-
-    Returns:
-        Labels ``[B]``.
 
     Raises:
         InputError: If the shape or the dtype is another, or a label lies outside ``0 .. classes - 1``.
@@ -218,41 +298,17 @@ def check_labels(labels: Tensor, classes: int | None = None, count: int | None =
     >>> import torch
     >>> check_labels(torch.tensor([0, 3]), 3)
     Traceback (most recent call last):
-    snn_gan_ext.errors.InputError: labels: expected 0 .. 2, got 0 .. 3
+    snn_gan_ext.errors.InputError: labels: expected 0 .. 2, got 3
     """
     import torch
 
     check_tensor("labels", labels)
     wrong = labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool
     if wrong or labels.dim() != 1 or (count is not None and len(labels) != count):
-        raise InputError(
-            "labels",
-            expected=f"whole numbers [{'B' if count is None else count}]",
-            got=f"{labels.dtype} {list(labels.shape)}",
-        )
-    fits = labels >= 0 if classes is None else (labels >= 0) & (labels < classes)
-    if len(labels) and concrete(fits.all()) is False:
-        raise InputError(
-            "labels",
-            expected="0 or more" if classes is None else f"0 .. {classes - 1}",
-            got=f"{int(labels.min())} .. {int(labels.max())}",
-        )
+        expected = f"whole numbers [{'B' if count is None else count}]"
+        raise InputError("labels", expected=expected, got=f"{labels.dtype} {list(labels.shape)}")
+    if classes is None:
+        check_values("labels", labels, labels >= 0, "0 or more")
+    else:
+        check_values("labels", labels, (labels >= 0) & (labels < classes), f"0 .. {classes - 1}")
     return labels.long()
-
-
-def _number(meaning: str, allows: Callable[[Any], bool]) -> Rule:
-    """Return a rule for Python's own finite numbers."""
-    largest = sys.float_info.max
-    return Rule(meaning, lambda x: type(x) in (int, float) and -largest <= x <= largest and allows(x))
-
-
-def _shown(value: object) -> str:
-    """Return a value as part of one line."""
-    try:
-        return " ".join(reprlib.repr(value).split())
-    except ValueError:  # a whole number of too many digits to print
-        return f"{type(value).__name__}, too long to be shown"
-
-
-SEED = Rule("0 .. 2^32 - 1", whole(0, 2**32 - 1).allows)
-"""Seeds that PyTorch, NumPy, scikit-learn and Brian2 all take."""

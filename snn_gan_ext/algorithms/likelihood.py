@@ -5,35 +5,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snn_gan_ext.algorithms.state import NetworksState
+from snn_gan_ext.algorithms.state import NetworkState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import likelihood
 from snn_gan_ext.estimators.likelihood import Signal
 from snn_gan_ext.functional import glm
-from snn_gan_ext.types import LINEAR, SCHEDULE, Batch, Network, Observation, Observer, Schedule
-from snn_gan_ext.validation import at_least, between, check_settings, one_of, whole
+from snn_gan_ext.types import LINEAR, Batch, Observation, Observer, Schedule, check_rules, setting
+from snn_gan_ext.validation import at_least, between, check_spikes, whole
 
 __all__ = ["LikelihoodState", "MaximumLikelihood"]
 
 
-@dataclass
-class LikelihoodState(NetworksState):
-    """State of maximum-likelihood training.
-
-    Attributes:
-        network: Network in training.
-        optimizer: Optimiser of its weights.
-        rng: Random source of the run.
-        updates: Number of updates so far.
-    """
-
-    network: Observer
-    optimizer: torch.optim.Adam
-    rng: torch.Generator
-    updates: int = 0
-
-    def _parts(self) -> dict[str, Network | torch.optim.Optimizer]:
-        return {"network": self.network, "optimizer": self.optimizer}
+LikelihoodState = NetworkState[Observer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,27 +46,17 @@ class MaximumLikelihood:
         SpikeGAN paper, appendix A; Jang et al. (2019), its [4].
     """
 
-    updates: int = 3000
-    lr: float = 3e-3
+    updates: int = setting(3000, whole(1))
+    lr: float = setting(3e-3, at_least(0))
     signal: Signal = "reward_to_go"
-    copies: int = 1
-    sparsity: float = 0.0
-    rate: float = 0.3
-    update_every: int = 0
+    copies: int = setting(1, whole(1))
+    sparsity: float = setting(0.0, at_least(0))
+    rate: float = setting(0.3, between(0, 1, closed="neither"))
+    update_every: int = setting(0, whole(0))
     schedule: Schedule = LINEAR
 
     def __post_init__(self) -> None:
-        check_settings(
-            self,
-            updates=whole(1),
-            lr=at_least(0),
-            signal=one_of(Signal),
-            copies=whole(1),
-            sparsity=at_least(0),
-            rate=between(0, 1, closed="neither"),
-            update_every=whole(0),
-            schedule=SCHEDULE,
-        )
+        check_rules(self)
 
     def init(self, network: Observer, rng: torch.Generator) -> LikelihoodState:
         """Return the state of a new run.
@@ -92,7 +65,7 @@ class MaximumLikelihood:
             network: Network such as `ConditionalGenerator` or `SpikingClassifier`.
             rng: Random source of all noise of the run, on the network's device.
         """
-        return LikelihoodState(network, torch.optim.Adam(network.parameters(), lr=self.lr), rng)
+        return NetworkState(network, torch.optim.Adam(network.parameters(), lr=self.lr), rng)
 
     def update(self, state: LikelihoodState, batch: Batch) -> dict[str, float]:
         """Train the network on one batch, in place.
@@ -111,10 +84,12 @@ class MaximumLikelihood:
         spikes = torch.cat([batch.spikes] * self.copies, 1)
         labels = None if batch.labels is None else batch.labels.repeat(self.copies)
         noise = state.network.noise(spikes.shape[1], state.rng)
-        factor = self.schedule.at(state.updates, self.updates)
-        state.optimizer.param_groups[0]["lr"] = self.lr * factor
+        rate = self.lr * self.schedule.at(state.updates, self.updates)
+        state.optimizer.param_groups[0]["lr"] = rate
         log_likelihood, hidden_rate, states = 0.0, 0.0, None
-        for now in self._windows(len(spikes)):
+        width = self.update_every or len(spikes)
+        for start in range(0, len(spikes), width):
+            now = slice(start, start + width)
             noise_now = {name: x[now] if x.dim() > 2 else x for name, x in noise.items()}
             observed = state.network.observe(spikes[now], labels, noise_now, states)
             states = {name: run.state for name, run in observed.runs.items()}
@@ -145,14 +120,10 @@ class MaximumLikelihood:
 
     def _check(self, state: LikelihoodState, batch: Batch) -> None:
         """Check the whole batch before any part of it changes weights."""
-        network = state.network
-        if len(batch.spikes) != network.num_steps:
-            raise InputError(
-                "batch", expected=f"trials of {network.num_steps} steps", got=f"{len(batch.spikes)}"
-            )
-        if not bool(((batch.spikes == 0) | (batch.spikes == 1)).all()):
-            raise InputError("batch", expected="spikes of 0 and 1", got="other values, or NaN")
-        delay = network.hidden_delay
+        steps, delay = state.network.num_steps, state.network.hidden_delay
+        if len(batch.spikes) != steps:
+            raise InputError("batch", expected=f"trials of {steps} steps", got=f"{len(batch.spikes)}")
+        check_spikes("batch", batch.spikes)
         if self.signal == "reward_to_go" and 0 < self.update_every <= delay:
             raise InputError(
                 "update_every",
@@ -172,7 +143,3 @@ class MaximumLikelihood:
                 parameter.grad = -gradients[name] / log_p.shape[1]
         state.optimizer.step()
         return log_p
-
-    def _windows(self, steps: int) -> list[slice]:
-        width = self.update_every or steps
-        return [slice(start, start + width) for start in range(0, steps, width)]

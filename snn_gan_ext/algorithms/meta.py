@@ -2,20 +2,28 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
+from snn_gan_ext.algorithms.state import NetworksState
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.estimators import reptile
-from snn_gan_ext.types import CONSTANT, SCHEDULE, Batch, Discriminator, Generator, Network, Schedule
-from snn_gan_ext.validation import check_settings, one_of, whole
+from snn_gan_ext.estimators.reptile import MetaUpdate, update_initialisation
+from snn_gan_ext.types import (
+    CONSTANT,
+    Batch,
+    Discriminator,
+    Generator,
+    Network,
+    Schedule,
+    check_rules,
+    setting,
+)
+from snn_gan_ext.validation import check_shapes, whole
 
 __all__ = ["MetaSpikeGAN", "MetaState", "MetaUpdate", "TaskBatch", "initialise_from"]
-
-MetaUpdate = Literal["reptile", "maml"]
 
 INNER = SpikeGAN(schedule=CONSTANT)
 RATE = Schedule(0.7, 0.1)
@@ -30,28 +38,21 @@ class Members(Protocol):
     def members(self) -> nn.Module: ...
 
 
-class MemberGenerators(Members, Generator, Protocol):
-    """Generators side by side, as an `Ensemble`."""
+class MemberGenerators(Members, Generator, Protocol): ...
 
 
-class MemberDiscriminators(Members, Discriminator, Protocol):
-    """Discriminators side by side, as a `DiscriminatorEnsemble`."""
+class MemberDiscriminators(Members, Discriminator, Protocol): ...
 
 
 class TaskBatch(NamedTuple):
-    """Trials of the current task.
-
-    Attributes:
-        task: Number of the task in the stream. A new number ends the task before.
-        trials: Trials ``[T, B, ...]`` with their labels ``[B]``, or without.
-    """
+    """Trials of the current task, whose number ends the task before if it is new."""
 
     task: int
     trials: Batch
 
 
 @dataclass
-class MetaState:
+class MetaState(NetworksState):
     """State of meta-training.
 
     Attributes:
@@ -59,7 +60,6 @@ class MetaState:
         discriminator: Initialisation of discriminators.
         generators: N + 1 generators side by side: one for the current task, N for stored tasks.
         discriminators: Discriminators of the same tasks.
-        rng: Random source of the run.
         updates: Number of updates so far, those without a stored task included.
         task: Number of the current task; -1 before the first.
         task_buffer: Trials of the current task, the newest last, and a random key for each.
@@ -76,34 +76,28 @@ class MetaState:
     task_buffer: tuple[Batch, Tensor] | None = None
     meta_buffer: list[tuple[Batch, float]] = field(default_factory=list)
 
+    def _parts(self) -> dict[str, Any]:
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
     def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values only, fit for ``torch.load(weights_only=True)``."""
         current = [self.task_buffer] if self.task_buffer is not None else []
         return {
-            "updates": self.updates,
+            **super().state_dict(),
             "task": self.task,
-            "rng": self.rng.get_state(),
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
             "task_buffer": [(tuple(trials), keys) for trials, keys in current],
             "meta_buffer": [(tuple(trials), key) for trials, key in self.meta_buffer],
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Restore the values that `state_dict` returned."""
-        self.updates, self.task = saved["updates"], saved["task"]
-        self.rng.set_state(saved["rng"].cpu())
-        self.generator.load_state_dict(saved["generator"])
-        self.discriminator.load_state_dict(saved["discriminator"])
+        super().load_state_dict(saved)
+        self.task = saved["task"]
         current = [(self._here(x), keys.to(self.rng.device)) for x, keys in saved["task_buffer"]]
         self.task_buffer = current[0] if current else None
         self.meta_buffer = [(self._here(trials), key) for trials, key in saved["meta_buffer"]]
 
-    def _here(self, trials: tuple[Tensor, Tensor | None]) -> Batch:
+    def _here(self, trials: tuple[Tensor | None, ...]) -> Batch:
         """Return trials on the run's device, whichever they were saved on."""
-        spikes, labels = trials
-        device = self.rng.device
-        return Batch(spikes.to(device), None if labels is None else labels.to(device))
+        return Batch(*(x if x is None else x.to(self.rng.device) for x in trials))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,27 +134,18 @@ class MetaSpikeGAN:
     """
 
     inner: SpikeGAN = INNER
-    updates: int = 3000
-    inner_steps: int = 20
-    inner_batch: int = 50
+    updates: int = setting(3000, whole(1))
+    inner_steps: int = setting(20, whole(1))
+    inner_batch: int = setting(50, whole(2))
     rate: Schedule = RATE
     meta_update: MetaUpdate = "reptile"
     fresh: tuple[str, ...] = ()
     fresh_discriminator: Callable[[torch.Generator], nn.Module] | None = None
-    task_capacity: int = 500
-    meta_capacity: int = 50
+    task_capacity: int = setting(500, whole(2))
+    meta_capacity: int = setting(50, whole(1))
 
     def __post_init__(self) -> None:
-        check_settings(
-            self,
-            updates=whole(1),
-            inner_steps=whole(1),
-            inner_batch=whole(2),
-            rate=SCHEDULE,
-            meta_update=one_of(MetaUpdate),
-            task_capacity=whole(2),
-            meta_capacity=whole(1),
-        )
+        check_rules(self)
 
     def init(
         self,
@@ -184,15 +169,12 @@ class MetaSpikeGAN:
                 without ``fresh_discriminator``.
         """
         if generators.size < 2 or generators.size != discriminators.size:
-            raise InputError(
-                "generators and discriminators",
-                expected="equally many, two or more: the current task, and stored ones",
-                got=f"{generators.size} and {discriminators.size}",
-            )
+            expected = "equally many, two or more: the current task, and stored ones"
+            got = f"{generators.size} and {discriminators.size}"
+            raise InputError("generators and discriminators", expected=expected, got=got)
         if self.fresh and self.fresh_discriminator is None:
-            raise InputError(
-                "fresh_discriminator", expected="a function, as `fresh` names parameters", got="None"
-            )
+            expected = "a function, as `fresh` names parameters"
+            raise InputError("fresh_discriminator", expected=expected, got="None")
         names = [name for name, _ in discriminator.named_parameters()]
         strangers = [part for part in self.fresh if not any(n.startswith(part) for n in names)]
         if strangers:
@@ -211,19 +193,16 @@ class MetaSpikeGAN:
         """
         _check_trials(state, batch.trials)
         self._store(state, batch)
-        size = state.generators.size
-        stored = [
-            state.meta_buffer[_whole(len(state.meta_buffer), state.rng)][0]
-            for _ in range(size - 1 if state.meta_buffer else 0)
-        ]
         assert state.task_buffer is not None
+        others, known = state.generators.size - 1, state.meta_buffer
         # Before the first task has ended all pairs train on it, and the initialisations stay.
         current = state.task_buffer[0]
-        tasks = [current, *(stored or [current] * (size - 1))]
+        stored = [known[_whole(len(known), state.rng)][0] for _ in range(others if known else 0)]
+        tasks = [current, *(stored or [current] * others)]
         metrics = self._train_within(state, tasks)
-        moved = self._move(state) if stored else 0.0
+        moved = self._move(state) if known else 0.0
         state.updates += 1
-        return {**metrics, "moved": moved, "stored_tasks": float(len(state.meta_buffer))}
+        return {**metrics, "moved": moved, "stored_tasks": float(len(known))}
 
     def _store(self, state: MetaState, batch: TaskBatch) -> None:
         """Store trials in the task buffer; a task that has ended moves to the meta buffer first."""
@@ -269,50 +248,37 @@ class MetaSpikeGAN:
         assert self.fresh_discriminator is not None
         # Weights are drawn on the CPU, from a source that follows the run's.
         weights = torch.Generator().manual_seed(_whole(2**31, rng))
-        drawn = [
-            dict(self.fresh_discriminator(weights).named_parameters())
-            for _ in range(discriminators.size)
-        ]
+        drawn = [self.fresh_discriminator(weights) for _ in range(discriminators.size)]
         for name, parameter in discriminators.members.named_parameters():
             if name.startswith(self.fresh):
-                if drawn[0][name].shape != parameter.shape[1:]:
-                    raise InputError(
-                        f"{name!r} of the fresh discriminator",
-                        expected=f"{list(parameter.shape[1:])}",
-                        got=f"{list(drawn[0][name].shape)}",
-                    )
-                parameter.copy_(torch.stack([one[name] for one in drawn]))
+                values = torch.stack([network.get_parameter(name) for network in drawn])
+                if values.shape != parameter.shape:
+                    wanted, got = (f"{list(x.shape[1:])}" for x in (parameter, values))
+                    raise InputError(f"{name!r} of the fresh discriminator", expected=wanted, got=got)
+                parameter.copy_(values)
 
     def _move(self, state: MetaState) -> float:
         rate = self.rate.at(state.updates, self.updates)
-        before = nn.utils.parameters_to_vector(state.generator.parameters()).detach()
+        before = nn.utils.parameters_to_vector(state.generator.parameters())
         self._follow(state.generator, state.generators.members, rate)
         self._follow(state.discriminator, state.discriminators.members, rate)
-        after = nn.utils.parameters_to_vector(state.generator.parameters()).detach()
-        return float((after - before).square().mean().sqrt())
+        after = nn.utils.parameters_to_vector(state.generator.parameters())
+        return float((after - before).detach().square().mean().sqrt())
 
     @torch.no_grad()
     def _follow(self, initialisation: Network, members: nn.Module, rate: float) -> None:
         """Move an initialisation by the results on stored tasks, all members but the first."""
         theta = {name: p.detach() for name, p in initialisation.named_parameters()}
-        weights = dict(members.named_parameters())
-        if self.meta_update == "reptile":
-            moved = reptile.reptile_update(theta, {n: p[1:] for n, p in weights.items()}, rate)
-        else:
-            gradients = {name: _uphill(p)[1:] for name, p in weights.items()}
-            moved = reptile.maml_update(theta, gradients, rate)
-        for name, parameter in initialisation.named_parameters():
-            parameter.copy_(moved[name])
+        result = _uphill if self.meta_update == "maml" else torch.Tensor.detach
+        tasks = {name: result(p)[1:] for name, p in members.named_parameters()}
+        moved = update_initialisation(theta, tasks, rate, self.meta_update)
+        for name, values in theta.items():
+            values.copy_(moved[name])
 
 
 @torch.no_grad()
 def initialise_from(networks: Members, initialisation: Network) -> None:
-    """Copy one network's weights to all members of an ensemble, in place.
-
-    Args:
-        networks: `Ensemble` or `DiscriminatorEnsemble`.
-        initialisation: Network of the members' structure.
-    """
+    """Copy a network's weights to all members of an `Ensemble` or `DiscriminatorEnsemble`, in place."""
     theta = dict(initialisation.named_parameters())
     for name, parameter in networks.members.named_parameters():
         parameter.copy_(theta[name].expand_as(parameter))
@@ -333,24 +299,15 @@ def _check_trials(state: MetaState, trials: Batch) -> None:
     spikes, labels = trials
     if spikes.dim() < 3 or not spikes.shape[1]:
         raise InputError("trials", expected="spikes [T, B >= 1, ...]", got=f"{list(spikes.shape)}")
-    if labels is not None and labels.shape != spikes.shape[1:2]:
-        raise InputError(
-            "trials",
-            expected=f"labels [{spikes.shape[1]}], or None",
-            got=f"labels {list(labels.shape)}",
-        )
-    stored = [state.task_buffer, *state.meta_buffer]
-    known = next((one[0] for one in stored if one is not None), None)
-    if known is None:
-        return
-    shape = known.spikes.shape
-    if (shape[:1], shape[2:]) != (spikes.shape[:1], spikes.shape[2:]):
-        raise InputError(
-            "trials", expected=f"[T, B, ...] as before: {list(shape)}", got=f"{list(spikes.shape)}"
-        )
-    if (known.labels is None) != (labels is None):
-        before, now = ("none", "labels") if known.labels is None else ("labels", "none")
-        raise InputError("labels of trials", expected=f"{before}, as before", got=now)
+    if labels is not None:
+        check_shapes(**{"labels of trials": (labels, spikes.shape[1:2])})
+    known = [buffer[0] for buffer in (state.task_buffer, *state.meta_buffer) if buffer is not None]
+    if known:
+        steps, _, *neurons = known[0].spikes.shape
+        check_shapes(trials=(spikes, (steps, "B", *neurons)))
+        if (known[0].labels is None) != (labels is None):
+            before, now = ("labels", "none") if labels is None else ("none", "labels")
+            raise InputError("labels of trials", expected=f"{before}, as before", got=now)
 
 
 def _uphill(parameter: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snn_gan_ext.algorithms.state import NetworksState
 from snn_gan_ext.types import Algorithm, TrainingState
 
 __all__ = ["SideBySide", "SideBySideState"]
 
 
 @dataclass
-class SideBySideState:
+class SideBySideState(NetworksState):
     """States of all algorithms, one source of batches, and tensors drawn during training.
 
     Attributes:
@@ -28,19 +29,15 @@ class SideBySideState:
     updates: int = 0
     drawn: dict[str, Tensor] = field(default_factory=dict)
 
+    def _parts(self) -> dict[str, Any]:
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values only, fit for ``torch.load(weights_only=True)``."""
-        return {
-            "updates": self.updates,
-            "rng": self.rng.get_state(),
-            "drawn": dict(self.drawn),
-            "states": {name: state.state_dict() for name, state in self.states.items()},
-        }
+        states = {name: state.state_dict() for name, state in self.states.items()}
+        return {**super().state_dict(), "drawn": dict(self.drawn), "states": states}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Restore the values that `state_dict` returned."""
-        self.updates = saved["updates"]
-        self.rng.set_state(saved["rng"].cpu())
+        super().load_state_dict(saved)
         self.drawn = dict(saved["drawn"])
         for name, state in self.states.items():
             state.load_state_dict(saved["states"][name])
@@ -48,11 +45,7 @@ class SideBySideState:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Independent algorithms that update on the same batches.
-
-    Attributes:
-        algorithms: Algorithms by name.
-    """
+    """Independent algorithms, by name, that update on the same batches."""
 
     algorithms: Mapping[str, Algorithm]
 

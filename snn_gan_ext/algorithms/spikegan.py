@@ -7,46 +7,25 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from snn_gan_ext.algorithms import averaging
-from snn_gan_ext.algorithms.state import AdversarialState, check_pair
+from snn_gan_ext.algorithms.gan import GAN
+from snn_gan_ext.algorithms.state import AdversarialState
 from snn_gan_ext.coding.decoders import Spikes
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import adversarial, estimators
 from snn_gan_ext.estimators.adversarial import Objective
 from snn_gan_ext.estimators.estimators import Baseline
-from snn_gan_ext.types import (
-    LINEAR,
-    SCHEDULE,
-    Batch,
-    Discriminator,
-    Generator,
-    Network,
-    Sample,
-    Schedule,
-)
-from snn_gan_ext.validation import above, at_least, between, check_settings, one_of, whole
+from snn_gan_ext.types import Batch, Discriminator, Generator, Sample, setting
+from snn_gan_ext.validation import above, between, check_shapes, check_tensor, check_values
 
-__all__ = ["GAN_RULES", "Estimator", "SpikeGAN"]
+__all__ = ["Estimator", "SpikeGAN"]
 
 Estimator = Literal["reinforce", "hybrid"]
 
 SPIKES = Spikes()
 
-GAN_RULES = {
-    "updates": whole(1),
-    "generator_lr": at_least(0),
-    "discriminator_lr": at_least(0),
-    "beta1": between(0, 1, closed="left"),
-    "beta2": between(0, 1, closed="left"),
-    "schedule": SCHEDULE,
-    "averaging": between(0, 1, closed="left"),
-    "r1": at_least(0),
-}
-"""Rules for the settings that `SpikeGAN` and `snn_gan_ext.algorithms.image_gan.ImageGAN` share."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class SpikeGAN:
+class SpikeGAN(GAN[Generator, Batch]):
     r"""Adversarial training of a spiking generator by a local learning rule.
 
     Each update trains both networks once on a batch of real trials and as many generated ones:
@@ -69,24 +48,14 @@ class SpikeGAN:
     Attributes:
         decode: Differentiable map from spikes ``[T, B, ...]`` to the discriminator's input. The
             spikes themselves by default; see `snn_gan_ext.coding.decoders`.
-        updates: Length of the run in updates.
         estimator: Estimator of the generator's gradient, see above.
         baseline: Number subtracted from rewards, see `snn_gan_ext.estimators.estimators.advantage`.
             ``variance_minimising`` works with ``reinforce`` only.
         normalise_rewards: Division of advantages by their standard deviation over the batch.
         advantage_floor: Number added to that standard deviation. It keeps noise small where all rewards
             are nearly equal, as those of a silent generator are.
-        objective: Reward of a generated trial: ``non_saturating`` (:math:`\log D`), ``saturating``
-            (:math:`-\log(1 - D)`, as in eq. 1) or ``jeffreys`` (:math:`e^l + l` of the logit l).
-        generator_lr: Adam's learning rate for the generator.
-        discriminator_lr: Adam's learning rate for the discriminator.
-        beta1: Adam's first decay. 0.9 fails here.
-        beta2: Adam's second decay.
-        schedule: Factor on both learning rates over the run.
-        averaging: Decay of the running mean of the generator's weights (`AdversarialState.averaged`); 0
-            for none. Training circles around an equilibrium, and the mean lies near it.
-        r1: Weight :math:`\gamma` of the penalty :math:`\gamma E\lVert\nabla_x D(x)\rVert^2` at real
-            trials; D is the logit here.
+        objective: Reward of a generated trial, see
+            `snn_gan_ext.estimators.adversarial.generator_reward`.
         real_target: Target of the discriminator for real trials. Below 1 it is label smoothing.
 
     Raises:
@@ -97,117 +66,45 @@ class SpikeGAN:
     """
 
     decode: Callable[[Tensor], Tensor] = SPIKES
-    updates: int = 3000
     estimator: Estimator = "reinforce"
     baseline: Baseline = "batch_mean"
     normalise_rewards: bool = True
-    advantage_floor: float = 1e-8
+    advantage_floor: float = setting(1e-8, above(0))
     objective: Objective = "non_saturating"
-    generator_lr: float = 3e-3
-    discriminator_lr: float = 3e-3
-    beta1: float = 0.5
-    beta2: float = 0.999
-    schedule: Schedule = LINEAR
-    averaging: float = 0.0
-    r1: float = 1.0
-    real_target: float = 0.9
+    real_target: float = setting(0.9, between(0, 1, closed="right"))
+    fused = True
 
     def __post_init__(self) -> None:
-        check_settings(
-            self,
-            **GAN_RULES,
-            advantage_floor=above(0),
-            real_target=between(0, 1, closed="right"),
-            estimator=one_of(Estimator),
-            baseline=one_of(Baseline),
-            objective=one_of(Objective),
-        )
-        if self.estimator == "hybrid" and self.baseline == "variance_minimising":
-            raise InputError(
-                "baseline",
-                expected="one number a trial for the hybrid estimator",
-                got="variance_minimising",
-                cure="take leave_one_out, or the reinforce estimator",
-            )
+        super().__post_init__()
+        if self.estimator == "hybrid":
+            self._check_baseline("the hybrid estimator", "take leave_one_out, or reinforce")
 
-    def init(
-        self, generator: Generator, discriminator: Discriminator, rng: torch.Generator
-    ) -> AdversarialState[Generator]:
-        """Return the state of a new run.
+    def _check_baseline(self, place: str, cure: str = "take leave_one_out") -> None:
+        if self.baseline == "variance_minimising":
+            expected = f"one number a trial for {place}"
+            raise InputError("baseline", expected=expected, got=self.baseline, cure=cure)
 
-        Args:
-            generator: Spiking generator, such as `ConditionalGenerator` or an `Ensemble`.
-            discriminator: Network that returns logits ``[B]`` for decoded trials and labels.
-            rng: Random source of all noise of the run, on the networks' device.
+    def _check_pair(self, generator: Generator, discriminator: Discriminator) -> None:
+        super()._check_pair(generator, discriminator)
+        if generator.size > 1:
+            self._check_baseline("an ensemble")
 
-        Raises:
-            InputError: If the networks have different numbers of labels, or the baseline does not work
-                with an ensemble.
-        """
-        if self.baseline == "variance_minimising" and generator.size > 1:
-            raise InputError(
-                "baseline",
-                expected="one number a trial for an ensemble",
-                got=self.baseline,
-                cure="take leave_one_out",
-            )
-        check_pair(generator, discriminator)
-        return AdversarialState(
-            generator=generator,
-            averaged=averaging.frozen_copy(generator) if self.averaging else generator,
-            discriminator=discriminator,
-            generator_optimizer=self._adam(generator, self.generator_lr),
-            discriminator_optimizer=self._adam(discriminator, self.discriminator_lr),
-            rng=rng,
-        )
+    def _train(self, state: AdversarialState[Generator], batch: Batch) -> dict[str, Tensor]:
+        spikes, labels = batch
+        check_tensor("batch", spikes)
+        if spikes.dim() < 2 or spikes.shape[1] < 2:
+            raise InputError("batch", expected="spikes [T, B >= 2, ...]", got=f"{list(spikes.shape)}")
+        noise = state.generator.noise(spikes.shape[1], state.rng)
+        sample = state.generator.sample(labels, noise)
+        spikes = _checked(spikes, sample.spikes)
+        real, fake = self.decode(spikes), self.decode(sample.spikes)
+        metrics = self._train_discriminator(state, real, fake, labels, self.r1, self.real_target)
+        return {**metrics, "reward": self._train_generator(state, labels, sample)}
 
-    def update(self, state: AdversarialState[Generator], batch: Batch) -> dict[str, float]:
-        """Train both networks once, in place.
-
-        Args:
-            state: State from `init`.
-            batch: Real trials; labels are None where the networks use none.
-
-        Returns:
-            Losses, mean logits and mean reward, by name.
-
-        Raises:
-            InputError: If the batch has fewer than two trials, is not as long or as wide as the
-                generator's trials, or holds values outside [0, 1].
-        """
-        count = _trials(batch)
-        sample = state.generator.sample(batch.labels, state.generator.noise(count, state.rng))
-        batch = _checked(batch, sample)
-        factor = self.schedule.at(state.updates, self.updates)
-        state.set_learning_rates(self.generator_lr * factor, self.discriminator_lr * factor)
-        metrics = self._update_discriminator(state, batch, sample)
-        metrics |= self._update_generator(state, batch.labels, sample)
-        state.updates += 1
-        if state.averaged is not state.generator:
-            averaging.update_average(state.averaged, state.generator, self.averaging, state.updates)
-        return {name: float(value) for name, value in metrics.items()}
-
-    def _update_discriminator(
-        self, state: AdversarialState[Generator], batch: Batch, sample: Sample
-    ) -> dict[str, Tensor]:
-        real = self.decode(batch.spikes).detach().requires_grad_(self.r1 > 0)
-        real_logits = state.discriminator(real, batch.labels)
-        fake_logits = state.discriminator(self.decode(sample.spikes), batch.labels)
-        loss = adversarial.discriminator_loss(real_logits, fake_logits, self.real_target)
-        penalty = adversarial.r1_penalty(real_logits, real) if self.r1 > 0 else loss.new_zeros(())
-        state.discriminator_optimizer.zero_grad()
-        torch.autograd.backward(loss + self.r1 * penalty)
-        state.discriminator_optimizer.step()
-        return {
-            "discriminator_loss": loss.detach(),
-            "r1_penalty": penalty.detach(),
-            "real_logit": real_logits.detach().mean(),
-            "fake_logit": fake_logits.detach().mean(),
-        }
-
-    def _update_generator(
+    def _train_generator(
         self, state: AdversarialState[Generator], labels: Tensor | None, sample: Sample
-    ) -> dict[str, Tensor]:
+    ) -> Tensor:
+        """Ascend the reward; return its mean before the change."""
         rewards, slope = self._rewards(state, labels, sample.spikes)
         generator = state.generator
         if self.baseline == "variance_minimising":
@@ -219,14 +116,11 @@ class SpikeGAN:
                 for name, gradient in per_sample.items()
             }
         else:
-            advantages = self._advantages(rewards, labels, generator.size)
-            errors = self._errors(sample, advantages, slope)
-            gradients = {
-                name: gradient / len(rewards)
-                for name, gradient in generator.gradients(sample, errors).items()
-            }
+            errors = self._errors(sample, self._advantages(rewards, labels, generator.size), slope)
+            summed = generator.gradients(sample, errors)
+            gradients = {name: gradient / len(rewards) for name, gradient in summed.items()}
         self._ascend(state, gradients)
-        return {"reward": rewards.mean()}
+        return rewards.mean()
 
     def _rewards(
         self, state: AdversarialState[Generator], labels: Tensor | None, spikes: Tensor
@@ -269,33 +163,10 @@ class SpikeGAN:
                 parameter.grad = -gradients[name]
         state.generator_optimizer.step()
 
-    def _adam(self, module: Network, rate: float) -> torch.optim.Adam:
-        betas = (float(self.beta1), float(self.beta2))
-        return torch.optim.Adam(module.parameters(), lr=rate, betas=betas, fused=True)
 
-
-def _trials(batch: Batch) -> int:
-    """Return the number of trials."""
-    spikes = batch.spikes
-    if not isinstance(spikes, Tensor) or spikes.dim() < 2:
-        got = list(spikes.shape) if isinstance(spikes, Tensor) else type(spikes).__name__
-        raise InputError("batch", expected="spikes in a tensor [T, B, ...]", got=f"{got}")
-    if spikes.shape[1] < 2:
-        raise InputError(
-            "batch", expected="at least two trials, to be compared", got=f"{spikes.shape[1]}"
-        )
-    return spikes.shape[1]
-
-
-def _checked(batch: Batch, sample: Sample) -> Batch:
-    """Return the batch in the generator's precision."""
-    if batch.spikes.shape != sample.spikes.shape:
-        raise InputError(
-            "batch",
-            expected=f"spikes [T, B, ...] = {list(sample.spikes.shape)}, as the generator's",
-            got=f"{list(batch.spikes.shape)}",
-            cure="time comes first; build the generator for as many steps and neurons as trials have",
-        )
-    if not bool(((batch.spikes >= 0) & (batch.spikes <= 1)).all()):
-        raise InputError("batch", expected="spikes of 0 and 1", got="other values, or NaN")
-    return batch._replace(spikes=batch.spikes.to(sample.spikes.dtype))
+def _checked(real: Tensor, generated: Tensor) -> Tensor:
+    """Return the real spikes in the generator's precision."""
+    cure = "time comes first; build the generator for as many steps and neurons as trials have"
+    check_shapes(cure, batch=(real, generated.shape))
+    check_values("batch", real, (real >= 0) & (real <= 1), "values in [0, 1]")
+    return real.to(generated.dtype)

@@ -1,36 +1,36 @@
 """Training states: networks, their optimisers and the random source."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
 
-from snn_gan_ext.errors import InputError
-from snn_gan_ext.types import Discriminator, Generator, ImageGenerator, Network
+from snn_gan_ext.types import Discriminator, Network
 
-__all__ = ["AdversarialState", "NetworksState", "check_pair"]
+__all__ = ["AdversarialState", "NetworkState", "NetworksState"]
 
-G = TypeVar("G", bound=Network)
+N = TypeVar("N", bound=Network)
 
 
-class NetworksState(ABC):
-    """Networks, optimisers, a random source and a count of updates; a subclass names its parts."""
+class NetworksState:
+    """Networks and optimisers.
+
+    Attributes:
+        rng: Random source of the run.
+        updates: Number of updates so far.
+    """
 
     rng: torch.Generator
     updates: int
 
-    @abstractmethod
-    def _parts(self) -> Mapping[str, Network | torch.optim.Optimizer]: ...
+    def _parts(self) -> dict[str, Network | torch.optim.Optimizer]:
+        return {name: part for name, part in vars(self).items() if name not in ("rng", "updates")}
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values only, fit for ``torch.load(weights_only=True)``."""
-        return {
-            "updates": self.updates,
-            "rng": self.rng.get_state(),
-            **{name: part.state_dict() for name, part in self._parts().items()},
-        }
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {"updates": self.updates, "rng": self.rng.get_state(), **parts}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore the values that `state_dict` returned."""
@@ -43,7 +43,22 @@ class NetworksState(ABC):
 
 
 @dataclass
-class AdversarialState(NetworksState, Generic[G]):
+class NetworkState(NetworksState, Generic[N]):
+    """State of training of one network.
+
+    Attributes:
+        network: Network in training.
+        optimizer: Optimiser of its weights.
+    """
+
+    network: N
+    optimizer: torch.optim.Adam
+    rng: torch.Generator
+    updates: int = 0
+
+
+@dataclass
+class AdversarialState(NetworksState, Generic[N]):
     """State of adversarial training.
 
     Attributes:
@@ -53,49 +68,21 @@ class AdversarialState(NetworksState, Generic[G]):
         discriminator: Discriminator in training.
         generator_optimizer: Optimiser of the generator's weights.
         discriminator_optimizer: Optimiser of the discriminator's weights.
-        rng: Random source of the run.
-        updates: Number of updates so far.
     """
 
-    generator: G
-    averaged: G
+    generator: N
+    averaged: N
     discriminator: Discriminator
     generator_optimizer: torch.optim.Adam
     discriminator_optimizer: torch.optim.Adam
     rng: torch.Generator
     updates: int = 0
 
-    def set_learning_rates(self, generator: float, discriminator: float) -> None:
-        """Set the learning rates of both optimisers."""
-        self.generator_optimizer.param_groups[0]["lr"] = generator
-        self.discriminator_optimizer.param_groups[0]["lr"] = discriminator
-
     def _parts(self) -> dict[str, Network | torch.optim.Optimizer]:
-        averaged = {} if self.averaged is self.generator else {"averaged": self.averaged}
-        return {
-            **averaged,
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "generator_optimizer": self.generator_optimizer,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
-
-
-def check_pair(generator: Generator | ImageGenerator, discriminator: Discriminator) -> None:
-    """Check that both networks use labels, or neither does.
-
-    Raises:
-        InputError: If their numbers of labels differ.
-    """
-    # One class needs no label: 0 and 1 are the same.
-    ours, theirs = max(generator.classes, 1), max(discriminator.classes, 1)
-    if ours != theirs:
-        raise InputError(
-            "discriminator",
-            expected=f"the generator's number of labels, classes={generator.classes}",
-            got=f"classes={discriminator.classes}",
-            cure="build both networks with the same classes",
-        )
+        parts = super()._parts()
+        if self.averaged is self.generator:
+            del parts["averaged"]
+        return parts
 
 
 def _check_moments(optimizer: torch.optim.Optimizer) -> None:

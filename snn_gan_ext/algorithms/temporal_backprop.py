@@ -7,12 +7,12 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.algorithms.state import NetworksState
+from snn_gan_ext.algorithms.state import NetworkState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import temporal
 from snn_gan_ext.functional.ttfs import StepSpikes
-from snn_gan_ext.types import COSINE, SCHEDULE, Network, Schedule
-from snn_gan_ext.validation import at_least, between, check_labels, check_settings, one_of, whole
+from snn_gan_ext.types import COSINE, Network, Schedule, check_rules, setting
+from snn_gan_ext.validation import at_least, between, check_labels, check_settings, whole
 
 __all__ = ["FiringTimes", "Targets", "TemporalBackprop", "TemporalNetwork", "TemporalState"]
 
@@ -27,11 +27,7 @@ class FiringTimes(NamedTuple):
 
 
 class TemporalNetwork(Network, Protocol):
-    """A network that maps firing steps ``[B, I]`` to the spikes of each of its layers.
-
-    Attributes:
-        num_steps: Number of time steps ``T`` of a trial.
-    """
+    """A network of ``num_steps`` steps that maps firing steps ``[B, I]`` to each layer's spikes."""
 
     @property
     def num_steps(self) -> int: ...
@@ -39,24 +35,7 @@ class TemporalNetwork(Network, Protocol):
     def __call__(self, times: Tensor) -> Sequence[StepSpikes]: ...
 
 
-@dataclass
-class TemporalState(NetworksState):
-    """State of training through firing times.
-
-    Attributes:
-        network: Classifier in training.
-        optimizer: Optimiser of its weights.
-        rng: Random source of the batches.
-        updates: Number of updates so far.
-    """
-
-    network: TemporalNetwork
-    optimizer: torch.optim.Adam
-    rng: torch.Generator
-    updates: int = 0
-
-    def _parts(self) -> dict[str, Network | torch.optim.Optimizer]:
-        return {"network": self.network, "optimizer": self.optimizer}
+TemporalState = NetworkState[TemporalNetwork]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,29 +59,20 @@ class TemporalBackprop:
         InputError: If a setting is out of its range.
     """
 
-    updates: int = 3000
-    window: int = 64
+    updates: int = setting(3000, whole(1))
+    window: int = setting(64, whole(2))
     targets: Targets = "aggressive"
     margin: float = 10.0
     deadline: float = 14.0
-    lr: float = 3e-3
+    lr: float = setting(3e-3, at_least(0))
     schedule: Schedule = COSINE
-    least_active: float = 0.05
-    boost: float = 2e-3
+    least_active: float = setting(0.05, between(0, 1))
+    boost: float = setting(2e-3, at_least(0))
 
     def __post_init__(self) -> None:
-        check_settings(self, window=whole(2))
-        check_settings(
-            self,
-            updates=whole(1),
-            targets=one_of(Targets),
-            margin=between(0, self.window, closed="neither"),
-            deadline=between(0, self.window - 1),
-            lr=at_least(0),
-            schedule=SCHEDULE,
-            least_active=between(0, 1),
-            boost=at_least(0),
-        )
+        check_rules(self)
+        margin, deadline = between(0, self.window, closed="neither"), between(0, self.window - 1)
+        check_settings(self, margin=margin, deadline=deadline)
 
     def init(self, network: TemporalNetwork, rng: torch.Generator) -> TemporalState:
         """Return the state of a new run.
@@ -111,7 +81,7 @@ class TemporalBackprop:
             network: Network such as `TTFSClassifier`.
             rng: Random source of the batches, on the network's device.
         """
-        return TemporalState(network, torch.optim.Adam(network.parameters(), lr=self.lr), rng)
+        return NetworkState(network, torch.optim.Adam(network.parameters(), lr=self.lr), rng)
 
     def update(self, state: TemporalState, batch: FiringTimes) -> dict[str, float]:
         """Train the network on one batch, in place.
@@ -131,7 +101,9 @@ class TemporalBackprop:
         fired = network(batch.times)
         outputs = fired[-1].times
         labels = check_labels(batch.labels, outputs.shape[1], len(outputs))
-        loss = temporal.temporal_loss(outputs, self._targets(outputs, labels), self.window)
+        deadline = self.deadline if self.targets == "aggressive" else None
+        targets = temporal.firing_targets(outputs, labels, self.window, self.margin, deadline)
+        loss = temporal.temporal_loss(outputs, targets, self.window)
         rate = self.lr * self.schedule.at(state.updates, self.updates)
         state.optimizer.param_groups[0]["lr"] = rate
         state.optimizer.zero_grad()
@@ -139,25 +111,17 @@ class TemporalBackprop:
         state.optimizer.step()
         self._keep_alive(network, [layer.times for layer in fired])
         state.updates += 1
-        progress = self._progress(fired[0].times, outputs.detach(), labels)
-        return {"loss": float(loss.detach()), **progress}
-
-    def _targets(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        if self.targets == "relative":
-            return temporal.relative_targets(outputs, labels, self.margin, self.window)
-        return temporal.aggressive_targets(outputs, labels, self.margin, self.deadline, self.window)
+        outputs = outputs.detach()
+        right = temporal.decided_rightly(outputs, labels, self.window)
+        return {
+            "loss": float(loss.detach()),
+            "accuracy": float(right.float().mean()),
+            "first_output": float(outputs.min(1).values.mean()),
+            "hidden_share": float((fired[0].times < self.window).float().mean()),
+        }
 
     def _keep_alive(self, network: TemporalNetwork, times: Sequence[Tensor]) -> None:
         for weight, fired in zip(network.weights(), times, strict=True):
-            if not weight.requires_grad:
-                continue
-            least = self.least_active * (0.4 if fired is times[-1] else 1.0)
-            temporal.keep_alive(weight, fired, self.window, least, self.boost)
-
-    def _progress(self, hidden: Tensor, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        right = temporal.decided_rightly(outputs, labels, self.window)
-        return {
-            "accuracy": float(right.float().mean()),
-            "first_output": float(outputs.min(1).values.mean()),
-            "hidden_share": float((hidden < self.window).float().mean()),
-        }
+            if weight.requires_grad:
+                least = self.least_active * (0.4 if fired is times[-1] else 1.0)
+                temporal.keep_alive(weight, fired, self.window, least, self.boost)

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 
 from snn_gan_ext.brian.network import BrianNetwork, require_brian2
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import check_setting, whole
+from snn_gan_ext.validation import above, between, check_setting, check_shapes, check_spikes, whole
 
 __all__ = ["Comparison", "compare", "free_run", "mismatches", "replay", "trial_statistics"]
 
 Array = NDArray[np.float64]
 
-MOST_PAIRS = 64
-"""Number of pairs of neurons whose spike-time tiling is computed in a trial."""
+MOST_PAIRS = 64  # of neurons, whose spike-time tiling is computed in a trial
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Comparison:
         name: Name of the statistic.
         ours: Mean over our trials.
         brian: Mean over Brian2's trials.
-        p: p-value of one distribution for both, corrected for the number of tests; NaN if fewer than 20
-            trials of either have the statistic, so that there is no test.
+        p: p-value of one distribution, corrected for the number of tests. NaN, for no test, if fewer
+            than 20 trials of either have the statistic.
         passed: Whether ``p`` is above the false-alarm rate, or there is no test.
     """
 
@@ -47,8 +46,7 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; None for NaN."""
-        values = asdict(self)
-        return {name: None if x != x else x for name, x in values.items()}
+        return {name: None if x != x else x for name, x in asdict(self).items()}
 
 
 def replay(
@@ -57,8 +55,7 @@ def replay(
     """Run a generator here and in Brian2 on the same noise, in double precision.
 
     Args:
-        generator: Generator of GLM layers, such as
-            `snn_gan_ext.networks.generators.ConditionalGenerator`.
+        generator: Generator of GLM layers, such as a `ConditionalGenerator`.
         labels: Labels ``[B]``, or the number of trials of a generator without labels.
         rng: Random source of the noise.
         dt: Length of a time step in seconds.
@@ -136,11 +133,8 @@ def _statistics_of(trial: Tensor, dt: float) -> dict[str, float]:
     from elephant import spike_train_correlation, statistics
 
     steps, neurons = trial.shape
-    stop = steps * dt * pq.s
-    trains = [
-        neo.SpikeTrain(trial[:, n].nonzero().flatten().numpy() * dt * pq.s, t_stop=stop)
-        for n in range(neurons)
-    ]
+    times = [neuron.nonzero().flatten().numpy() * dt * pq.s for neuron in trial.T]
+    trains = [neo.SpikeTrain(spikes, t_stop=steps * dt * pq.s) for spikes in times]
     intervals = [np.asarray(statistics.isi(train)) for train in trains if len(train) > 1]
     regular = [isi for isi in intervals if len(isi) > 1]
     counts = trial.sum(0).numpy()
@@ -171,10 +165,9 @@ def compare(
 ) -> list[Comparison]:
     """Test whether two sets of trials follow one distribution.
 
-    Trials are independent. A two-sample Kolmogorov-Smirnov test over trials compares each statistic of
-    a trial, a Mann-Whitney test each neuron's count. Holm's method corrects all p-values together: two
-    equal distributions fail in a share of at most ``false_alarm`` of all comparisons. "counts of
-    neurons" shows the neuron with the smallest p.
+    A two-sample Kolmogorov-Smirnov test over independent trials compares each statistic, a Mann-Whitney
+    test each neuron's count. Holm's method corrects all p-values together: equal distributions fail in
+    at most ``false_alarm`` of all comparisons. "counts of neurons" shows the neuron of the smallest p.
 
     Args:
         ours: Our spikes ``[T, B, N]``.
@@ -187,50 +180,35 @@ def compare(
         A comparison for each statistic, and one for all neurons' counts.
 
     Raises:
-        InputError: If there are fewer than 20 trials, the sets differ in length or neurons, or spikes
-            are not zeros and ones.
+        InputError: If there are fewer than 20 trials, shapes differ, or spikes are not zeros and ones.
     """
     from scipy import stats
 
-    if not (0 < dt < np.inf and 0 < false_alarm < 1):
-        raise InputError(
-            "dt and false_alarm", expected="seconds, and a rate below 1", got=f"{dt} and {false_alarm}"
-        )
+    check_setting("dt", dt, above(0))
+    check_setting("false_alarm", false_alarm, between(0, 1, closed="neither"))
     check_setting("comparisons", comparisons, whole(1))
-    for spikes in (ours, brian):
-        if spikes.dim() != 3 or not bool(((spikes == 0) | (spikes == 1)).all()):
-            raise InputError(
-                "spikes",
-                expected="zeros and ones [T, B, N]",
-                got=f"{list(spikes.shape)}, others or NaN",
-            )
-    if ours.shape[::2] != brian.shape[::2] or min(ours.shape[1], brian.shape[1]) < 20:
-        raise InputError(
-            "trials",
-            expected="20 or more, of one number of steps and neurons",
-            got=f"{list(ours.shape)} and {list(brian.shape)}",
-        )
+    check_shapes(ours=(ours, "TBN"), brian=(brian, "TMN"))
+    check_spikes("ours", ours)
+    check_spikes("brian", brian)
+    trials = [spikes.shape[1] for spikes in (ours, brian)]
+    if min(trials) < 20:
+        raise InputError("trials", expected="20 or more of each", got=f"{trials}")
     left, right = trial_statistics(ours, dt), trial_statistics(brian, dt)
-    values: dict[str, tuple[float, float, float]] = {}
+    means, p_values = {}, []
     for name in left:
         a, b = (x[np.isfinite(x)] for x in (left[name], right[name]))
+        means[name] = _mean(a), _mean(b)
         enough = min(len(a), len(b)) >= 20
-        p = float(stats.ks_2samp(a, b).pvalue) if enough else np.nan
-        values[name] = (_mean(a), _mean(b), p)
-    counts = [x.sum(0).double().numpy() for x in (ours, brian)]
-    by_neuron = stats.mannwhitneyu(counts[0], counts[1], axis=0, method="asymptotic").pvalue
+        p_values.append(float(stats.ks_2samp(a, b).pvalue) if enough else np.nan)
+    a, b = (x.sum(0).double().numpy() for x in (ours, brian))
+    means["counts of neurons"] = float(a.mean()), float(b.mean())
+    by_neuron = stats.mannwhitneyu(a, b, axis=0, method="asymptotic").pvalue
     # Neurons with the same count in every trial of both have no ranks, and no difference.
     by_neuron = np.where(np.isfinite(by_neuron), by_neuron, 1.0)
-    corrected = _holm(np.concatenate([[p for *_, p in values.values()], by_neuron]))
-    corrected = np.minimum(comparisons * corrected, 1.0)
-    table = [
-        Comparison(name, a, b, float(p), not p <= false_alarm)
-        for (name, (a, b, _)), p in zip(values.items(), corrected, strict=False)
-    ]
-    smallest = float(corrected[len(values) :].min())
-    ours_mean, brian_mean = (float(x.mean()) for x in counts)
-    passed = smallest > false_alarm
-    return [*table, Comparison("counts of neurons", ours_mean, brian_mean, smallest, passed)]
+    corrected = np.minimum(comparisons * _holm(np.concatenate([p_values, by_neuron])), 1.0)
+    shown = [*corrected[: len(left)], corrected[len(left) :].min()]
+    rows = zip(means.items(), map(float, shown), strict=True)
+    return [Comparison(name, *pair, p, not p <= false_alarm) for (name, pair), p in rows]
 
 
 def _holm(p: Array) -> Array:

@@ -28,7 +28,14 @@ from torch import Tensor
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.networks.glm import GLMNetwork
-from snn_gan_ext.validation import check_setting, one_of
+from snn_gan_ext.validation import (
+    above,
+    check_setting,
+    check_shapes,
+    check_uniforms,
+    check_values,
+    one_of,
+)
 
 __all__ = ["BrianNetwork", "Target", "require_brian2", "use_target"]
 
@@ -77,32 +84,23 @@ def use_target(target: Target) -> Iterator[None]:
     """
     brian2 = require_brian2()
     check_setting("target", target, one_of(Target))
-    before = brian2.prefs.codegen.target
-    if target != "cpp_standalone":
-        brian2.prefs.codegen.target = target
+    before, standalone = brian2.prefs.codegen.target, target == "cpp_standalone"
+    with tempfile.TemporaryDirectory() as folder:
+        if standalone:
+            brian2.set_device(target, directory=folder, build_on_run=True)
+        else:
+            brian2.prefs.codegen.target = target
         try:
             yield
         finally:
             brian2.prefs.codegen.target = before
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        brian2.set_device("cpp_standalone", directory=folder, build_on_run=True)
-        try:
-            yield
-        finally:
-            brian2.device.reinit()
-            brian2.set_device("runtime")
+            if standalone:
+                brian2.device.reinit()
+                brian2.set_device("runtime")
 
 
 class _Stage(NamedTuple):
-    """A layer's filters.
-
-    Attributes:
-        synaptic: Filters ``[M, size, N]`` by source.
-        feedback: Feedback filters ``[L, N]``.
-        bias: Biases ``[N]``.
-        sizes: Shape of the layer's neurons.
-    """
+    """A layer's synaptic filters ``[M, I, N]`` by source, feedback ``[L, N]`` and biases ``[N]``."""
 
     synaptic: dict[str, Tensor]
     feedback: Tensor
@@ -138,17 +136,12 @@ class BrianNetwork:
         dt: float = 1e-3,
     ) -> None:
         self._brian = require_brian2()
-        if not 0 < dt < math.inf:
-            raise InputError("dt", expected="seconds above 0", got=f"{dt}")
+        check_setting("dt", dt, above(0))
         self.dt = dt * self._brian.second
         self._stages = _stages(network, exogenous)
-        self.num_steps, self.trials = next(iter(exogenous.values())).shape[:2]
-        longest = max(
-            len(taps)
-            for stage in self._stages.values()
-            for taps in (*stage.synaptic.values(), stage.feedback)
-        )
-        self._period = self.num_steps + longest
+        self._shape = self.num_steps, self.trials = next(iter(exogenous.values())).shape[:2]
+        filters = [taps for x in self._stages.values() for taps in (*x.synaptic.values(), x.feedback)]
+        self._period = self.num_steps + max(map(len, filters))
         self.groups: dict[str, Any] = {}
         self.synapses: dict[str, Any] = {}
         self.monitors: dict[str, Any] = {}
@@ -156,64 +149,44 @@ class BrianNetwork:
             if spikes[0, 0].numel():  # Brian2 has no empty groups
                 self._add_input(name, spikes)
         for name, stage in self._stages.items():
-            self._add_neurons(name, stage, _noise_of(name, uniforms, (*self._shape, *stage.sizes)))
+            self._add_neurons(name, stage, uniforms)
             for source, taps in stage.synaptic.items():
                 self._add_synapses(source, name, taps)
             # A layer receives its own spikes in the next step: the first lag needs no delay.
-            own = torch.diag_embed(stage.feedback)
-            self._add_synapses(name, name, own)
-        self.network = self._brian.Network(
-            *self.groups.values(), *self.synapses.values(), *self.monitors.values()
-        )
-        self.network.schedule = self._schedule(exogenous)
+            self._add_synapses(name, name, torch.diag_embed(stage.feedback))
+        parts = (self.groups, self.synapses, self.monitors)
+        self.network = self._brian.Network(*(x for part in parts for x in part.values()))
+        # A time step: inputs, then each layer in turn, then Brian2's own slots.
+        inputs = [f"{name}_fires" for name in exogenous]
+        layers = [f"{name}_{does}" for name in self._stages for does in ("receives", "fires", "clears")]
+        brians = ["groups", "thresholds", "synapses", "resets", "end"]
+        self.network.schedule = ["start", *inputs, *layers, *brians]
 
     def run(self) -> dict[str, Tensor]:
-        """Simulate all trials.
-
-        Returns:
-            Spikes ``[T, B, *size]`` by layer, zeros and ones.
-        """
+        """Simulate all trials; return spikes ``[T, B, *size]`` by layer, zeros and ones."""
         self.network.run(self.trials * self._period * self.dt, namespace={})
         return {name: self._spikes(name) for name in self._stages}
 
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return self.num_steps, self.trials
-
-    def _schedule(self, exogenous: Mapping[str, Tensor]) -> list[str]:
-        """Return the slots of a time step: inputs, then each layer in turn, then Brian2's own."""
-        inputs = [f"{name}_fires" for name in exogenous]
-        layers = [f"{name}_{does}" for name in self._stages for does in ("receives", "fires", "clears")]
-        return ["start", *inputs, *layers, "groups", "thresholds", "synapses", "resets", "end"]
-
     def _add_input(self, name: str, spikes: Tensor) -> None:
         clock, index = np.nonzero(self._on_the_clock(spikes.flatten(2), 0.0))
+        options = {"dt": self.dt, "when": f"{name}_fires", "name": f"{name}_spikes"}
         self.groups[name] = self._brian.SpikeGeneratorGroup(
-            math.prod(spikes.shape[2:]),
-            index,
-            clock * self.dt,
-            dt=self.dt,
-            when=f"{name}_fires",
-            name=f"{name}_spikes",
+            math.prod(spikes.shape[2:]), index, clock * self.dt, **options
         )
 
-    def _add_neurons(self, name: str, stage: _Stage, uniforms: Tensor | None) -> None:
+    def _add_neurons(self, name: str, stage: _Stage, uniforms: Mapping[str, Tensor] | None) -> None:
         on = self._on_the_clock(torch.ones(*self._shape, 1), 0.0)[:, 0]
         known = {"active": self._brian.TimedArray(on, dt=self.dt)}
-        noise = "rand()"
         if uniforms is not None:
-            values = self._on_the_clock(uniforms.flatten(2), 1.0)
+            if name not in uniforms:
+                raise InputError("uniforms", expected=f"noise of {name!r}", got=f"{list(uniforms)}")
+            check_uniforms(uniforms[name], (*self._shape, *stage.sizes))
+            values = self._on_the_clock(uniforms[name].flatten(2), 1.0)
             known["uniforms"] = self._brian.TimedArray(values, dt=self.dt)
-            noise = "uniforms(t, i)"
-        group = self._brian.NeuronGroup(
-            len(stage.bias),
-            EQUATIONS,
-            threshold=f"{noise} < active(t) / (1 + exp(-u))",
-            reset="",
-            namespace=known,
-            dt=self.dt,
-            name=f"{name}_neurons",
-        )
+        noise = "rand()" if uniforms is None else "uniforms(t, i)"
+        model = {"threshold": f"{noise} < active(t) / (1 + exp(-u))", "reset": "", "namespace": known}
+        options = {"dt": self.dt, "name": f"{name}_neurons"}
+        group = self._brian.NeuronGroup(len(stage.bias), EQUATIONS, **model, **options)
         group.bias = stage.bias.double().numpy()
         group.thresholder["spike"].when = f"{name}_fires"
         group.run_regularly("drive = 0", dt=self.dt, when=f"{name}_clears")
@@ -225,14 +198,9 @@ class BrianNetwork:
         lag, pre, post = taps.nonzero(as_tuple=True)
         if not len(lag):
             return
-        synapses = self._brian.Synapses(
-            self.groups[source],
-            self.groups[target],
-            "w : 1 (constant)",
-            on_pre="drive_post += w",
-            dt=self.dt,
-            name=f"{source}_to_{target}",
-        )
+        model = {"model": "w : 1 (constant)", "on_pre": "drive_post += w"}
+        options = {"dt": self.dt, "name": f"{source}_to_{target}"}
+        synapses = self._brian.Synapses(self.groups[source], self.groups[target], **model, **options)
         synapses.connect(i=pre.numpy(), j=post.numpy())
         synapses.w = taps[lag, pre, post].double().numpy()
         synapses.delay = lag.numpy() * self.dt
@@ -256,78 +224,32 @@ class BrianNetwork:
 def _stages(network: GLMNetwork | GLMNeurons, exogenous: Mapping[str, Tensor]) -> dict[str, _Stage]:
     """Return the layers by name, in the order in which they run."""
     if isinstance(network, GLMNeurons):
-        layers = {"layer": network}
-        wiring: dict[str, tuple[str, ...]] = {"layer": ("input",)}
-        inputs = ["input"]
+        layers, inputs = {"layer": network}, ["input"]
+        wiring: Mapping[str, tuple[str, ...]] = {"layer": ("input",)}
     elif isinstance(network, GLMNetwork):
-        layers = dict(network.glm_layers())
-        wiring, inputs = network.wiring, list(network.inputs)
+        layers, inputs, wiring = dict(network.glm_layers()), list(network.inputs), network.wiring
     else:
-        raise InputError(
-            "network", expected="a GLMNetwork, GLMLayer or GLMConv2d", got=type(network).__name__
-        )
-    _check_inputs(inputs, exogenous)
+        got = type(network).__name__
+        raise InputError("network", expected="a GLMNetwork, GLMLayer or GLMConv2d", got=got)
+    if set(exogenous) != set(inputs):
+        raise InputError("exogenous", expected=f"spikes of {inputs}", got=f"{list(exogenous)}")
+    check_shapes(**{name: (x, ("T", "B >= 1", *x.shape[2:])) for name, x in exogenous.items()})
+    for name, spikes in exogenous.items():
+        fits, cure = (spikes == 0) | (spikes == 1), "encode currents as spikes first"
+        check_values(f"input {name!r}", spikes, fits, "zeros and ones", cure)
     sizes = {name: tuple(spikes.shape[2:]) for name, spikes in exogenous.items()}
     stages = {}
     for name, layer in layers.items():
         sources = wiring[name]
         widths = [math.prod(sizes[source]) for source in sources]
-        filters = layer.filters(_input_size(network, name, sources, sizes))
+        size = sizes[sources[0]]
+        if isinstance(network, GLMNetwork):
+            parts = [network.input_size(name, source) for source in sources]
+            size = (sum(part[0] for part in parts), *parts[0][1:])
+        filters = layer.filters(size)
         sizes[name] = tuple(filters.bias.shape)
         flat = filters.synaptic.reshape(len(filters.synaptic), sum(widths), -1).cpu()
-        parts = torch.split(flat, widths, dim=1)
-        stages[name] = _Stage(
-            dict(zip(sources, parts, strict=True)),
-            filters.feedback.flatten(1).cpu(),
-            filters.bias.flatten().cpu(),
-            sizes[name],
-        )
+        synaptic = dict(zip(sources, torch.split(flat, widths, dim=1), strict=True))
+        feedback, bias = filters.feedback.flatten(1).cpu(), filters.bias.flatten().cpu()
+        stages[name] = _Stage(synaptic, feedback, bias, sizes[name])
     return stages
-
-
-def _input_size(
-    network: GLMNetwork | GLMNeurons,
-    name: str,
-    sources: tuple[str, ...],
-    sizes: Mapping[str, tuple[int, ...]],
-) -> tuple[int, ...]:
-    """Return the size of a layer's whole input, without time and batch."""
-    if isinstance(network, GLMNeurons):
-        return sizes[sources[0]]
-    parts = [network.input_size(name, source) for source in sources]
-    return (sum(part[0] for part in parts), *parts[0][1:])
-
-
-def _check_inputs(names: list[str], exogenous: Mapping[str, Tensor]) -> None:
-    if set(exogenous) != set(names):
-        raise InputError("exogenous", expected=f"spikes of {names}", got=f"{list(exogenous)}")
-    lengths = {tuple(spikes.shape[:2]) for spikes in exogenous.values()}
-    if len(lengths) != 1 or 0 in next(iter(lengths)):
-        raise InputError("exogenous", expected="one T and B of at least 1", got=f"{sorted(lengths)}")
-    for name, spikes in exogenous.items():
-        if not bool(((spikes == 0) | (spikes == 1)).all()):
-            raise InputError(
-                f"input {name!r}",
-                expected="zeros and ones",
-                got="other values, or NaN",
-                cure="encode currents as spikes first",
-            )
-
-
-def _noise_of(
-    name: str, uniforms: Mapping[str, Tensor] | None, shape: tuple[int, ...]
-) -> Tensor | None:
-    if uniforms is None:
-        return None
-    if name not in uniforms or tuple(uniforms[name].shape) != shape:
-        got = list(uniforms[name].shape) if name in uniforms else list(uniforms)
-        raise InputError(f"uniforms of {name!r}", expected=f"shape {list(shape)}", got=f"{got}")
-    values = uniforms[name]
-    if not values.is_floating_point() or not bool(((values >= 0) & (values <= 1)).all()):
-        raise InputError(
-            f"uniforms of {name!r}",
-            expected="floats in [0, 1)",
-            got=f"{values.dtype}, others or NaN",
-            cure="draw them with torch.rand",
-        )
-    return values

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from snn_gan_ext.coding.images import check_images
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import between, check_setting, whole
 
 __all__ = ["random_affine", "turned"]
 
@@ -22,8 +23,7 @@ def random_affine(
 ) -> Tensor:
     """Rotate, scale and shift each square image at random about its centre, on a dark background.
 
-    Pixels come from the nearest place. Interpolation would make new grey levels, and with them spikes
-    at new times in the latency code.
+    Pixels come from the nearest place: interpolation would make new grey levels and thus new latencies.
 
     Args:
         images: Images ``[B, side ** 2]`` in [0, 1].
@@ -32,20 +32,14 @@ def random_affine(
         shift: Largest shift along each axis in whole pixels, 0 .. ``side``.
         rng: Random source, on the device of the images.
 
-    Returns:
-        Images ``[B, side ** 2]`` in [0, 1].
-
     Raises:
         InputError: If the images are not square, or a limit is out of range.
     """
-    check_images(images)
-    batch, side = len(images), _side(images)
-    if not 0 <= degrees <= 360 or not 0 <= scale < 1 or not 0 <= shift <= side:
-        raise InputError(
-            "degrees, scale and shift",
-            expected=f"0 .. 360; 0 or more, below 1; 0 .. {side}",
-            got=f"{degrees}, {scale} and {shift}",
-        )
+    square = _square(images)
+    batch, _, side, _ = square.shape
+    check_setting("degrees", degrees, between(0, 360))
+    check_setting("scale", scale, between(0, 1, closed="left"))
+    check_setting("shift", shift, whole(0, side))
 
     def uniform(count: int) -> Tensor:
         drawn = torch.rand(count, batch, generator=rng, device=images.device)
@@ -56,9 +50,7 @@ def random_affine(
     sine = torch.sin(turn * math.radians(degrees)) * (1 + scale * size)
     right, down = torch.round(uniform(2) * (shift + 0.5 - 1e-3)) * 2 / side
     maps = torch.stack([cosine, -sine, right, sine, cosine, down], 1).view(batch, 2, 3)
-    grid = F.affine_grid(maps, [batch, 1, side, side], align_corners=False)
-    moved = F.grid_sample(images.view(batch, 1, side, side), grid, mode="nearest", align_corners=False)
-    return moved.view(batch, -1)
+    return _mapped(square, maps, "nearest")
 
 
 def turned(images: Tensor, degrees: float) -> Tensor:
@@ -70,27 +62,28 @@ def turned(images: Tensor, degrees: float) -> Tensor:
         images: Images ``[B, side ** 2]`` in [0, 1].
         degrees: Angle in degrees.
 
-    Returns:
-        Images ``[B, side ** 2]`` in [0, 1].
-
     Raises:
         InputError: If the images are not square.
     """
-    check_images(images)
-    batch, side = len(images), _side(images)
-    square = images.view(batch, 1, side, side)
+    square = _square(images)
     if degrees % 90 == 0:
         return square.rot90(int(degrees // 90), (2, 3)).flatten(1)
     angle = math.radians(degrees)
     cosine, sine = math.cos(angle), math.sin(angle)
     rows = [[cosine, -sine, 0.0], [sine, cosine, 0.0]]
-    maps = torch.tensor([rows], dtype=images.dtype, device=images.device).expand(batch, 2, 3)
-    grid = F.affine_grid(maps, [batch, 1, side, side], align_corners=False)
-    return F.grid_sample(square, grid, align_corners=False).flatten(1).clamp(0, 1)
+    maps = torch.tensor([rows], dtype=images.dtype, device=images.device).expand(len(images), 2, 3)
+    return _mapped(square, maps, "bilinear").clamp(0, 1)
 
 
-def _side(images: Tensor) -> int:
+def _square(images: Tensor) -> Tensor:
+    """Return images ``[B, side ** 2]`` as ``[B, 1, side, side]``."""
+    check_images(images)
     side = math.isqrt(images.shape[1])
-    if side * side != images.shape[1] or not side:
+    if side * side != images.shape[1]:
         raise InputError("images", expected="square images", got=f"{images.shape[1]} pixels")
-    return side
+    return images.view(-1, 1, side, side)
+
+
+def _mapped(square: Tensor, maps: Tensor, mode: str) -> Tensor:
+    grid = F.affine_grid(maps, list(square.shape), align_corners=False)
+    return F.grid_sample(square, grid, mode=mode, align_corners=False).flatten(1)

@@ -18,7 +18,6 @@ class Spikes:
     """Identity: spikes ``[T, B, N]`` as they are."""
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """Return the spikes."""
         return spikes
 
 
@@ -27,7 +26,6 @@ class Rates:
     """Firing rates ``[B, N]``; see `rate_decode`."""
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """Decode spikes ``[T, B, N]``."""
         return rate_decode(spikes)
 
 
@@ -42,7 +40,6 @@ class TimeSurface:
     decay: float = 2.0
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """Decode spikes ``[T, B, N]``."""
         return time_surface_decode(spikes, self.decay)
 
 
@@ -57,7 +54,6 @@ class PooledRates:
     width: int = 4
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """Decode spikes ``[T, B, N]``."""
         return pooled_decode(spikes, self.width)
 
 
@@ -72,7 +68,6 @@ class Counts:
     pools: tuple[tuple[int, int], ...] = ((2, 1), (5, 2))
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """Decode event frames ``[T, B, C, H, W]``."""
         return pooled_counts(spikes, self.pools)
 
 

@@ -12,8 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import (
+    Rule,
+    check_positive,
+    check_setting,
+    check_settings,
+    check_shapes,
+    whole,
+)
 
 __all__ = ["EVENT", "Binning", "Sensor", "bin_events", "pooled_counts", "problem_of", "to_events"]
 
@@ -21,6 +30,7 @@ EVENT = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.in
 """Dtype of an event, as in Tonic's N-MNIST."""
 
 Events = NDArray[np.void]
+TIME = whole(1 - 2**53, 2**53 - 1)  # in microseconds
 
 
 class Sensor(NamedTuple):
@@ -66,32 +76,19 @@ class Binning:
         if not isinstance(self.sensor, tuple) or len(self.sensor) != 3:
             raise InputError("sensor", expected="(width, height, polarities)", got=f"{self.sensor!r}")
         object.__setattr__(self, "sensor", Sensor(*self.sensor))
-        whole = (self.start_us, *(self.crop or ()))
-        if any(type(number) is not int or abs(number) >= 2**53 for number in whole):
-            raise InputError(
-                "start_us and crop",
-                expected="whole numbers",
-                got=f"{self.start_us!r} and {self.crop!r}",
-            )
-        if self.crop is not None and (not isinstance(self.crop, tuple) or len(self.crop) != 4):
+        check_positive(**{f"sensor.{name}": size for name, size in self.sensor._asdict().items()})
+        check_positive(num_steps=self.num_steps, step_us=self.step_us, pool=self.pool)
+        flag = Rule("True or False", lambda x: type(x) is bool)
+        check_settings(self, start_us=TIME, merge_polarities=flag)
+        if self.crop is None:
+            return
+        if not isinstance(self.crop, tuple) or len(self.crop) != 4:
             raise InputError("crop", expected="(left, top, width, height)", got=f"{self.crop!r}")
-        if type(self.merge_polarities) is not bool:
-            raise InputError(
-                "merge_polarities", expected="True or False", got=f"{self.merge_polarities!r}"
-            )
-        numbers = (*self.sensor, self.num_steps, self.step_us, self.pool)
-        if any(type(number) is not int or number < 1 for number in numbers):
-            raise InputError(
-                "binning",
-                expected="whole numbers of at least 1 for sensor, num_steps, step_us and pool",
-                got=f"{tuple(self.sensor)!r}, {self.num_steps!r}, {self.step_us!r} and {self.pool!r}",
-            )
-        left, top, width, height = self.window
-        inside = left + width <= self.sensor.width and top + height <= self.sensor.height
-        if min(left, top) < 0 or min(width, height) < 1 or not inside:
-            raise InputError(
-                "crop", expected=f"a window within {tuple(self.sensor)[:2]}", got=f"{self.crop}"
-            )
+        left, top, width, height = self.crop
+        check_setting("width of the crop", width, whole(1, self.sensor.width))
+        check_setting("height of the crop", height, whole(1, self.sensor.height))
+        check_setting("left of the crop", left, whole(0, self.sensor.width - width))
+        check_setting("top of the crop", top, whole(0, self.sensor.height - height))
 
     @property
     def window(self) -> tuple[int, int, int, int]:
@@ -113,15 +110,12 @@ class Binning:
 
 
 def bin_events(events: Events, binning: Binning, *, check: bool = True) -> NDArray[np.bool_]:
-    """Return the spikes of a recording.
+    """Return the spikes ``[T, C, H, W]`` of a recording.
 
     Args:
         events: Events of the sensor of the binning, in any order.
         binning: Bins of time and space.
         check: Whether to check the events; unnecessary after `problem_of`.
-
-    Returns:
-        Spikes ``[T, C, H, W]``.
 
     Raises:
         InputError: If an event does not fit the sensor.
@@ -146,32 +140,22 @@ def bin_events(events: Events, binning: Binning, *, check: bool = True) -> NDArr
 def to_events(spikes: Tensor | NDArray[np.bool_], step_us: int, start_us: int = 0) -> Events:
     """Return a recording with one event per spike, in the middle of its step, sorted by time.
 
-    `bin_events` with the same ``step_us`` recovers the spikes exactly.
+    It has the dtype `EVENT`. `bin_events` with the same ``step_us`` recovers the spikes exactly.
 
     Args:
         spikes: Spikes ``[T, C, H, W]``, zeros and ones.
         step_us: Length of a step in microseconds.
         start_us: Start of the first step in microseconds.
 
-    Returns:
-        Events of dtype `EVENT`.
-
     Raises:
         InputError: If the spikes have another shape or other values, or ``step_us`` is below 1.
     """
     values = np.asarray(spikes)
     if values.ndim != 4 or not np.isin(values, (0, 1)).all():
-        raise InputError(
-            "spikes",
-            expected="zeros and ones [T, C, H, W]",
-            got=f"{list(values.shape)}, or others",
-        )
-    if type(step_us) is not int or type(start_us) is not int or not 1 <= step_us < 2**40:
-        raise InputError(
-            "step_us and start_us",
-            expected="whole microseconds, 1 or more",
-            got=f"{step_us}, {start_us}",
-        )
+        got = f"{list(values.shape)}, or others"
+        raise InputError("spikes", expected="zeros and ones [T, C, H, W]", got=got)
+    check_setting("step_us", step_us, whole(1, 2**40 - 1))
+    check_setting("start_us", start_us, TIME)
     step, polarity, y, x = np.nonzero(values)
     events = np.empty(len(step), EVENT)
     events["x"], events["y"], events["p"] = x, y, polarity
@@ -182,11 +166,7 @@ def to_events(spikes: Tensor | NDArray[np.bool_], step_us: int, start_us: int = 
 def problem_of(events: Events, sensor: Sensor) -> str | None:
     """Return the first problem of a recording in words, or None.
 
-    Problems are a missing field, a pixel outside the sensor, no events, and time that runs backwards.
-
-    Args:
-        events: Recording.
-        sensor: Size of the sensor.
+    Problems are a missing field, an event outside the sensor, no events, and time that runs backwards.
     """
     if (problem := _unusable(events, sensor)) is not None:
         return problem
@@ -211,15 +191,10 @@ def _unusable(events: Events, sensor: Sensor) -> str | None:
             return f"{name} that are no whole numbers (times are in microseconds)"
         if len(values) and float(values.max()) >= 2**62:
             return f"{name} up to {values.max()}"
-    return _outside(events, sensor)
-
-
-def _outside(events: Events, sensor: Sensor) -> str | None:
     for name, size in zip(("x", "y", "p"), sensor, strict=True):
         values = _field(events, name)
-        if name == "p" and size == 1:
-            continue
-        if len(values) and not 0 <= values.min() <= values.max() < size:
+        checked = len(values) and (name != "p" or size > 1)
+        if checked and not 0 <= values.min() <= values.max() < size:
             return f"{name} from {values.min()} to {values.max()}, of 0 .. {size - 1}"
     return None
 
@@ -231,28 +206,22 @@ def _field(events: Events, name: str) -> NDArray[np.int64]:
 
 
 def pooled_counts(spikes: Tensor, pools: tuple[tuple[int, int], ...]) -> Tensor:
-    r"""Return spike counts in blocks of time and space, divided by the root of the block size.
+    r"""Return spike counts ``[B, F]`` in blocks, divided by the root of the block size.
 
     .. math:: x_b = \frac{1}{\sqrt{n_b}} \sum_{i \in b} s_i
 
-    Blocks at the edge are padded with silence.
+    Blocks of all poolings are concatenated; those at the edge are padded with silence.
 
     Args:
         spikes: Spikes ``[T, B, C, H, W]``; differentiable.
         pools: Number of time blocks, a divisor of ``T``, and side of the pixel blocks of each pooling.
 
-    Returns:
-        Features ``[B, F]`` of all poolings, concatenated.
-
     Raises:
         InputError: If a number of time blocks does not divide ``T``.
     """
-    if spikes.dim() != 5 or not pools:
-        raise InputError(
-            "spikes and pools",
-            expected="[T, B, C, H, W] and a pooling",
-            got=f"{spikes.dim()} axes, {pools}",
-        )
+    check_shapes(spikes=(spikes, "TBCHW"))
+    if not pools:
+        raise InputError("pools", expected="at least one pooling", got="none")
     parts = []
     steps, batch, channels, height, width = spikes.shape
     for blocks, side in pools:
@@ -261,9 +230,6 @@ def pooled_counts(spikes: Tensor, pools: tuple[tuple[int, int], ...]) -> Tensor:
         counts = spikes.reshape(blocks, steps // blocks, batch, channels, height, width).sum(1)
         flat = counts.transpose(0, 1).reshape(batch, blocks * channels, height, width)
         if side > 1:
-            pooled = torch.nn.functional.avg_pool2d(
-                torch.nn.functional.pad(flat, (0, -width % side, 0, -height % side)), side
-            )
-            flat = side**2 * pooled
+            flat = side**2 * F.avg_pool2d(F.pad(flat, (0, -width % side, 0, -height % side)), side)
         parts.append(flat.flatten(1) / (steps // blocks * side**2) ** 0.5)
     return torch.cat(parts, 1)

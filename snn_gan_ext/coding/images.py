@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import check_labels, check_positive
+from snn_gan_ext.validation import (
+    at_least,
+    between,
+    check_floats,
+    check_labels,
+    check_positive,
+    check_setting,
+    check_shapes,
+    check_uniforms,
+    check_values,
+)
 
 __all__ = [
     "Labelled",
@@ -43,7 +53,7 @@ def rate_encode(
     uniforms: Tensor | None = None,
     rng: torch.Generator | None = None,
 ) -> Tensor:
-    r"""Draw Bernoulli spikes with pixel values as probabilities, :math:`s_{i,t} = [U_{i,t} < x_i]`.
+    r"""Draw spikes ``[T, B, N]`` with pixels as probabilities, :math:`s_{i,t} = [U_{i,t} < x_i]`.
 
     Args:
         images: Images ``[B, N]`` in [0, 1].
@@ -51,12 +61,8 @@ def rate_encode(
         uniforms: Noise in [0, 1), ``[T, B, N]``.
         rng: Random source of the noise if ``uniforms`` is not given.
 
-    Returns:
-        Spikes ``[T, B, N]``.
-
     Raises:
-        InputError: If ``num_steps`` is below 1, an image holds NaN or values outside [0, 1], or the
-            noise has another shape.
+        InputError: If ``num_steps`` is below 1, or images or noise have another shape or other values.
 
     References:
         SpikeGAN paper, section VII-A.
@@ -71,21 +77,16 @@ def rate_encode(
     shape = (num_steps, *images.shape)
     if uniforms is None:
         uniforms = torch.rand(shape, generator=rng, device=images.device)
-    elif not bool(((uniforms >= 0) & (uniforms <= 1)).all()):
-        raise InputError("uniforms", expected="values in [0, 1)", got="other values, or NaN")
-    elif tuple(uniforms.shape) != shape:
-        raise InputError("uniforms", expected=f"shape {list(shape)}", got=f"{list(uniforms.shape)}")
+    else:
+        check_uniforms(uniforms, shape)
     return (uniforms < images).to(images.dtype)
 
 
 def rate_decode(spikes: Tensor) -> Tensor:
-    r"""Return the share of steps with a spike, :math:`\frac1T \sum_t s_{i,t}`.
+    r"""Return the share of steps with a spike, :math:`\frac1T \sum_t s_{i,t}`, as images ``[B, N]``.
 
     Args:
         spikes: Spikes ``[T, B, N]``.
-
-    Returns:
-        Images ``[B, N]``.
 
     References:
         SpikeGAN paper, section VII-A.
@@ -95,9 +96,9 @@ def rate_decode(spikes: Tensor) -> Tensor:
 
 
 def time_surface_decode(spikes: Tensor, decay: float = 2.0) -> Tensor:
-    r"""Return the last sample of an exponentially decaying trace.
+    r"""Return the last samples ``[B, N]`` of exponentially decaying traces.
 
-    .. math:: x_i = \sum_t e^{-(T - 1 - t)/\tau} s_{i,t} \Big/ \sum_t e^{-(T - 1 - t)/\tau}
+    .. math:: x_i = \sum_t e^{-(T - 1 - t)/\tau} s_{i,t} \Bigl/ \sum_t e^{-(T - 1 - t)/\tau}
 
     Later spikes have larger weights, so ``T`` steps encode up to ``2 ** T`` grey levels; rates encode
     ``T + 1``. A neuron that fires at every step decodes to 1.
@@ -106,17 +107,13 @@ def time_surface_decode(spikes: Tensor, decay: float = 2.0) -> Tensor:
         spikes: Spikes ``[T, B, N]``.
         decay: Time constant in steps.
 
-    Returns:
-        Images ``[B, N]``.
-
     Raises:
-        InputError: If ``decay`` is not above 0.
+        InputError: If ``decay`` is below 1e-6.
 
     References:
         SpikeGAN paper, section VII-A; Lagorce et al. (2017), "HOTS".
     """
-    if not 1e-6 <= decay < float("inf"):
-        raise InputError("decay", expected="a positive time constant in steps", got=f"{decay}")
+    check_setting("decay", decay, at_least(1e-6))
     _check_spikes(spikes)
     age = torch.arange(len(spikes) - 1, -1, -1, device=spikes.device, dtype=spikes.dtype)
     kernel = torch.exp(-age / decay)
@@ -131,9 +128,6 @@ def add_noise(images: Tensor, fraction: float, rng: torch.Generator | None = Non
         fraction: Share of noisy pixels in each image, rounded to whole pixels. Each image has its own.
         rng: Random source of the pixels and of the noise.
 
-    Returns:
-        Noisy images ``[B, N]``.
-
     Raises:
         InputError: If the fraction or an image lies outside [0, 1].
 
@@ -141,8 +135,7 @@ def add_noise(images: Tensor, fraction: float, rng: torch.Generator | None = Non
         SpikeGAN paper, section VIII-A and Fig. 5.
     """
     check_images(images)
-    if not 0 <= fraction <= 1:
-        raise InputError("fraction", expected="0 .. 1", got=f"{fraction}")
+    check_setting("fraction", fraction, between(0, 1))
 
     def uniform() -> Tensor:
         return torch.rand(images.shape, generator=rng, device=images.device, dtype=images.dtype)
@@ -152,14 +145,11 @@ def add_noise(images: Tensor, fraction: float, rng: torch.Generator | None = Non
 
 
 def pooled_decode(spikes: Tensor, width: int) -> Tensor:
-    """Return firing rates in bins of time.
+    """Return shares of steps with a spike ``[B, T / width * N]``, in bins of time.
 
     Args:
         spikes: Spikes ``[T, B, N]``, ``T`` a multiple of ``width``.
         width: Number of steps in a bin.
-
-    Returns:
-        Shares of steps with a spike ``[B, T / width * N]``.
 
     Raises:
         InputError: If ``width`` does not divide ``T``.
@@ -175,7 +165,7 @@ def check_labelled(data: Labelled) -> None:
     """Check images and their labels: one label per image, at least one of them.
 
     Raises:
-        InputError: If `check_images` or `check_labels` refuses them, or there is none.
+        InputError: If a shape, a dtype or a value is wrong, or there is none.
     """
     check_images(data.images)
     check_labels(data.labels, count=len(data.images))
@@ -185,7 +175,7 @@ def check_labelled(data: Labelled) -> None:
 
 def _check_spikes(spikes: Tensor) -> None:
     if spikes.dim() < 2 or len(spikes) < 1:
-        raise InputError("spikes", expected="[T >= 1, B, N]", got=f"{list(spikes.shape)}")
+        raise InputError("spikes", expected="shape [T >= 1, B, N]", got=f"{list(spikes.shape)}")
 
 
 def check_images(images: Tensor) -> None:
@@ -194,18 +184,7 @@ def check_images(images: Tensor) -> None:
     Raises:
         InputError: If the shape or the dtype is another, or a value is NaN or outside [0, 1].
     """
-    if images.dim() != 2 or not images.is_floating_point():
-        raise InputError(
-            "images",
-            expected="floats [B, N]",
-            got=f"{images.dtype} {list(images.shape)}",
-            cure="flatten pixels into one axis and scale them to [0, 1]",
-        )
-    if images.numel() and not bool(((images >= 0) & (images <= 1)).all()):
-        low, high = images.min().item(), images.max().item()
-        raise InputError(
-            "images",
-            expected="values in [0, 1]",
-            got=f"{low:.4g} .. {high:.4g}",
-            cure="divide by the largest grey value and drop NaN",
-        )
+    check_shapes("flatten pixels into one axis", images=(images, "BN"))
+    check_floats("images", images)
+    cure = "divide by the largest grey value and drop NaN"
+    check_values("images", images, (images >= 0) & (images <= 1), "values in [0, 1]", cure)

@@ -7,21 +7,12 @@
 - `tasks`: small tasks for meta-learning
 """
 
+from pkgutil import iter_modules
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=[
-        "digits",
-        "event_files",
-        "event_frames",
-        "mnist",
-        "patterns",
-        "recordings",
-        "simulated_neurons",
-        "tasks",
-    ],
-)
+submodules = [module.name for module in iter_modules(__path__)]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules)
 
 DATA_VARIABLE = "SNN_GAN_EXT_DATA"
 """Environment variable with the path of a folder of recordings and digits."""

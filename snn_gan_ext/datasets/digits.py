@@ -16,13 +16,7 @@ TEST_SIZE, VALIDATION_SIZE = 450, 247
 
 
 class DigitSplits(NamedTuple):
-    """Disjoint parts of a set of digits.
-
-    Attributes:
-        train: Digits to learn from.
-        validation: Digits to choose settings by.
-        test: Digits to report results on.
-    """
+    """Digits to learn from, digits to choose settings by, and digits to report results on."""
 
     train: Labelled
     validation: Labelled
@@ -31,9 +25,8 @@ class DigitSplits(NamedTuple):
     def fingerprint(self) -> str:
         """Return a hash of the digits, their labels and the split."""
         digest = hashlib.sha256()
-        for digits in self:
-            for part in digits:
-                digest.update(part.numpy().tobytes())
+        for part in (part for digits in self for part in digits):
+            digest.update(part.numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def held_out(self, name: Split) -> Labelled:
@@ -69,10 +62,8 @@ def split(digits: Labelled, test: float, validation: float, split_seed: int) -> 
     labels = digits.labels.numpy()
     rest, taken = np.arange(len(labels)), []
     for part in (test, validation):
-        size = int(part if part >= 1 else part * len(labels))
-        rest, picks = train_test_split(
-            rest, test_size=size, random_state=split_seed, stratify=labels[rest]
-        )
+        size, strata = int(part if part >= 1 else part * len(labels)), labels[rest]
+        rest, picks = train_test_split(rest, test_size=size, random_state=split_seed, stratify=strata)
         taken.append(picks)
     parts = (Labelled(digits.images[picks], digits.labels[picks]) for picks in (rest, *taken[::-1]))
     return DigitSplits(*parts)

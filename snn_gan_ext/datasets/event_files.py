@@ -9,19 +9,22 @@ from numpy.typing import NDArray
 from snn_gan_ext.coding.events import EVENT, Events
 from snn_gan_ext.errors import InputError
 
-__all__ = ["end_to_end", "read_nmnist", "write_hdf5", "write_nmnist", "write_nmnist_folder"]
+__all__ = ["end_to_end", "missing", "read_nmnist", "write_hdf5", "write_nmnist", "write_nmnist_folder"]
 
-OVERFLOW_Y = 240
-"""Row that marks an overflow of the clock instead of an event."""
+OVERFLOW_Y = 240  # row that marks an overflow of the clock instead of an event
 OVERFLOW_US = 2**13
 LAST_US = 2**23 - 1
+INSTALL_TONIC = 'install the extra tonic: pip install ".[tonic]"'
+
+
+def missing(package: str, cure: str) -> InputError:
+    """Return the error of a package that is not installed."""
+    expected, got = f"the package {package}", "an environment without it"
+    return InputError(package, expected=expected, got=got, cure=cure)
 
 
 def read_nmnist(path: Path) -> Events:
     """Read a file in N-MNIST's format, five bytes an event: x, y, polarity (1 bit) and time (23 bits).
-
-    Args:
-        path: Path of the file.
 
     Returns:
         Events of dtype `EVENT`, times in microseconds, as ``tonic.io.read_mnist_file`` returns them.
@@ -51,41 +54,31 @@ def read_nmnist(path: Path) -> Events:
 def write_nmnist(events: Events, path: Path) -> None:
     """Write events to a file in N-MNIST's format, which holds them without loss.
 
-    Args:
-        events: Events on rows below 240, of two polarities, times in microseconds below 2^23 (8.4 s).
-        path: Path of the file.
-
     Raises:
-        InputError: If an event does not fit into the format.
+        InputError: If an event does not fit into the format: a row of 240 or more, more than two
+            polarities, or a time of 2^23 microseconds (8.4 s) or more.
     """
-    _check_fits(events)
-    x, y, t, p = (events[name].astype(np.int64) for name in ("x", "y", "t", "p"))
-    columns = np.stack([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255], 1)
-    path.write_bytes(columns.astype(np.uint8).tobytes())
+    path.write_bytes(_packed(events))
 
 
-def _check_fits(events: Events) -> None:
+def _packed(events: Events) -> bytes:
+    """Return events in N-MNIST's format."""
     limits = {"x": 255, "y": OVERFLOW_Y - 1, "t": LAST_US, "p": 1}
     for name, last in limits.items():
         values = events[name]
         if len(values) and not 0 <= int(values.min()) <= int(values.max()) <= last:
-            raise InputError(
-                f"events, {name}",
-                expected=f"0 .. {last} in N-MNIST files",
-                got=f"{int(values.min())} .. {int(values.max())}",
-                cure="use the format npz or hdf5",
-            )
+            expected, got = f"0 .. {last} in N-MNIST files", f"{values.min()} .. {values.max()}"
+            cure = "use the format npz or hdf5"
+            raise InputError(f"events, {name}", expected=expected, got=got, cure=cure)
+    x, y, t, p = (events[name].astype(np.int64) for name in limits)
+    columns = np.stack([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255], 1)
+    return columns.astype(np.uint8).tobytes()
 
 
 def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Path) -> None:
-    """Write recordings end to end into one file: ``events/x`` and so on, ``offsets`` and ``labels``.
+    """Write recordings end to end into a file: ``events/x`` and so on, ``offsets`` and ``labels [n]``.
 
     Recording k reaches from ``offsets[k]`` to ``offsets[k + 1]``.
-
-    Args:
-        recordings: Events of dtype `EVENT`.
-        labels: Labels ``[n]`` of the recordings.
-        path: Path of the file.
 
     Raises:
         InputError: If h5py, which comes with Tonic, is missing.
@@ -93,12 +86,7 @@ def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Pa
     try:
         import h5py
     except ImportError:
-        raise InputError(
-            "hdf5",
-            expected="the package h5py",
-            got="an environment without it",
-            cure='install the extra tonic: pip install ".[tonic]", or use the format npz',
-        ) from None
+        raise missing("h5py", f"{INSTALL_TONIC}, or use the format npz") from None
     events, offsets = end_to_end(recordings)
     part = path.with_name(path.name + ".part")
     try:
@@ -118,19 +106,13 @@ def end_to_end(recordings: Sequence[Events]) -> tuple[Events, NDArray[np.int64]]
 
 
 def write_nmnist_folder(recordings: Sequence[Events], labels: NDArray[np.int64], folder: Path) -> None:
-    """Write recordings in Tonic's layout of N-MNIST: ``Train/<label>/<number>.bin``.
-
-    Args:
-        recordings: Events as for `write_nmnist`.
-        labels: Digits ``[n]`` of the recordings.
-        folder: Folder, which is created if necessary.
+    """Write recordings and their labels ``[n]`` in Tonic's layout: ``Train/<label>/<number>.bin``.
 
     Raises:
-        InputError: If an event does not fit into the format.
+        InputError: If an event does not fit into the format, as for `write_nmnist`.
     """
-    for events in recordings:
-        _check_fits(events)
-    for number, (events, label) in enumerate(zip(recordings, labels, strict=True)):
+    files = [_packed(events) for events in recordings]
+    for number, (packed, label) in enumerate(zip(files, labels, strict=True)):
         place = folder / "Train" / str(int(label))
         place.mkdir(parents=True, exist_ok=True)
-        write_nmnist(events, place / f"{number:05}.bin")
+        (place / f"{number:05}.bin").write_bytes(packed)

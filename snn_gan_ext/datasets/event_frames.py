@@ -6,10 +6,10 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from snn_gan_ext.coding.events import Binning, bin_events
-from snn_gan_ext.datasets.recordings import UNOPENED, Problem, Recordings
+from snn_gan_ext.datasets.recordings import UNOPENED, Problem, Recordings, first_line
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.validation import check_setting, one_of, whole
 
@@ -27,15 +27,14 @@ __all__ = ["Damaged", "EventFrames", "time_first"]
 
 Damaged = Literal["refuse", "skip"]
 
-FORMAT = 1
-"""Version of the cache, part of its key."""
+FORMAT = 1  # version of the cache, part of its key
 
 
 class EventFrames(Dataset[tuple[Tensor, int]]):
     """Spikes of all recordings of a data set, binned once and then read from disk.
 
-    The first pass reads, checks and bins all recordings and writes them to disk, one bit for each pixel
-    and step. Its memory does not grow with their number.
+    The first pass checks and bins all recordings and writes them to disk, one bit for each pixel and
+    step. Its memory does not grow with their number.
 
     Args:
         recordings: Recordings to bin.
@@ -69,27 +68,20 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
     ) -> None:
         check_setting("damaged", damaged, one_of(Damaged))
         check_setting("workers", workers, whole(0))
-        if tuple(binning.sensor) != tuple(recordings.sensor):
-            raise InputError(
-                "binning",
-                expected=f"the recordings' sensor {tuple(recordings.sensor)}",
-                got=f"{tuple(binning.sensor)}",
-            )
-        if cache is not None and recordings.key is None:
-            raise InputError(
-                "cache",
-                expected="recordings with a key",
-                got="none",
-                cure="give one: Recordings(dataset, key='name and version of the data')",
-            )
+        sensor, kept = tuple(recordings.sensor), None
+        if tuple(binning.sensor) != sensor:
+            expected = f"the recordings' sensor {sensor}"
+            raise InputError("binning", expected=expected, got=f"{tuple(binning.sensor)}")
+        if cache is not None:
+            if recordings.key is None:
+                cure = "give one: Recordings(dataset, key='name and version of the data')"
+                raise InputError("cache", expected="recordings with a key", got="none", cure=cure)
+            parts = {"format": FORMAT, "data": recordings.key, "damaged": damaged, **asdict(binning)}
+            key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+            kept = Path(cache).expanduser() / key
         self.binning = binning
-        kept = (
-            None if cache is None else Path(cache).expanduser() / _key_of(recordings, binning, damaged)
-        )
-        if kept is not None and kept.exists():
-            self._folder = kept
-        else:
-            self._folder = self._fill(recordings, kept, damaged, workers, progress)
+        found = kept if kept is not None and kept.exists() else None
+        self._folder = found or self._fill(recordings, kept, damaged, workers, progress)
         self._open()
         if self.problems:
             listed = _named(self.problems)
@@ -103,16 +95,13 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
             self.names: list[str] = list(about["names"])
             self.problems = [Problem(*problem) for problem in about["problems"]]
             self._packed: NDArray[np.uint8] | None = self._map()
-            expected = (len(self.targets), -(-int(np.prod(self.binning.shape)) // 8))
-            if self._packed.shape != expected or len(self.names) != len(self.targets):
+            shape = (len(self.targets), -(-int(np.prod(self.binning.shape)) // 8))
+            if self._packed.shape != shape or len(self.names) != len(self.targets):
                 raise ValueError(f"spikes {self._packed.shape} for {len(self.targets)} targets")
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise InputError(
-                "cache",
-                expected=f"the complete results of an earlier pass in {self._folder}",
-                got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                cure="remove that folder",
-            ) from error
+            expected = f"the complete results of an earlier pass in {self._folder}"
+            got, cure = first_line(error), "remove that folder"
+            raise InputError("cache", expected=expected, got=got, cure=cure) from error
 
     def fingerprint(self) -> str:
         """Return a hash of the recordings' names, targets and spikes."""
@@ -132,10 +121,7 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         return self.spikes([index])[:, 0], int(self.targets[index])
 
     def spikes(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
-        """Return spikes ``[T, B, C, H, W]`` of recordings as floats.
-
-        Args:
-            indices: Indices ``[B]`` of recordings.
+        """Return spikes ``[T, B, C, H, W]`` of recordings of indices ``[B]``, as floats.
 
         Raises:
             InputError: If the indices are not whole numbers ``[B]``.
@@ -165,8 +151,7 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         # Removed with this object, unless it becomes the cache.
         remove = weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         try:
-            problems = _first_pass(recordings, self.binning, place, workers, progress)
-            _refuse(problems, recordings, damaged, place)
+            problems = _FirstPass(recordings, self.binning).write(place, damaged, workers, progress)
         except BaseException:
             remove()
             raise
@@ -183,47 +168,6 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         return kept
 
 
-def _first_pass(
-    recordings: Recordings, binning: Binning, place: Path, workers: int, progress: bool
-) -> list[Problem]:
-    """Write ``spikes.npy``, one bit for each pixel and step, and ``about.json``."""
-    names, targets, problems, silent = [], [], list(recordings.ignored), 0
-    bytes_each = -(-int(np.prod(binning.shape)) // 8)
-    bits = place / "bits"
-    with bits.open("wb") as file:
-        for read in _passed(recordings, binning, workers, progress):
-            if isinstance(read, Problem):
-                problems.append(read)
-                continue
-            silent += not read.bits.any()
-            file.write(read.bits.tobytes())
-            names.append(read.name)
-            targets.append(read.target)
-    if silent:
-        warnings.warn(
-            f"recordings: {silent} of {len(names)} have no event within the binning's steps and pixels",
-            stacklevel=5,
-        )
-    if names:
-        np.save(place / "spikes.npy", np.memmap(bits, np.uint8, "r", shape=(len(names), bytes_each)))
-    bits.unlink()
-    about = {"names": names, "targets": targets, "problems": problems}
-    (place / "about.json").write_text(json.dumps(about))
-    return problems
-
-
-def _refuse(problems: Sequence[Problem], recordings: Recordings, damaged: Damaged, place: Path) -> None:
-    usable = (place / "spikes.npy").exists()
-    unusable = [problem for problem in problems if problem not in recordings.ignored]
-    if not usable or (unusable and damaged == "refuse"):
-        raise InputError(
-            "recordings",
-            expected="readable events of the sensor",
-            got=_named(problems) if problems else "none",
-            cure="repair or remove them, or skip them: damaged='skip'",
-        )
-
-
 def _named(problems: Sequence[Problem]) -> str:
     named = "; ".join(f"{name}: {reason}" for name, reason in problems[:5])
     more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
@@ -236,41 +180,52 @@ def time_first(batch: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
     return torch.stack(spikes, 1), torch.tensor(targets)
 
 
-class _Binned(NamedTuple):
-    name: str
-    target: int
-    bits: NDArray[np.uint8]
+class _FirstPass(Dataset[tuple[str, int, NDArray[np.uint8]] | Problem]):
+    """Names, targets and bits of recordings."""
 
-
-class _FirstPass(Dataset[_Binned | Problem]):
     def __init__(self, recordings: Recordings, binning: Binning) -> None:
         self.recordings, self.binning = recordings, binning
 
     def __len__(self) -> int:
         return len(self.recordings)
 
-    def __getitem__(self, index: int) -> _Binned | Problem:
+    def __getitem__(self, index: int) -> tuple[str, int, NDArray[np.uint8]] | Problem:
         read = self.recordings.read(index)
         if isinstance(read, Problem):
             return read
         events, target = read
         bits = np.packbits(bin_events(events, self.binning, check=False).reshape(-1))
-        return _Binned(self.recordings.name(index), target, bits)
+        return self.recordings.name(index), target, bits
 
-
-def _passed(
-    recordings: Recordings, binning: Binning, workers: int, progress: bool
-) -> Iterator[_Binned | Problem]:
-    loader = DataLoader(
-        _FirstPass(recordings, binning), batch_size=None, num_workers=workers, collate_fn=_as_it_is
-    )
-    return iter(tqdm(loader, desc="recordings", disable=None if progress else True, leave=False))
+    def write(self, place: Path, damaged: Damaged, workers: int, progress: bool) -> list[Problem]:
+        """Write ``spikes.npy``, one bit for each pixel and step, and ``about.json``."""
+        reads = DataLoader(self, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
+        names, targets, unusable, silent = [], [], [], 0
+        with (place / "bits").open("wb") as file:
+            for read in tqdm(reads, desc="recordings", disable=None if progress else True, leave=False):
+                if isinstance(read, Problem):
+                    unusable.append(read)
+                    continue
+                name, target, bits = read
+                silent += not bits.any()
+                file.write(bits.tobytes())
+                names.append(name)
+                targets.append(target)
+        if silent:
+            said = f"{silent} of {len(names)} have no event within the binning's steps and pixels"
+            warnings.warn(f"recordings: {said}", stacklevel=5)
+        problems = [*self.recordings.ignored, *unusable]
+        if not names or (unusable and damaged == "refuse"):
+            got = _named(problems) if problems else "none"
+            cure = "repair or remove them, or skip them: damaged='skip'"
+            raise InputError("recordings", expected="readable events of the sensor", got=got, cure=cure)
+        packed = np.memmap(place / "bits", np.uint8, "r").reshape(len(names), -1)
+        np.save(place / "spikes.npy", packed)
+        (place / "bits").unlink()
+        about = {"names": names, "targets": targets, "problems": problems}
+        (place / "about.json").write_text(json.dumps(about))
+        return problems
 
 
 def _as_it_is(item: Any) -> Any:
     return item
-
-
-def _key_of(recordings: Recordings, binning: Binning, damaged: Damaged) -> str:
-    parts = {"format": FORMAT, "data": recordings.key, "damaged": damaged, **asdict(binning)}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]

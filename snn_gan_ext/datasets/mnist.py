@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional as F
 
 from snn_gan_ext.coding.images import Labelled
@@ -38,12 +37,10 @@ def find_mnist(data: str, download: bool) -> Path | None:
         return None
     path = Path(data) if data else Path(os.environ.get(DATA_VARIABLE, "")) / "mnist" / "mnist8k.npz"
     if not path.is_file():
-        raise InputError(
-            f"MNIST ({path})" if data or DATA_VARIABLE in os.environ else "MNIST",
-            expected="a .npz file with images [n, 28, 28] and labels [n] (Keras's mnist.npz will do)",
-            got="none",
-            cure="give --data FILE, or --download to fetch it from OpenML (15 MB)",
-        )
+        subject = f"MNIST ({path})" if data or DATA_VARIABLE in os.environ else "MNIST"
+        expected = "a .npz file with images [n, 28, 28] and labels [n] (Keras's mnist.npz will do)"
+        cure = "give --data FILE, or --download to fetch it from OpenML (15 MB)"
+        raise InputError(subject, expected=expected, got="none", cure=cure)
     return path
 
 
@@ -69,30 +66,27 @@ def load_mnist(path: Path | None, side: int = SIDE, split_seed: int = 0) -> Digi
     pixels = torch.from_numpy(images.astype(np.float32) / 255)
     if side < SIDE:
         pixels = F.avg_pool2d(pixels.unsqueeze(1), SIDE // side).squeeze(1)
-    return split(_labelled(pixels, labels), TEST_SHARE, VALIDATION_SHARE, split_seed)
-
-
-def _labelled(images: Tensor, labels: NDArray[np.integer]) -> Labelled:
-    return Labelled(images.flatten(1), torch.from_numpy(labels.astype(np.int64)))
+    digits = Labelled(pixels.flatten(1), torch.from_numpy(labels.astype(np.int64)))
+    return split(digits, TEST_SHARE, VALIDATION_SHARE, split_seed)
 
 
 def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             parts = [(found[x], found[y]) for x, y in NAMES if x in found and y in found]
-            if "images" in found:
-                parts = parts[:1]
-            for images, labels in parts:
-                _check_arrays(path, images, labels)
-    except InputError:
-        raise
+            parts = parts[:1] if "images" in found else parts
     except Exception as error:  # zip and array formats raise many kinds
         got = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{path}", expected="a readable .npz file", got=got) from None
     if not parts:
-        raise InputError(
-            f"{path}", expected=" or ".join(f"{x} and {y}" for x, y in NAMES), got="neither"
-        )
+        expected = " or ".join(f"{x} and {y}" for x, y in NAMES)
+        raise InputError(f"{path}", expected=expected, got="neither")
+    for images, labels in parts:
+        shapes = labels.ndim == 1 and images.shape == (len(labels), SIDE, SIDE)
+        if not shapes or images.dtype != np.uint8 or labels.dtype.kind not in "iu":
+            got = f"{images.dtype} {list(images.shape)} and {labels.dtype} {list(labels.shape)}"
+            expected = "images uint8 [n, 28, 28] and whole labels [n]"
+            raise InputError(f"{path}", expected=expected, got=got)
     images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
     counts = {int(label): int((labels == label).sum()) for label in np.unique(labels)}
     if set(counts) != set(range(CLASSES)) or min(counts.values()) < 20:
@@ -103,16 +97,6 @@ def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
     return images, labels
 
 
-def _check_arrays(path: Path, images: NDArray[np.number], labels: NDArray[np.integer]) -> None:
-    shapes = labels.ndim == 1 and images.shape == (len(labels), SIDE, SIDE)
-    if not shapes or images.dtype != np.uint8 or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"{path}",
-            expected="images uint8 [n, 28, 28] and whole labels [n]",
-            got=f"{images.dtype} {list(images.shape)} and {labels.dtype} {list(labels.shape)}",
-        )
-
-
 def _fetched() -> tuple[NDArray[np.number], NDArray[np.integer]]:
     from sklearn.datasets import fetch_openml
 
@@ -120,10 +104,7 @@ def _fetched() -> tuple[NDArray[np.number], NDArray[np.integer]]:
         # Without pandas, which scikit-learn's quicker parser needs.
         found = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
     except OSError as error:
-        raise InputError(
-            "MNIST",
-            expected="an answer from OpenML",
-            got=f"{type(error).__name__}: {error}".splitlines()[0],
-            cure="try again, or name a file with --data",
-        ) from None
+        got = f"{type(error).__name__}: {error}".splitlines()[0]
+        cure = "try again, or name a file with --data"
+        raise InputError("MNIST", expected="an answer from OpenML", got=got, cure=cure) from None
     return found.data.reshape(-1, SIDE, SIDE), found.target.astype(np.int64)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import check_positive, check_setting, one_of
 
 __all__ = ["BURST", "TONIC", "Pattern", "Phase", "firing_modes"]
 
@@ -17,13 +18,7 @@ Phase = Literal["random", "start"]
 
 
 class Pattern(NamedTuple):
-    """A firing mode.
-
-    Attributes:
-        name: Name of the mode.
-        spikes: Number of consecutive spikes.
-        silence: Number of silent time steps between two runs of spikes.
-    """
+    """A firing mode: its name, a number of consecutive spikes, and of silent time steps after them."""
 
     name: str
     spikes: int
@@ -48,8 +43,7 @@ def firing_modes(
         count: Number of trials ``B``.
         num_steps: Number of time steps ``T``.
         patterns: Modes to draw from.
-        phase: First step of a trial within its period: any one (random), or that of a run of spikes
-            (start).
+        phase: First step of a trial within its period: any one, or the start of a run of spikes.
         rng: Random source; torch's global one by default.
 
     Returns:
@@ -62,20 +56,17 @@ def firing_modes(
     >>> spikes[:, 0, 0].int().tolist()
     [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     """
-    numbers = [count, num_steps, *(number for p in patterns for number in (p.spikes, p.silence))]
-    if not patterns or any(type(number) is not int or number < 1 for number in numbers):
-        raise InputError(
-            "firing modes",
-            expected="whole numbers of at least 1 and at least one pattern",
-            got=f"count {count}, num_steps {num_steps}, patterns {list(patterns)}",
-        )
-    if phase not in ("random", "start"):
-        raise InputError("phase", expected="random or start", got=f"{phase!r}")
+    check_positive(count=count, num_steps=num_steps)
+    for pattern in patterns:
+        check_positive(spikes=pattern.spikes, silence=pattern.silence)
+    if not patterns:
+        raise InputError("patterns", expected="at least one", got="none")
+    check_setting("phase", phase, one_of(Phase))
     on = torch.tensor([pattern.spikes for pattern in patterns])
     period = on + torch.tensor([pattern.silence for pattern in patterns])
     modes = torch.randint(len(patterns), (count,), generator=rng)
     begins = (torch.rand(count, generator=rng) * period[modes]).long()
     if phase == "start":
-        begins = torch.zeros_like(begins)
+        begins.zero_()
     place = (torch.arange(num_steps).unsqueeze(1) + begins) % period[modes]
     return (place < on[modes]).float().unsqueeze(-1), modes

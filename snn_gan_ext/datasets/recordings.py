@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from snn_gan_ext.coding.events import Events, Sensor, problem_of
-from snn_gan_ext.datasets.event_files import read_nmnist
+from snn_gan_ext.datasets.event_files import INSTALL_TONIC, missing, read_nmnist
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.validation import check_setting, one_of
 
@@ -26,12 +26,7 @@ class EventDataset(Protocol):
 
 
 class Problem(NamedTuple):
-    """A recording that cannot be used.
-
-    Attributes:
-        name: Name of its file, or its index.
-        reason: Fault of the recording.
-    """
+    """A recording that cannot be used: the name of its file, or its index, and its fault."""
 
     name: str
     reason: str
@@ -61,15 +56,9 @@ class Recordings:
     Args:
         dataset: Any Tonic data set without transforms, or another sequence of recordings and targets.
         sensor: Width, height and polarities of the sensor; by default ``dataset.sensor_size``.
-        key: Text that changes with the data, for the cache. The default is a hash of the data set's
-            class and settings and of the names, sizes and times of its files, for data sets without
-            transforms that list their files as ``data``.
-        ignored: Stray files beside the recordings.
-
-    Attributes:
-        dataset: Data set.
-        sensor: Size of the sensor.
-        key: Key of the data; None if there is none.
+        key: Text that changes with the data, for the cache. For data sets without transforms that list
+            their files as ``data``, the default is a hash of their class, settings and files (names,
+            sizes and times); for others it is None.
         ignored: Stray files beside the recordings.
 
     Raises:
@@ -106,20 +95,14 @@ class Recordings:
         try:
             events, target = self.dataset[index]
         except ImportError as error:
-            raise InputError(
-                "reader",
-                expected=f"the package {error.name}",
-                got="an environment without it",
-                cure=f"install it: pip install {error.name}",
-            ) from None
+            raise missing(f"{error.name}", f"install it: pip install {error.name}") from None
         except MemoryError:
             raise
         except Exception as error:  # readers raise many kinds on damaged files
-            said = str(error).splitlines() or [type(error).__name__]
             reason = UNOPENED if isinstance(error, OSError) else "cannot be read"
-            return Problem(self.name(index), f"{reason}: {said[0][:200]}")
-        if (reason_of_events := problem_of(events, self.sensor)) is not None:
-            return Problem(self.name(index), reason_of_events)
+            return Problem(self.name(index), f"{reason}: {first_line(error)}")
+        if (found := problem_of(events, self.sensor)) is not None:
+            return Problem(self.name(index), found)
         try:
             label = operator.index(target)
         except TypeError:
@@ -127,6 +110,11 @@ class Recordings:
         if not 0 <= label < 2**31:
             return Problem(self.name(index), f"target {target!r} is not a whole number of 0 or more")
         return events, label
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the error's name."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _files_of(dataset: EventDataset) -> list[Path]:
@@ -145,56 +133,38 @@ def open_recordings(
         name: Name of the data set.
         folder: Tonic's ``save_to``, or the data set's own folder within it. Without ``download`` it may
             hold a part of the data set.
-        train: Open the training recordings instead of the test recordings; CIFAR10-DVS has no such
-            split.
+        train: Open the training recordings, not the test recordings; CIFAR10-DVS has no such split.
         download: Let Tonic download missing files to ``folder``.
 
     Raises:
         InputError: If Tonic is missing, the name is unknown, or the folder holds no such recordings.
     """
     check_setting("data set", name, one_of(DataSetName))
+    try:
+        import tonic
+    except ImportError:
+        raise missing("tonic", INSTALL_TONIC) from None
     layout = LAYOUTS[name]
-    tonic_class = getattr(_require_tonic().datasets, layout.tonic)
+    tonic_class = getattr(tonic.datasets, layout.tonic)
     split = {"train": train} if layout.has_split else {}
     if download:
         return Recordings(tonic_class(save_to=str(folder), **split))
     pattern = layout.train if train else layout.test
-    root = _root(Path(folder), layout, pattern)
+    folder = Path(folder).expanduser().resolve()
+    roots = [root for root in (folder / layout.tonic, folder) if any(root.glob(pattern))]
+    if not roots:
+        got = "no such files" if folder.is_dir() else "no such folder"
+        expected = f"{layout.tonic}/{pattern} or {pattern} in it"
+        raise InputError(f"{folder}", expected=expected, got=got)
+    root = roots[0]
     # Tonic looks for files in save_to / name of the class, and downloads them unless all are there.
     partial = type(root.name, (tonic_class,), {"_check_exists": lambda self: True, **OWN.get(name, {})})
     try:
         found = partial(save_to=str(root.parent), **split)
     except Exception as error:  # Tonic raises many kinds on foreign files
-        said = str(error).splitlines() or [type(error).__name__]
-        raise InputError(
-            f"{root}", expected=f"{pattern} in Tonic's layout", got=said[0][:200]
-        ) from error
+        got, expected = first_line(error), f"{pattern} in Tonic's layout"
+        raise InputError(f"{root}", expected=expected, got=got) from error
     return Recordings(found, ignored=_strays(root, pattern))
-
-
-def _require_tonic() -> Any:
-    try:
-        import tonic
-    except ImportError:
-        raise InputError(
-            "tonic",
-            expected="the package tonic",
-            got="an environment without it",
-            cure='install the extra tonic: pip install ".[tonic]"',
-        ) from None
-    return tonic
-
-
-def _root(folder: Path, layout: _Layout, pattern: str) -> Path:
-    folder = folder.expanduser().resolve()
-    for root in (folder / layout.tonic, folder):
-        if any(root.glob(pattern)):
-            return root
-    raise InputError(
-        f"{folder}",
-        expected=f"{layout.tonic}/{pattern} or {pattern} in it",
-        got="no such files" if folder.is_dir() else "no such folder",
-    )
 
 
 def _strays(root: Path, pattern: str) -> tuple[Problem, ...]:
@@ -209,7 +179,9 @@ def _strays(root: Path, pattern: str) -> tuple[Problem, ...]:
 
 def _list_nmnist(self: Any, save_to: str, train: bool = True) -> None:
     """List recordings by the label of their folder; Tonic takes its last letter."""
-    _require_tonic().dataset.Dataset.__init__(self, save_to)
+    import tonic
+
+    tonic.dataset.Dataset.__init__(self, save_to)
     root, layout = Path(self.location_on_system), LAYOUTS["nmnist"]
     paths = sorted(root.glob(layout.train if train else layout.test))
     self.data, self.targets = [str(path) for path in paths], [int(path.parent.name) for path in paths]
@@ -230,11 +202,8 @@ def _fingerprint(dataset: EventDataset, files: Sequence[Path]) -> str | None:
     transforms = ("transform", "target_transform", "transforms")
     if not files or any(getattr(dataset, name, None) is not None for name in transforms):
         return None
-    settings = {
-        name: value
-        for name, value in sorted(vars(dataset).items())
-        if isinstance(value, str | int | float | bool) and name != "location_on_system"
-    }
+    plain = (item for item in sorted(vars(dataset).items()) if isinstance(item[1], str | int | float))
+    settings = {name: value for name, value in plain if name != "location_on_system"}
     kinds = [kind.__qualname__ for kind in type(dataset).__mro__]
     digest = hashlib.sha256(repr((kinds, settings)).encode())
     for path in files:

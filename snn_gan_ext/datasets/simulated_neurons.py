@@ -5,9 +5,7 @@ settled. Times are in seconds.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -15,14 +13,13 @@ from torch import Tensor
 
 from snn_gan_ext.brian.network import require_brian2, use_target
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import SEED, check_setting, one_of, whole
+from snn_gan_ext.validation import SEED, at_least, check_positive, check_setting, one_of
 
 __all__ = ["Neuron", "record"]
 
 Neuron = Literal["lif", "adex", "chattering"]
 
-CLOCK = 1e-4
-"""Length of a step of the simulation in seconds."""
+CLOCK = 1e-4  # step of the simulation in seconds
 
 
 def record(
@@ -30,8 +27,7 @@ def record(
 ) -> Tensor:
     """Record spikes of independent neurons, one for each trial.
 
-    The simulation takes steps of 0.1 ms on Brian2's numpy target. It restores the state of NumPy's
-    global random source.
+    It runs in steps of 0.1 ms on Brian2's numpy target, and restores NumPy's global random source.
 
     Args:
         neuron: Model: ``lif`` (leaky integrate-and-fire with conductance synapses and escape noise; CV
@@ -48,33 +44,51 @@ def record(
         Spikes ``[T, B, 1]``, zeros and ones.
 
     Raises:
-        InputError: If Brian2 is missing, the neuron is unknown, a size is below 1, or a time is out of
-            bounds.
+        InputError: If Brian2 is missing, the neuron is unknown, or a number is out of bounds.
 
     References:
         Gerstner et al. (2014), "Neuronal Dynamics", chapter 9 (escape noise); Brette and Gerstner
         (2005); Izhikevich (2003).
     """
-    _check(neuron, trials, num_steps, seed, dt, warm_up)
+    check_setting("neuron", neuron, one_of(Neuron))
+    check_positive(trials=trials, num_steps=num_steps)
+    check_setting("seed", seed, SEED)
+    ticks = dt / CLOCK
+    if not (0.5 < ticks < 10.5 and math.isclose(ticks, round(ticks), abs_tol=1e-6)):
+        raise InputError("dt", expected="0.1 ms, 0.2 ms, ... 1 ms, in seconds", got=f"{dt}")
+    check_setting("warm_up", warm_up, at_least(0))
     brian2 = require_brian2()
-    with use_target("numpy"), _seeded(brian2, seed):
-        group, *others = MODELS[neuron](brian2, trials)
-        network = brian2.Network(group, *others)
-        before = round(warm_up / CLOCK)
-        network.run(before * CLOCK * brian2.second, namespace={})
-        monitor = brian2.SpikeMonitor(group)
-        network.add(monitor)
-        network.run(num_steps * dt * brian2.second, namespace={})
-        ticks = np.rint(np.asarray(monitor.t) / CLOCK).astype(int) - before
-        spikes = torch.zeros(num_steps, trials, 1)
-        spikes[ticks // round(dt / CLOCK), np.asarray(monitor.i)] = 1
-    return spikes
+    before = np.random.get_state()  # noqa: NPY002 - Brian2 draws from it
+    try:
+        with use_target("numpy"):
+            brian2.seed(seed)
+            group, *inputs = _group(brian2, MODELS[neuron], trials)
+            network = brian2.Network(group, *inputs)
+            settled = round(warm_up / CLOCK)
+            network.run(settled * CLOCK * brian2.second, namespace={})
+            monitor = brian2.SpikeMonitor(group)
+            network.add(monitor)
+            network.run(num_steps * dt * brian2.second, namespace={})
+            times = np.rint(np.asarray(monitor.t) / CLOCK).astype(int) - settled
+            spikes = torch.zeros(num_steps, trials, 1)
+            spikes[times // round(ticks), np.asarray(monitor.i)] = 1
+            return spikes
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
 
 
-def _lif(brian2: Any, count: int) -> list[Any]:
-    ms, mV, nS, Hz = brian2.ms, brian2.mV, brian2.nS, brian2.Hz  # noqa: N806
-    group = brian2.NeuronGroup(
-        count,
+class _Model(NamedTuple):
+    equations: str
+    threshold: str
+    reset: str
+    constants: str  # values and units of the names in the equations
+    start: dict[str, str]
+    refractory: float = 0  # ms
+    inputs: tuple[tuple[str, int, float, float], ...] = ()  # variable, sources, rate (Hz), weight (nS)
+
+
+MODELS = {
+    "lif": _Model(
         """
         dv/dt = (gL * (EL - v) + ge * (Ee - v) + gi * (Ei - v)) / C : volt (unless refractory)
         dge/dt = -ge / tau_e : siemens
@@ -82,33 +96,13 @@ def _lif(brian2: Any, count: int) -> list[Any]:
         """,
         threshold="rand() < 1 - exp(-rho * exp((v - VT) / DeltaT) * dt)",
         reset="v = Vr",
-        refractory=4 * ms,
-        method="euler",
-        namespace={
-            "C": 200 * brian2.pF,
-            "gL": 10 * nS,
-            "EL": -70 * mV,
-            "Ee": 0 * mV,
-            "Ei": -80 * mV,
-            "tau_e": 5 * ms,
-            "tau_i": 10 * ms,
-            "VT": -50 * mV,
-            "DeltaT": 2 * mV,
-            "rho": 0.1 / ms,
-            "Vr": -60 * mV,
-        },
-        dt=CLOCK * brian2.second,
-    )
-    group.v = "EL"
-    excitation = brian2.PoissonInput(group, "ge", 200, 5 * Hz, weight=2 * nS)
-    inhibition = brian2.PoissonInput(group, "gi", 100, 10 * Hz, weight=1 * nS)
-    return [group, excitation, inhibition]
-
-
-def _adex(brian2: Any, count: int) -> list[Any]:
-    ms, mV, nA = brian2.ms, brian2.mV, brian2.nA  # noqa: N806
-    group = brian2.NeuronGroup(
-        count,
+        constants="C 200 pF, gL 10 nS, EL -70 mV, Ee 0 mV, Ei -80 mV, tau_e 5 ms, tau_i 10 ms, "
+        "VT -50 mV, DeltaT 2 mV, rho 100 Hz, Vr -60 mV",
+        start={"v": "EL"},
+        refractory=4,
+        inputs=(("ge", 200, 5, 2), ("gi", 100, 10, 1)),
+    ),
+    "adex": _Model(
         """
         dv/dt = (gL * (EL - v) + spike + I - w) / C : volt (unless refractory)
         spike = gL * DeltaT * exp((v - VT) / DeltaT) : amp
@@ -117,32 +111,12 @@ def _adex(brian2: Any, count: int) -> list[Any]:
         """,
         threshold="v > VT + 5 * DeltaT",
         reset="v = Vr; w += b",
-        refractory=2 * ms,
-        method="euler",
-        namespace={
-            "C": 281 * brian2.pF,
-            "gL": 30 * brian2.nS,
-            "EL": -70.6 * mV,
-            "VT": -50.4 * mV,
-            "DeltaT": 2 * mV,
-            "tau_w": 50 * ms,
-            "a": 4 * brian2.nS,
-            "b": 0.3 * nA,
-            "Vr": -48.4 * mV,
-            "mu": 1 * nA,
-            "sigma": 0.2 * nA,
-            "tau": 5 * ms,
-        },
-        dt=CLOCK * brian2.second,
-    )
-    group.v = "EL"
-    group.I = "mu"
-    return [group]
-
-
-def _chattering(brian2: Any, count: int) -> list[Any]:
-    group = brian2.NeuronGroup(
-        count,
+        constants="C 281 pF, gL 30 nS, EL -70.6 mV, VT -50.4 mV, DeltaT 2 mV, tau_w 50 ms, a 4 nS, "
+        "b 0.3 nA, Vr -48.4 mV, mu 1 nA, sigma 0.2 nA, tau 5 ms",
+        start={"v": "EL", "I": "mu"},
+        refractory=2,
+    ),
+    "chattering": _Model(
         """
         dv/dt = (0.04 * v**2 + 5 * v + 140 - u + I) / ms : 1
         du/dt = a * (b * v - u) / ms : 1
@@ -150,41 +124,32 @@ def _chattering(brian2: Any, count: int) -> list[Any]:
         """,
         threshold="v > 30",
         reset="v = c; u += d",
-        method="euler",
-        namespace={"a": 0.02, "b": 0.2, "c": -50, "d": 2, "mu": 5, "sigma": 3, "tau": 5 * brian2.ms},
-        dt=CLOCK * brian2.second,
-    )
-    group.v = -65
-    group.u = "b * v"
-    group.I = "mu"
-    return [group]
-
-
-MODELS: dict[str, Callable[[Any, int], list[Any]]] = {
-    "lif": _lif,
-    "adex": _adex,
-    "chattering": _chattering,
+        constants="a 0.02, b 0.2, c -50, d 2, mu 5, sigma 3, tau 5 ms",
+        start={"v": "-65", "u": "b * v", "I": "mu"},
+    ),
 }
 
 
-@contextmanager
-def _seeded(brian2: Any, seed: int) -> Iterator[None]:
-    """Seed Brian2, and restore NumPy's global random source afterwards."""
-    before = np.random.get_state()  # noqa: NPY002 - Brian2 draws from it
-    brian2.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
-
-
-def _check(neuron: str, trials: int, num_steps: int, seed: int, dt: float, warm_up: float) -> None:
-    check_setting("neuron", neuron, one_of(Neuron))
-    check_setting("trials", trials, whole(1))
-    check_setting("num_steps", num_steps, whole(1))
-    check_setting("seed", seed, SEED)
-    ticks = dt / CLOCK
-    if not (0.5 < ticks < 10.5 and math.isclose(ticks, round(ticks), abs_tol=1e-6)):
-        raise InputError("dt", expected="0.1 ms, 0.2 ms, ... 1 ms, in seconds", got=f"{dt}")
-    if not 0 <= warm_up < math.inf:
-        raise InputError("warm_up", expected="seconds, 0 or more", got=f"{warm_up}")
+def _group(brian2: Any, model: _Model, count: int) -> list[Any]:
+    """Return neurons and their inputs."""
+    constants = {}
+    for constant in model.constants.split(", "):
+        name, value, *unit = constant.split()
+        constants[name] = float(value) * (getattr(brian2, unit[0]) if unit else 1)
+    group = brian2.NeuronGroup(
+        count,
+        model.equations,
+        threshold=model.threshold,
+        reset=model.reset,
+        refractory=model.refractory * brian2.ms if model.refractory else False,
+        method="euler",
+        namespace=constants,
+        dt=CLOCK * brian2.second,
+    )
+    for name, value in model.start.items():
+        setattr(group, name, value)
+    inputs = [
+        brian2.PoissonInput(group, variable, number, rate * brian2.Hz, weight=weight * brian2.nS)
+        for variable, number, rate, weight in model.inputs
+    ]
+    return [group, *inputs]

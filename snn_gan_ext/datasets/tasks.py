@@ -9,6 +9,7 @@ import torch
 from snn_gan_ext.coding.augment import turned
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import check_setting, whole
 
 __all__ = ["DigitTask", "draw_tasks"]
 
@@ -30,11 +31,8 @@ class DigitTask:
 
     def __post_init__(self) -> None:
         if len(self.digits) != len(self.degrees) or not self.digits:
-            raise InputError(
-                "degrees",
-                expected=f"an angle for each of one or more digits {self.digits}",
-                got=f"{self.degrees}",
-            )
+            expected = f"an angle for each of one or more digits {self.digits}"
+            raise InputError("degrees", expected=expected, got=f"{self.degrees}")
 
     def pick(self, data: Labelled) -> Labelled:
         """Return the task's images out of all digits, rotated and relabelled.
@@ -45,14 +43,12 @@ class DigitTask:
         Raises:
             InputError: If a digit of the task is missing.
         """
-        parts = [
-            turned(data.images[data.labels == digit], angle)
-            for digit, angle in zip(self.digits, self.degrees, strict=True)
-        ]
-        counts = torch.tensor([len(part) for part in parts])
-        if not bool(counts.all()):
-            present = sorted(set(data.labels.tolist()))
+        present = sorted(set(data.labels.tolist()))
+        if not set(self.digits) <= set(present):
             raise InputError("data", expected=f"digits {self.digits}", got=f"{present}")
+        turns = zip(self.digits, self.degrees, strict=True)
+        parts = [turned(data.images[data.labels == digit], angle) for digit, angle in turns]
+        counts = torch.tensor([len(part) for part in parts])
         return Labelled(torch.cat(parts), torch.arange(len(parts)).repeat_interleave(counts))
 
 
@@ -78,15 +74,13 @@ def draw_tasks(
     Raises:
         InputError: If there are fewer digits than classes, a digit is repeated, or no set is left.
     """
-    if not 1 <= classes <= len(digits):
-        raise InputError("classes", expected=f"1 .. {len(digits)} digits of {digits}", got=f"{classes}")
+    check_setting("classes", classes, whole(1, len(digits)))
     if len(set(digits)) < len(digits):
         raise InputError("digits", expected="different ones", got=f"{list(digits)}")
     excluded = {frozenset(one) for one in without}
     if all(frozenset(one) in excluded for one in combinations(digits, classes)):
-        raise InputError(
-            "digits", expected="a set that `without` does not exclude", got=f"{list(digits)}"
-        )
+        expected = "a set that `without` does not exclude"
+        raise InputError("digits", expected=expected, got=f"{list(digits)}")
     tasks: list[DigitTask] = []
     while len(tasks) < count:
         picks = torch.randperm(len(digits), generator=rng)[:classes].tolist()

@@ -1,7 +1,7 @@
 """The two sides of the adversarial objective (eq. 1), as functions of the discriminator's logits.
 
-``D = sigmoid(logit)`` is the probability that a trial is real. All functions work on the logit, so that
-a certain discriminator never yields an infinite number.
+``D = sigmoid(logit)`` is the probability that a trial is real. The logit of a certain discriminator is
+finite.
 """
 
 from typing import Literal
@@ -17,19 +17,17 @@ __all__ = ["Objective", "discriminator_loss", "generator_reward", "r1_penalty"]
 
 Objective = Literal["saturating", "non_saturating", "jeffreys"]
 
-LARGEST_LOG_RATIO = 3.0
-
 
 def generator_reward(fake_logits: Tensor, objective: Objective) -> Tensor:
     r"""Return the reward of each generated trial ``[B]``, which the generator maximises.
 
-    ``saturating``: :math:`-\log(1 - D)`, the objective of eq. 1 with its sign turned, so that more is
-    better; :math:`\psi_2(x) = \log(1 - x)` there.
-    ``non_saturating``: :math:`\log D`, which keeps its slope while the discriminator wins
-    (section IV-B).
-    ``jeffreys``: :math:`e^l + l` of the logit l, with l at most 3 in the first term. Under the optimal
-    discriminator :math:`l = \log(p / q)`, with p the data's law and q the generator's. REINFORCE then
-    descends Jeffreys' divergence,
+    - ``saturating``: :math:`-\log(1 - D)`, the objective of eq. 1 with its sign turned
+      (:math:`\psi_2(x) = \log(1 - x)` there).
+    - ``non_saturating``: :math:`\log D`, which keeps its slope while the discriminator wins (IV-B).
+    - ``jeffreys``: :math:`e^l + l` of the logit l, with l at most 3 in the first term.
+
+    The optimal discriminator has :math:`l = \log(p / q)`, with p the data's law and q the generator's.
+    With ``jeffreys`` REINFORCE then descends Jeffreys' divergence,
 
     .. math:: E_q\bigl[\bigl(\tfrac{p}{q} + \log\tfrac{p}{q}\bigr) \nabla \log q\bigr]
         = -\nabla \bigl(\mathrm{KL}(p \Vert q) + \mathrm{KL}(q \Vert p)\bigr).
@@ -45,14 +43,14 @@ def generator_reward(fake_logits: Tensor, objective: Objective) -> Tensor:
         InputError: If the objective is unknown.
 
     References:
-        Che et al. (2017), "Maximum-likelihood augmented discrete generative adversarial networks", for
-        the first term of ``jeffreys``.
+        Che et al. (2017), "Maximum-likelihood augmented discrete generative adversarial networks" (the
+        first term of ``jeffreys``).
     """
     check_setting("objective", objective, one_of(Objective))
     if objective == "saturating":
         return F.softplus(fake_logits)
     if objective == "jeffreys":
-        return clamp_passing(fake_logits, high=LARGEST_LOG_RATIO).exp() + fake_logits
+        return clamp_passing(fake_logits, high=3.0).exp() + fake_logits
     return F.logsigmoid(fake_logits)
 
 
@@ -73,16 +71,14 @@ def r1_penalty(real_logits: Tensor, real: Tensor) -> Tensor:
 
     .. math:: E\bigl[\lVert\nabla_x \mathrm{logit}(x)\rVert^2\bigr]
 
-    It keeps the discriminator from becoming arbitrarily steep between real trials. REINFORCE would then
-    learn from a signal that is nearly a step.
+    It bounds the discriminator's slope between real trials: REINFORCE would learn little from a step.
 
     Args:
         real_logits: Logits ``[B]``, computed from ``real``.
         real: Real trials ``[..., B, N]`` with ``requires_grad``.
 
     References:
-        Mescheder, Geiger and Nowozin (2018), "Which training methods for GANs do actually converge?"
-        (there with a factor 1/2).
+        Mescheder et al. (2018), "Which training methods for GANs do actually converge?" (times 1/2).
     """
     (slope,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
     return slope.square().sum() / len(real_logits)

@@ -1,7 +1,7 @@
 r"""Estimators of the gradient of an expected reward through stochastic spikes.
 
-Every estimator is an *error* :math:`e_{i,t}` of each neuron and time step. Layers contract it with
-their pre-synaptic traces, so every learning rule has the form
+Every estimator is an *error* :math:`e_{i,t}` of each neuron and step. Layers contract it with their
+pre-synaptic traces, so every learning rule has the form
 
 .. math:: \Delta w_{j,i} \propto \sum_t a_{j,t}\, e_{i,t},
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import check_shapes
 
 __all__ = [
     "Baseline",
@@ -42,10 +43,9 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor | None = None)
     ``leave_one_out``    mean reward of the *other* trials of the group   yes
     ==================== ================================================ ======================
 
-    Without a baseline the estimate is unbiased but does not learn in practice: the mean reward drowns
-    the differences between trials. ``batch_mean`` equals ``(r - mean) * B / (B - 1)``.
-    ``leave_one_out`` compares a trial alone in its group with the other trials of the batch.
-    ``variance_minimising`` differs by parameter: see `variance_minimising_gradient`.
+    Without a baseline learning fails: the mean reward drowns the differences between trials.
+    ``batch_mean`` equals ``(r - mean) * B / (B - 1)``. ``leave_one_out`` compares a trial alone in its
+    group with the batch. ``variance_minimising`` differs by parameter: `variance_minimising_gradient`.
 
     Args:
         rewards: Rewards ``[B]`` with ``B >= 2``, except for ``none``.
@@ -64,12 +64,7 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor | None = None)
     """
     if groups is None:
         groups = torch.zeros(rewards.shape, dtype=torch.long, device=rewards.device)
-    if rewards.dim() != 1 or rewards.shape != groups.shape:
-        raise InputError(
-            "rewards and groups",
-            expected="two tensors of one shape [B]",
-            got=f"{list(rewards.shape)} and {list(groups.shape)}",
-        )
+    check_shapes(rewards=(rewards, "B"), groups=(groups, "B"))
     if baseline == "none":
         return rewards
     _check_comparable(rewards)
@@ -82,20 +77,15 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor | None = None)
     if baseline == "leave_one_out":
         others_of_group = rewards - _mean_of_others(rewards, groups)
         return torch.where(group_size > 1, others_of_group, others_of_batch)
-    raise InputError(
-        "baseline", expected="none, batch_mean, class_mean or leave_one_out", got=f"{baseline}"
-    )
+    expected = "none, batch_mean, class_mean or leave_one_out"
+    raise InputError("baseline", expected=expected, got=f"{baseline}")
 
 
 def normalised(advantages: Tensor, floor: float = 1e-8) -> Tensor:
-    """Return advantages divided by their standard deviation over the batch.
+    """Return advantages ``[B >= 2]`` divided by their standard deviation over the batch plus ``floor``.
 
-    This keeps the step size steady while the discriminator's certainty grows. It rescales all trials of
-    a batch alike. The scale contains each trial's own reward, so the estimate is biased in length.
-
-    Args:
-        advantages: Advantages ``[B]``, ``B >= 2``.
-        floor: Number added to the standard deviation.
+    This keeps the step size steady while the discriminator's certainty grows. The scale contains each
+    trial's own reward, so the estimate is biased in length.
     """
     _check_comparable(advantages)
     return advantages / (advantages.std() + floor)
@@ -104,8 +94,8 @@ def normalised(advantages: Tensor, floor: float = 1e-8) -> Tensor:
 def score_function_error(score: Tensor, advantages: Tensor) -> Tensor:
     r"""Return the error of REINFORCE, :math:`e_{i,t} = A_b\,(s_{i,t} - \sigma(u_{i,t}))`.
 
-    It is unbiased for hidden and read-out neurons if the advantage is. It is local: each neuron needs
-    its own traces, its own spike, and one number for the whole network.
+    It is unbiased if the advantage is. It is local: each neuron needs its own traces and spike, and one
+    number for the whole network.
 
     Args:
         score: Score ``[T, B, *out]`` from `snn_gan_ext.functional.glm.score`.
@@ -117,12 +107,7 @@ def score_function_error(score: Tensor, advantages: Tensor) -> Tensor:
     References:
         SpikeGAN paper, eq. 7-8; Williams (1992).
     """
-    if advantages.dim() != 1 or score.shape[1:2] != advantages.shape:
-        raise InputError(
-            "advantages",
-            expected=f"[B] for a score [T, B, *out] = {list(score.shape)}",
-            got=f"{list(advantages.shape)}",
-        )
+    check_shapes(advantages=(advantages, score.shape[1:2]))
     return score * advantages.reshape(-1, *[1] * (score.dim() - 2))
 
 
@@ -131,10 +116,9 @@ def straight_through_error(reward_gradient: Tensor, potentials: Tensor) -> Tenso
 
     .. math:: e_{i,t} = \frac{\partial r}{\partial s_{i,t}}\, p_{i,t} (1 - p_{i,t})
 
-    It treats a spike as its probability. It is biased: it takes the discriminator as linear between 0
-    and 1, and ignores the effect of a spike on later potentials through feedback. Its variance is far
-    below that of REINFORCE. It needs no path through other neurons, but one number for each read-out
-    neuron and step: the discriminator's gradient at its inputs.
+    It is biased: it takes the discriminator as linear between 0 and 1, and ignores a spike's effect on
+    later potentials through feedback. Its variance is far below that of REINFORCE. It needs one number
+    for each read-out neuron and step: the discriminator's gradient at its inputs.
 
     Args:
         reward_gradient: Derivative of each trial's reward by its spikes ``[T, B, N]``.
@@ -148,31 +132,26 @@ def straight_through_error(reward_gradient: Tensor, potentials: Tensor) -> Tenso
 
 
 def variance_minimising_gradient(per_sample: Tensor, rewards: Tensor) -> Tensor:
-    r"""Return the gradient of REINFORCE with the baseline that minimises each parameter's variance.
+    r"""Return the mean reward's gradient ``[...]`` by REINFORCE with a variance-minimising baseline.
 
     .. math:: \hat g_\theta = \frac1B \sum_b g_{\theta,b}\,(r_b - c_{\theta,b}), \qquad
-        c_{\theta,b} = \frac{\sum_{b' \ne b} g_{\theta,b'}^2 r_{b'}}{\sum_{b' \ne b} g_{\theta,b'}^2},
+        c_{\theta,b} = \frac{\sum_{b' \ne b} g_{\theta,b'}^2 r_{b'}}{\sum_{b' \ne b} g_{\theta,b'}^2}.
 
-    an estimate of :math:`E[g^2 r] / E[g^2]` from the other trials, which keeps it unbiased. It is
-    local: each synapse keeps its own baseline.
+    Each parameter has its own baseline, an estimate of :math:`E[g^2 r] / E[g^2]` from the other trials:
+    it is unbiased and local.
 
     Args:
         per_sample: Gradients of the log-likelihood ``[B, ...]``.
         rewards: Rewards ``[B]``.
 
-    Returns:
-        Gradient of the mean reward ``[...]``.
-
     Raises:
         InputError: If there is not one reward for each gradient, or fewer than two.
 
     References:
-        Weaver and Tao (2001); Jang et al., "An introduction to probabilistic SNNs" (2019), for GLM
-        networks.
+        Weaver and Tao (2001); Jang et al. (2019), "An introduction to probabilistic SNNs".
     """
+    check_shapes(rewards=(rewards, per_sample.shape[:1]))
     _check_comparable(rewards)
-    if rewards.dim() != 1 or len(rewards) != len(per_sample):
-        raise InputError("rewards", expected=f"[B] = [{len(per_sample)}]", got=f"{list(rewards.shape)}")
     rewards = rewards.reshape(-1, *[1] * (per_sample.dim() - 1))
     squares = per_sample.square()
     weight = _sum_of_others(squares)

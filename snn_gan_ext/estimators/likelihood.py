@@ -16,6 +16,7 @@ from torch import Tensor
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
+from snn_gan_ext.validation import between, check_setting, one_of
 
 __all__ = ["Signal", "advantage_over_others", "learning_signal", "sparsity_cost"]
 
@@ -29,9 +30,8 @@ def learning_signal(log_likelihood: Tensor, signal: Signal, delay: int) -> Tenso
     signal              credit of a spike at :math:`t`                         unbiased
     =================== ====================================================== ====================
     ``reward_to_go``    :math:`\sum_{t' \ge t + d} \ell_{t'}`                  yes
-    ``per_step``        :math:`\ell_t`, eq. 16 of the paper                    no: with a delay the
-                                                                               spike had no part in
-                                                                               it
+    ``per_step``        :math:`\ell_t`, eq. 16 of the paper                    no: a delayed spike
+                                                                               had no part in it
     ``none``            0: hidden neurons do not learn                         no
     =================== ====================================================== ====================
 
@@ -46,12 +46,11 @@ def learning_signal(log_likelihood: Tensor, signal: Signal, delay: int) -> Tenso
     References:
         SpikeGAN paper, appendix A, eq. 16-17.
     """
+    check_setting("signal", signal, one_of(Signal))
     if signal == "per_step":
         return log_likelihood
     if signal == "none":
         return torch.zeros_like(log_likelihood)
-    if signal != "reward_to_go":
-        raise InputError("signal", expected="reward_to_go, per_step or none", got=f"{signal!r}")
     to_go = log_likelihood.flip(0).cumsum(0).flip(0)
     return torch.cat([to_go[delay:], torch.zeros_like(to_go[:delay])])
 
@@ -61,20 +60,16 @@ def advantage_over_others(signal: Tensor, copies: int) -> Tensor:
 
     Args:
         signal: Signal ``[T, copies * B]``; trials ``b``, ``B + b``, ... are copies of one datum.
-        copies: Number of hidden draws for each datum. With 1, all other trials of the batch are the
-            others.
+        copies: Number of hidden draws for each datum. With 1, the batch's other trials are the others.
 
     Raises:
         InputError: If there are fewer than two trials, or the batch is no multiple of ``copies``.
     """
     steps, trials = signal.shape
     if copies < 1 or trials % copies or trials < 2:
-        raise InputError(
-            "copies",
-            expected="a divisor of a batch of at least two trials",
-            got=f"{copies} of {trials}",
-        )
-    group = signal.reshape(steps, copies, -1) if copies > 1 else signal.reshape(steps, trials, 1)
+        expected = "a divisor of a batch of at least two trials"
+        raise InputError("copies", expected=expected, got=f"{copies} of {trials}")
+    group = signal.reshape(steps, copies if copies > 1 else trials, -1)
     others = (group.sum(1, keepdim=True) - group) / (group.shape[1] - 1)
     return (group - others).reshape(steps, trials)
 
@@ -84,8 +79,7 @@ def sparsity_cost(spikes: Tensor, potentials: Tensor, rate: float) -> Tensor:
 
     .. math:: \sum_{i \in H} \log p(h_{i,t} \mid u_{i,t}) - \log \mathrm{Bernoulli}(h_{i,t}; r)
 
-    Its mean is a Kullback-Leibler divergence. Subtracted from the learning signal, it pulls hidden
-    neurons towards the rate.
+    Subtracted from the learning signal, it pulls hidden neurons towards the rate.
 
     Args:
         spikes: Hidden spikes ``[T, B, N]``.
@@ -98,7 +92,6 @@ def sparsity_cost(spikes: Tensor, potentials: Tensor, rate: float) -> Tensor:
     References:
         Jang et al., "An introduction to probabilistic SNNs" (2019), the paper's [4].
     """
-    if not 0 < rate < 1:
-        raise InputError("rate", expected="above 0 and below 1", got=f"{rate}")
+    check_setting("rate", rate, between(0, 1, closed="neither"))
     wanted = torch.logit(potentials.new_tensor(rate)).expand_as(potentials)
     return glm.step_log_likelihood(spikes, potentials) - glm.step_log_likelihood(spikes, wanted)

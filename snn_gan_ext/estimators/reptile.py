@@ -4,76 +4,49 @@ Weights are tensors by name: ``[...]`` of the initialisation, ``[N, ...]`` after
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from torch import Tensor
 
-from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import check_setting, check_shapes, one_of
 
-__all__ = ["maml_update", "reptile_update"]
+__all__ = ["MetaUpdate", "update_initialisation"]
+
+MetaUpdate = Literal["reptile", "maml"]
 
 
-def reptile_update(
-    initialisation: Mapping[str, Tensor], adapted: Mapping[str, Tensor], rate: float
+def update_initialisation(
+    initialisation: Mapping[str, Tensor], tasks: Mapping[str, Tensor], rate: float, update: MetaUpdate
 ) -> dict[str, Tensor]:
-    r"""Move an initialisation towards the mean of the adapted weights.
+    r"""Return an initialisation, by name, that has moved by the results of N tasks.
 
-    .. math:: \theta \leftarrow \theta + \mu \Bigl(\frac1N \sum_n \varphi^{(n)} - \theta\Bigr)
+    =========== ==================================================================================
+    update      new weights
+    =========== ==================================================================================
+    ``reptile`` :math:`\theta + \mu \bigl(\frac1N \sum_n \varphi^{(n)} - \theta\bigr)`
+    ``maml``    :math:`\theta + \mu \frac1N \sum_n \nabla_{\varphi} F^{(n)}(\varphi^{(n)})`, on new data
+                and without second derivatives
+    =========== ==================================================================================
 
     Args:
         initialisation: Weights :math:`\theta`, ``[...]`` by name.
-        adapted: Weights :math:`\varphi^{(n)}` after training on each task, ``[N, ...]`` by name.
+        tasks: Weights :math:`\varphi^{(n)}` after training on each task, or for ``maml`` the gradients
+            of each task's objective F, ``[N, ...]`` by name.
         rate: Rate :math:`\mu`.
-
-    Returns:
-        New weights by name.
+        update: ``reptile`` or ``maml``.
 
     Raises:
-        InputError: If names or shapes do not match.
+        InputError: If names or shapes do not match, or the update is unknown.
 
     References:
-        SpikeGAN paper, eq. 14-15, where the adapted weights stand in place of the difference;
-        Nichol, Achiam and Schulman (2018), "On first-order meta-learning algorithms".
+        SpikeGAN paper, eq. 13 (``maml``) and 14-15, where the adapted weights stand in place of the
+        difference; Nichol et al. (2018), "On first-order meta-learning algorithms"; Finn et al. (2017),
+        "Model-agnostic meta-learning", section 5.2.
     """
-    _check(initialisation, adapted)
-    return {
-        name: theta + rate * (adapted[name].mean(0) - theta) for name, theta in initialisation.items()
-    }
-
-
-def maml_update(
-    initialisation: Mapping[str, Tensor], gradients: Mapping[str, Tensor], rate: float
-) -> dict[str, Tensor]:
-    r"""Move an initialisation along the mean gradient of the adapted weights on new data.
-
-    .. math:: \theta \leftarrow \theta + \mu \frac1N \sum_n \nabla_{\varphi} F^{(n)}(\varphi^{(n)})
-
-    This is MAML without its second derivatives.
-
-    Args:
-        initialisation: Weights :math:`\theta`, ``[...]`` by name.
-        gradients: Gradients of each task's objective F, ``[N, ...]`` by name.
-        rate: Rate :math:`\mu`.
-
-    Returns:
-        New weights by name.
-
-    Raises:
-        InputError: If names or shapes do not match.
-
-    References:
-        SpikeGAN paper, eq. 13; Finn, Abbeel and Levine (2017), "Model-agnostic meta-learning",
-        section 5.2.
-    """
-    _check(initialisation, gradients)
-    return {name: theta + rate * gradients[name].mean(0) for name, theta in initialisation.items()}
-
-
-def _check(initialisation: Mapping[str, Tensor], tasks: Mapping[str, Tensor]) -> None:
-    for name, theta in initialisation.items():
-        shape = tasks[name].shape if name in tasks else None
-        if shape is None or shape[1:] != theta.shape or not shape[0]:
-            raise InputError(
-                f"weights of the tasks, {name!r}",
-                expected=f"[N >= 1, {', '.join(map(str, theta.shape))}]",
-                got="none" if shape is None else f"{list(shape)}",
-            )
+    check_setting("update", update, one_of(MetaUpdate))
+    shapes = {f"tasks' {n!r}": (tasks.get(n), ("N", *x.shape)) for n, x in initialisation.items()}
+    check_shapes(**shapes)  # type: ignore[arg-type]
+    means = {name: tasks[name].mean(0) for name in initialisation}
+    if update == "maml":
+        return {name: theta + rate * means[name] for name, theta in initialisation.items()}
+    return {name: theta + rate * (means[name] - theta) for name, theta in initialisation.items()}

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import check_setting, check_shapes, one_of
 
 __all__ = ["Kernel", "KernelMatrix", "gaussian_kernel", "svgd_direction"]
 
@@ -18,12 +18,7 @@ Kernel = Literal["unit", "median", "none"]
 
 
 class KernelMatrix(NamedTuple):
-    r"""A Gaussian kernel between particles.
-
-    Attributes:
-        values: Kernel values :math:`\kappa(\phi_j, \phi_{j'})`, ``[J, J]``.
-        squared_bandwidth: Squared bandwidth :math:`h^2`; infinite where there is no kernel.
-    """
+    r"""Values :math:`\kappa(\phi_j, \phi_{j'})` ``[J, J]``, and :math:`h^2`; infinite for ``none``."""
 
     values: Tensor
     squared_bandwidth: Tensor
@@ -36,8 +31,8 @@ def gaussian_kernel(points: Tensor, kernel: Kernel) -> KernelMatrix:
     kernel               :math:`h^2`
     ==================== ==========================================================================
     ``unit``             1, as in the SpikeGAN paper
-    ``median``           the median squared distance of two particles over :math:`\log(J + 1)`, so
-                         that a particle's neighbours weigh about as much as itself
+    ``median``           the median squared distance of two particles over :math:`\log(J + 1)`:
+                         a particle's neighbours weigh about as much as itself
     ``none``             0: each particle for itself
     ==================== ==========================================================================
 
@@ -51,20 +46,17 @@ def gaussian_kernel(points: Tensor, kernel: Kernel) -> KernelMatrix:
     References:
         SpikeGAN paper, below eq. 12; Liu and Wang (2016), "Stein variational gradient descent".
     """
-    if points.dim() != 2:
-        raise InputError("particles", expected="[J, P]", got=f"{list(points.shape)}")
+    check_shapes(particles=(points, "JP"))
+    check_setting("kernel", kernel, one_of(Kernel))
     particles = len(points)
     if kernel == "none" or (kernel == "median" and particles < 2):
         return KernelMatrix(torch.eye(particles).to(points), points.new_tensor(torch.inf))
     squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
-    if kernel == "unit":
-        bandwidth = points.new_ones(())
-    elif kernel == "median":
+    bandwidth = points.new_ones(())
+    if kernel == "median":
         apart = squared[torch.triu_indices(particles, particles, 1).unbind()]
         bandwidth = apart.median() / math.log(particles + 1)
         bandwidth = bandwidth.clamp_min(torch.finfo(points.dtype).tiny)
-    else:
-        raise InputError("kernel", expected="unit, median or none", got=f"{kernel!r}")
     return KernelMatrix(torch.exp(-squared / bandwidth), bandwidth)
 
 
@@ -76,9 +68,8 @@ def svgd_direction(points: Tensor, gradients: Tensor, kernel: Kernel) -> Tensor:
         \nabla_{\phi_{j'}} \kappa(\phi_j, \phi_{j'}) =
         \frac{2}{h^2} (\phi_j - \phi_{j'})\, \kappa(\phi_j, \phi_{j'}).
 
-    The numerator is eq. 12. Its kernel's gradient is by the *other* particle, which makes it a
-    repulsion. Division by the row sum gives a lonely particle steps as long as those of one in a crowd.
-    A step along the direction with a positive rate is an ascent.
+    The numerator is eq. 12. Its kernel's gradient is by the *other* particle: a repulsion. Division by
+    the row sum gives a lonely particle steps as long as those of one in a crowd.
 
     Args:
         points: Particles ``[J, P]``.
@@ -91,8 +82,7 @@ def svgd_direction(points: Tensor, gradients: Tensor, kernel: Kernel) -> Tensor:
     References:
         SpikeGAN paper, eq. 12.
     """
-    if points.shape != gradients.shape:
-        raise InputError("gradients", expected=f"{list(points.shape)}", got=f"{list(gradients.shape)}")
+    check_shapes(particles=(points, "JP"), gradients=(gradients, "JP"))
     values, bandwidth = gaussian_kernel(points, kernel)
     # sum_j' 2 / h^2 (phi_j - phi_j') kappa, without a tensor [J, J, P]; around the mean, as large
     # numbers in common would swallow small differences.

@@ -10,62 +10,46 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["aggressive_targets", "decided_rightly", "keep_alive", "relative_targets", "temporal_loss"]
+__all__ = ["decided_rightly", "firing_targets", "keep_alive", "temporal_loss"]
 
 
-def relative_targets(times: Tensor, labels: Tensor, margin: float, num_steps: int) -> Tensor:
-    r"""Return S4NN's targets ``[B, C]``, relative to the earliest output :math:`\tau = \min_j t_j`.
-
-    The target of the label's neuron is :math:`\tau`, and the target of each other neuron
-    :math:`\tau + \gamma`, or its own firing step if later. If no neuron fired, the target of
-    the label's neuron is :math:`\gamma` before the end.
-
-    Args:
-        times: Firing steps ``[B, C]``.
-        labels: Labels ``[B]``.
-        margin: Margin :math:`\gamma` in time steps.
-        num_steps: Number of time steps ``T`` of the window.
-
-    References:
-        Kheradpisheh and Masquelier (2020), S4NN, eq. 13-14.
-    """
-    earliest = times.detach().min(1, keepdim=True).values
-    wanted = torch.where(earliest < num_steps, earliest, num_steps - 1 - margin)
-    return _targets(times, labels, wanted, earliest.clamp(max=num_steps - 1) + margin, num_steps)
-
-
-def aggressive_targets(
-    times: Tensor, labels: Tensor, margin: float, deadline: float, num_steps: int
+def firing_targets(
+    times: Tensor, labels: Tensor, num_steps: int, margin: float, deadline: float | None = None
 ) -> Tensor:
-    r"""Return targets ``[B, C]`` that ask for an early decision ("Aggressive TTFS").
+    r"""Return targets ``[B, C]`` by the earliest output :math:`\tau = \min_j t_j`, or by a deadline.
 
-    The target of the label's neuron is the deadline, or :math:`\tau = \min_j t_j` if that is earlier:
-    it is never held back. The other neurons should not fire before :math:`\gamma` after the deadline.
+    Without a deadline (S4NN) the label's neuron has the target :math:`\tau`, or :math:`\gamma` before
+    the end if no neuron fired. The others have :math:`\tau + \gamma`.
+
+    With a deadline ("Aggressive TTFS") the label's neuron has the deadline, or :math:`\tau` if that is
+    earlier: it is never held back. The others have :math:`\gamma` after the deadline.
+    In both cases the others keep their own firing step if it is later.
 
     Args:
         times: Firing steps ``[B, C]``.
         labels: Labels ``[B]``.
+        num_steps: Number of time steps ``T`` of the window.
         margin: Margin :math:`\gamma` in time steps.
         deadline: Deadline in time steps.
-        num_steps: Number of time steps ``T`` of the window.
 
     References:
-        The Spiking-GAN paper (Kotariya and Ganguly), of which only the abstract was at hand. The other
-        neurons' targets and the use of the earliest output are choices of docs/decisions/0015.
+        Kheradpisheh and Masquelier (2020), S4NN, eq. 13-14. The Spiking-GAN paper (Kotariya and
+        Ganguly), of which only the abstract was at hand: docs/decisions/0015 chose the other neurons'
+        targets and the use of the earliest output.
     """
     earliest = times.detach().min(1, keepdim=True).values
-    fixed = torch.full_like(earliest, deadline)
-    return _targets(times, labels, torch.minimum(earliest, fixed), fixed + margin, num_steps)
+    if deadline is None:
+        wanted = torch.where(earliest < num_steps, earliest, num_steps - 1 - margin)
+        others = earliest.clamp(max=num_steps - 1) + margin
+    else:
+        fixed = torch.full_like(earliest, deadline)
+        wanted, others = torch.minimum(earliest, fixed), fixed + margin
+    is_label = F.one_hot(labels, times.shape[1]).bool()
+    return torch.where(is_label, wanted, torch.maximum(times.detach(), others)).clamp(max=num_steps)
 
 
 def temporal_loss(times: Tensor, targets: Tensor, num_steps: int) -> Tensor:
-    """Return the loss above, averaged over the batch.
-
-    Args:
-        times: Firing steps ``[B, C]``.
-        targets: Targets ``[B, C]``.
-        num_steps: Number of time steps ``T`` of the window.
-    """
+    """Return the loss above, averaged over the batch, of firing steps and targets ``[B, C]``."""
     return 0.5 * ((times - targets) / num_steps).square().sum(1).mean()
 
 
@@ -94,9 +78,3 @@ def decided_rightly(outputs: Tensor, labels: Tensor, num_steps: int) -> Tensor:
     first = outputs.min(1).values
     alone = ((outputs == first.unsqueeze(1)).sum(1) == 1) & (first < num_steps)
     return alone & (outputs.argmin(1) == labels)
-
-
-def _targets(times: Tensor, labels: Tensor, wanted: Tensor, others: Tensor, num_steps: int) -> Tensor:
-    """Return ``wanted`` for the label's neuron; firing steps, at least ``others``, for the rest."""
-    is_label = F.one_hot(labels, times.shape[1]).bool()
-    return torch.where(is_label, wanted, torch.maximum(times.detach(), others)).clamp(max=num_steps)

@@ -1,5 +1,7 @@
 """Choice between compiled kernels and PyTorch operations."""
 
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -7,7 +9,12 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-__all__ = ["arrays_of"]
+__all__ = ["arrays_of", "kernels"]
+
+
+def kernels(name: str) -> ModuleType:
+    """Return a module of kernels, loaded at its first use: numba takes a good part of a second."""
+    return import_module(f"snn_gan_ext.functional._kernels.{name}")
 
 
 def arrays_of(*tensors: Tensor) -> list[Any] | None:
@@ -16,7 +23,13 @@ def arrays_of(*tensors: Tensor) -> list[Any] | None:
     The kernels run one network on the CPU in one precision, without autograd, vmap or torch.compile.
     """
     dtype, grad = tensors[0].dtype, torch.is_grad_enabled()
-    if dtype not in (torch.float32, torch.float64) or _is_watched():
+    traced = (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        or forward_ad._current_level >= 0
+        or _get_current_dispatch_mode() is not None
+    )
+    if traced or dtype not in (torch.float32, torch.float64):
         return None
     arrays = []
     for tensor in tensors:
@@ -27,13 +40,3 @@ def arrays_of(*tensors: Tensor) -> list[Any] | None:
         except RuntimeError:  # vmap and fake tensors have no memory of their own
             return None
     return arrays
-
-
-def _is_watched() -> bool:
-    """Tell whether a tracer follows PyTorch operations and would miss the kernels."""
-    return (
-        torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        or forward_ad._current_level >= 0
-        or _get_current_dispatch_mode() is not None
-    )

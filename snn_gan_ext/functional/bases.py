@@ -1,7 +1,7 @@
 """Temporal filter bases ``[K, L]``: row ``k`` is one basis function over lags ``0 .. L - 1`` (steps).
 
 A synaptic filter is a learnable combination of the rows (``alpha = A w``, below eq. 2 of the SpikeGAN
-paper). The basis fixes the smoothness of the filter and its number of weights.
+paper). The basis fixes its smoothness and its number of weights.
 """
 
 import math
@@ -10,21 +10,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import check_positive
+from snn_gan_ext.validation import above, check_positive, check_setting, check_values
 
 __all__ = ["exponential_basis", "identity_basis", "raised_cosine_basis"]
 
 
 def exponential_basis(length: int, decay: float | Sequence[float]) -> Tensor:
-    r"""Return exponential decays, :math:`A_{k,\tau} = \exp(-\tau / \tau_k)`.
+    r"""Return exponential decays ``[K, L]``, :math:`A_{k,\tau} = \exp(-\tau / \tau_k)`.
 
     Args:
         length: Window ``L`` in steps.
         decay: Time constant :math:`\tau_k` in steps of each basis function.
-
-    Returns:
-        Basis ``[K, L]``; every row starts at 1.
 
     Raises:
         InputError: If ``length`` is below 1 or a time constant is not above 0.
@@ -37,29 +33,23 @@ def exponential_basis(length: int, decay: float | Sequence[float]) -> Tensor:
     """
     check_positive(length=length)
     decays = torch.as_tensor(decay, dtype=torch.get_default_dtype()).reshape(-1, 1)
-    if not bool((decays > 0).all()):
-        raise InputError("decay", expected="positive time constants in steps", got=f"{decay}")
+    check_values("decay", decays, decays > 0, "positive time constants in steps")
     return torch.exp(-torch.arange(length) / decays)
 
 
 def raised_cosine_basis(count: int, length: int, offset: float = 1.0) -> Tensor:
-    r"""Return raised cosines on a logarithmic time axis: narrow at short lags, wide at long ones.
-
-    With :math:`z(\tau) = \log(\tau + c)`,
+    r"""Return raised cosines ``[K, L]`` in logarithmic time: narrow at short lags, wide at long ones.
 
     .. math:: A_{k,\tau} = \tfrac12 + \tfrac12 \cos\bigl(\operatorname{clip}(
-        \tfrac{\pi}{2\delta}(z(\tau) - z_k), -\pi, \pi)\bigr),
+        \tfrac{\pi}{2\delta}(z(\tau) - z_k), -\pi, \pi)\bigr), \qquad z(\tau) = \log(\tau + c)
 
-    where the peaks :math:`z_k` are :math:`\delta` apart. The first is at lag 0. The last bump reaches
-    zero at lag ``L``, one past the window.
+    The peaks :math:`z_k` are :math:`\delta` apart. The first is at lag 0. The last bump reaches zero at
+    lag ``L``, one past the window.
 
     Args:
         count: Number of basis functions ``K``.
         length: Window ``L`` in steps.
         offset: Offset :math:`c > 0` in steps. A larger one makes the widths more even.
-
-    Returns:
-        Basis ``[K, L]`` with values in [0, 1].
 
     Raises:
         InputError: If ``count`` or ``length`` is below 1, or ``offset`` is not above 0.
@@ -71,8 +61,7 @@ def raised_cosine_basis(count: int, length: int, offset: float = 1.0) -> Tensor:
     torch.Size([2, 4])
     """
     check_positive(count=count, length=length)
-    if not 0 < offset < math.inf:
-        raise InputError("offset", expected="a positive number of steps", got=f"{offset}")
+    check_setting("offset", offset, above(0))
     log_lag = torch.log(torch.arange(length) + offset)
     start, stop = math.log(offset), math.log(length + offset)
     spacing = (stop - start) / (count + 1)
@@ -82,13 +71,7 @@ def raised_cosine_basis(count: int, length: int, offset: float = 1.0) -> Tensor:
 
 
 def identity_basis(length: int) -> Tensor:
-    """Return the identity: one free weight per lag.
-
-    Args:
-        length: Window ``L`` in steps.
-
-    Returns:
-        Basis ``[L, L]``.
+    """Return the identity ``[L, L]``, one free weight per lag, for a window of ``length`` steps.
 
     Raises:
         InputError: If ``length`` is below 1.

@@ -13,15 +13,11 @@ Equation numbers are those of the SpikeGAN paper.
 
 Layout: spikes ``[..., T, B, N]`` (time, batch, neuron), bases ``[K, L]`` (function, lag), weights
 ``[..., K, I, O]``, feedback weights ``[..., K, O]``, biases ``[..., O]``. Leading axes ``...`` are
-ensembles of networks (particles, tasks) that run side by side. Time is in steps.
-
-A sequence starts from silence. To continue after a past, prepend it: with ``H`` steps of history the
-inputs are ``[..., H + T, B, I]``, and the last ``T`` steps of their drive count.
+ensembles of networks (particles, tasks). Time is in steps. A sequence starts from silence; to continue
+after ``H`` steps, prepend them ``[..., H + T, B, I]`` and take the last ``T`` steps of the drive.
 """
 
 from collections.abc import Callable
-from functools import cache
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -29,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.functional._dispatch import arrays_of
+from snn_gan_ext.functional._dispatch import arrays_of, kernels
 
 __all__ = [
     "causal_filter",
@@ -40,11 +36,11 @@ __all__ = [
     "sample",
     "sample_differentiable",
     "score",
+    "shifted",
     "step_log_likelihood",
     "synaptic_drive",
     "synaptic_gradient",
 ]
-
 
 # From this number of lags on, one matrix product is faster than one pass over memory per lag.
 LONG_WINDOW = 16
@@ -56,19 +52,11 @@ def _matches(error: Tensor, signal: Tensor) -> bool:
     return one_network and error.shape[0] <= signal.shape[0] and error.shape[1] == signal.shape[1]
 
 
-@cache
-def _kernels() -> ModuleType:
-    """Import the kernels at their first use: numba takes a good part of a second to load."""
-    from snn_gan_ext.functional._kernels import glm
-
-    return glm
-
-
 def _sparse_arrays(inputs: Tensor, *others: Tensor) -> list[Any] | None:
-    """Return `arrays_of` for one network with inputs so sparse that skipping zeros pays, else None."""
+    """Return `arrays_of` where one network has inputs so sparse that skipping zeros pays."""
     if inputs.dim() != 3 or (arrays := arrays_of(inputs, *others)) is None:
         return None
-    return arrays if _kernels().is_sparse(arrays[0], torch.get_num_threads()) else None
+    return arrays if kernels("glm").is_sparse(arrays[0], torch.get_num_threads()) else None
 
 
 def causal_filter(signal: Tensor, taps: Tensor, delay: int, num_steps: int | None = None) -> Tensor:
@@ -79,53 +67,36 @@ def causal_filter(signal: Tensor, taps: Tensor, delay: int, num_steps: int | Non
         taps: Filter ``[L]``.
         delay: Delay ``d`` in steps.
         num_steps: Number of steps to return, counted from the end; all by default.
-
-    Returns:
-        Filtered signal ``[..., T, B, N]``, or its last ``num_steps`` steps.
     """
-    total = signal.shape[-3]
-    past = 0 if num_steps is None else total - num_steps
-    if past >= delay + len(taps) - 1 > 0:
-        windows = (signal.narrow(-3, past - delay - lag, total - past) for lag in range(len(taps)))
-        return sum(map(torch.mul, taps, windows), signal.new_zeros(()))
-    return _filter_all(signal, taps, delay).narrow(-3, past, total - past)
-
-
-def _filter_all(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
     steps = signal.shape[-3]
+    past = 0 if num_steps is None else steps - num_steps
+    if past >= delay + len(taps) - 1 > 0:
+        windows = (signal.narrow(-3, past - delay - lag, steps - past) for lag in range(len(taps)))
+        return sum(map(torch.mul, taps, windows), signal.new_zeros(()))
     if len(taps) >= LONG_WINDOW and steps <= LONG_WINDOW * len(taps):
-        return (_toeplitz(taps, delay, steps) @ signal.flatten(-2)).reshape(signal.shape)
-    filtered = _shifted(signal * taps[0], delay)
-    for lag, tap in enumerate(taps[1 : max(steps - delay, 1)], start=delay + 1):
-        filtered.narrow(-3, lag, steps - lag).add_(signal.narrow(-3, 0, steps - lag) * tap)
-    return filtered
+        by_lag = F.pad(taps, (steps - 1 + delay, steps))[: 2 * steps - 1]
+        matrix = by_lag.unfold(0, steps, 1).flip(1)  # taps[t - s - delay] at t, s
+        filtered = (matrix @ signal.flatten(-2)).reshape(signal.shape)
+    else:
+        filtered = shifted(signal * taps[0], delay)
+        for lag, tap in enumerate(taps[1 : max(steps - delay, 1)], start=delay + 1):
+            filtered.narrow(-3, lag, steps - lag).add_(signal.narrow(-3, 0, steps - lag) * tap)
+    return filtered.narrow(-3, past, steps - past)
 
 
-def _toeplitz(taps: Tensor, delay: int, num_steps: int) -> Tensor:
-    """Return the filter as a matrix over time ``[T, T]``, ``taps[t - s - delay]`` at ``t, s``."""
-    width = 2 * num_steps - 1
-    by_lag = F.pad(taps, (num_steps - 1 + delay, num_steps))[:width]
-    return by_lag.unfold(0, num_steps, 1).flip(1)
-
-
-def _shifted(signal: Tensor, delay: int) -> Tensor:
-    """Return the signal ``delay`` steps later, after zeros."""
+def shifted(signal: Tensor, delay: int) -> Tensor:
+    """Return a signal ``[..., T, B, N]`` ``delay`` steps later, after zeros."""
     kept = max(signal.shape[-3] - delay, 0)
     silence = torch.zeros_like(signal.narrow(-3, 0, signal.shape[-3] - kept))
     return torch.cat([silence, signal.narrow(-3, 0, kept)], -3) if delay else signal
 
 
-def _pad_front(signal: Tensor, num_steps: int) -> Tensor:
-    """Prepend zeros to a signal until it has ``num_steps`` steps."""
-    missing = num_steps - signal.shape[-3]
+def _pad_front(error: Tensor, num_steps: int) -> Tensor:
+    """Prepend zeros to an error until it has ``num_steps`` steps."""
+    missing = num_steps - error.shape[-3]
     if missing < 0:
-        raise InputError("error", expected=f"{num_steps} steps at most", got=f"{signal.shape[-3]}")
-    return F.pad(signal, (0, 0, 0, 0, missing, 0)) if missing else signal
-
-
-def _filter_back(signal: Tensor, taps: Tensor, delay: int) -> Tensor:
-    """Apply the adjoint of `causal_filter`: the same filter, backwards in time."""
-    return causal_filter(signal.flip(-3), taps, delay).flip(-3)
+        raise InputError("error", expected=f"{num_steps} steps at most", got=f"{error.shape[-3]}")
+    return F.pad(error, (0, 0, 0, 0, missing, 0)) if missing else error
 
 
 def _traces(inputs: Tensor, basis: Tensor, delay: int, num_steps: int | None = None) -> Tensor:
@@ -143,8 +114,7 @@ def synaptic_drive(
 ) -> Tensor:
     r"""Return the drive of the synapses, :math:`\sum_{j,k} w_{k,j,i} (A_k * s_j)_{t-d}` (eq. 2).
 
-    All steps and trials are one matrix product. Filters and weights commute, so the filter runs on
-    the side with fewer neurons.
+    The drive ``[..., T, B, O]`` is one matrix product. Filters run on the side with fewer neurons.
 
     Args:
         inputs: Pre-synaptic spikes ``[..., T, B, I]``.
@@ -152,23 +122,19 @@ def synaptic_drive(
         basis: Synaptic basis ``[K, L]``.
         delay: Synaptic delay ``d`` in steps.
         num_steps: Number of steps to return, counted from the end; all by default.
-
-    Returns:
-        Drive ``[..., T, B, O]``, or its last ``num_steps`` steps.
     """
     num_steps = inputs.shape[-3] if num_steps is None else num_steps
     past = inputs.shape[-3] - num_steps
     mostly_past = past > num_steps  # weights for all of it would be waste
     fits = weight.shape[:-1] == (len(basis), inputs.shape[-1]) and delay >= 0
     if fits and not mostly_past and (arrays := _sparse_arrays(inputs, weight, basis)):
-        return torch.from_numpy(_kernels().synaptic_drive(*arrays, delay)[past:])
+        return torch.from_numpy(kernels("glm").synaptic_drive(*arrays, delay)[past:])
     batch, in_features = inputs.shape[-2:]
     out_features = weight.shape[-1]
     if in_features <= out_features or mostly_past:
         drive = _rows(_traces(inputs, basis, delay, num_steps)) @ weight.flatten(-3, -2)
         return drive.reshape(*drive.shape[:-2], num_steps, batch, out_features)
-    side_by_side = weight.transpose(-3, -2).flatten(-2)
-    weighed = _rows(inputs) @ side_by_side
+    weighed = _rows(inputs) @ weight.transpose(-3, -2).flatten(-2)
     weighed = weighed.reshape(*weighed.shape[:-2], past + num_steps, batch, len(basis), out_features)
     drive = causal_filter(weighed[..., 0, :], basis[0], delay, num_steps)
     for function in range(1, len(basis)):
@@ -181,9 +147,9 @@ def synaptic_gradient(
 ) -> Tensor:
     r"""Return the gradient of synaptic weights, :math:`\sum_t (A_k * s_j)_{t-d}\, e_{i,t}` (eq. 5).
 
-    With the `score` as ``error`` this is the gradient of the log-likelihood. With the score times a
-    reward it is the three-factor rule (eq. 8). No graph through time is needed: one matrix product of
-    traces and errors, or of spikes and errors filtered back in time, whichever has fewer neurons.
+    With the `score` as ``error`` this is the gradient of the log-likelihood; with the score times a
+    reward, the three-factor rule (eq. 8). It is one matrix product of traces and errors, or of spikes
+    and errors filtered back in time, whichever has fewer neurons.
 
     Args:
         inputs: Pre-synaptic spikes ``[..., H + T, B, I]`` with ``H >= 0`` steps of history.
@@ -198,7 +164,7 @@ def synaptic_gradient(
     in_features, out_features, functions = inputs.shape[-1], error.shape[-1], len(basis)
     summed = _matches(error, inputs) and not per_sample
     if summed and delay >= 0 and (arrays := _sparse_arrays(inputs, error, basis)):
-        return torch.from_numpy(_kernels().synaptic_gradient(*arrays, delay))
+        return torch.from_numpy(kernels("glm").synaptic_gradient(*arrays, delay))
     error = _pad_front(error, inputs.shape[-3])
     if per_sample:
         traces = torch.stack([causal_filter(inputs, taps, delay) for taps in basis], -2)
@@ -206,7 +172,8 @@ def synaptic_gradient(
     if in_features <= out_features:
         gradient = _rows(_traces(inputs, basis, delay)).transpose(-2, -1) @ _rows(error)
         return gradient.reshape(*gradient.shape[:-2], functions, in_features, out_features)
-    back = torch.cat([_filter_back(error, taps, delay) for taps in basis], -1)
+    # The adjoint of a causal filter is the same filter, backwards in time.
+    back = torch.cat([causal_filter(error.flip(-3), taps, delay).flip(-3) for taps in basis], -1)
     gradient = _rows(inputs).transpose(-2, -1) @ _rows(back)
     gradient = gradient.reshape(*gradient.shape[:-1], functions, out_features)
     # Fused optimisers read memory in order and ignore strides.
@@ -225,10 +192,8 @@ def sample(
     r"""Run the neurons: potentials by eq. 2, spikes by eq. 3.
 
     A neuron fires where :math:`\sigma(u) > U` for a uniform ``U``, computed as
-    :math:`u > \mathrm{logit}(U)`.
-
-    Only the feedback of a neuron on itself is recurrent, so this is the only loop over time. Each spike
-    adds its effect to the potentials of later steps.
+    :math:`u > \mathrm{logit}(U)`. Only the feedback of a neuron on itself is recurrent, so this is the
+    only loop over time.
 
     Args:
         drive: Synaptic drive ``[..., T, B, O]``, plus the feedback of spikes before the first step.
@@ -246,7 +211,7 @@ def sample(
     fits = drive.dim() == 3 and drive.shape == uniforms.shape and bias.shape == drive.shape[-1:]
     one_network = fits and kernel.shape[1:] == bias.shape
     if one_network and (arrays := arrays_of(drive, bias, kernel, thresholds)):
-        spikes, potentials = map(torch.from_numpy, _kernels().sample(*arrays, overwrite))
+        spikes, potentials = map(torch.from_numpy, kernels("glm").sample(*arrays, overwrite))
         return spikes, potentials
     # A sum, not a copy: under vmap the noise alone may be batched, and the result must be, too.
     potentials = drive + bias[..., None, None, :] + torch.zeros_like(uniforms, dtype=drive.dtype)
@@ -256,8 +221,7 @@ def sample(
     for step in range(steps):
         fires = potentials.select(-3, step) > thresholds.select(-3, step)
         spike = spikes.select(-3, step).copy_(fires)
-        ahead = min(length, steps - step - 1)
-        if ahead:
+        if ahead := min(length, steps - step - 1):
             effect = kernel.narrow(-3, 0, ahead) * spike.unsqueeze(-3)
             potentials.narrow(-3, step + 1, ahead).add_(effect)
     return spikes, potentials
@@ -306,29 +270,23 @@ def sample_differentiable(
 
 
 def feedback_kernel(feedback: Tensor, basis: Tensor) -> Tensor:
-    r"""Return the feedback filters, :math:`\beta_{i,\tau} = \sum_k B_{k,\tau} w_{k,i}` (eq. 2).
+    r"""Return filters ``[..., L, O]``, :math:`\beta_{i,\tau} = \sum_k B_{k,\tau} w_{k,i}` (eq. 2).
 
     Args:
         feedback: Feedback weights ``[..., K, O]``.
         basis: Feedback basis ``[K, L]``.
-
-    Returns:
-        Filters over lags ``[..., L, O]``.
     """
     return basis.transpose(0, 1) @ feedback
 
 
 def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, num_steps: int) -> Tensor:
-    """Return the effect of spikes before the first step on the potentials to come.
+    """Return the effect ``[..., T, B, O]`` of earlier spikes on the potentials to come.
 
     Args:
         history: Past spikes of the neurons ``[..., H, B, O]``, oldest first.
         feedback: Feedback weights ``[..., K, O]``.
         basis: Feedback basis ``[K, L]``.
         num_steps: Number of steps ``T`` to come.
-
-    Returns:
-        Drive ``[..., T, B, O]``.
     """
     kernel = feedback_kernel(feedback, basis).flip(-2).unsqueeze(-2)
     length, remembered = basis.shape[-1], history.shape[-3]
@@ -357,7 +315,7 @@ def feedback_gradient(
     """
     summed = _matches(error, outputs) and error.shape[2] == outputs.shape[2] and not per_sample
     if summed and (arrays := arrays_of(outputs, error, basis)):
-        return torch.from_numpy(_kernels().feedback_gradient(*arrays))
+        return torch.from_numpy(kernels("glm").feedback_gradient(*arrays))
     error = _pad_front(error, outputs.shape[-3])
     axes = (-3,) if per_sample else (-3, -2)
     gradients = [(causal_filter(outputs, taps, 1) * error).sum(axes) for taps in basis]
@@ -365,42 +323,31 @@ def feedback_gradient(
 
 
 def log_likelihood(spikes: Tensor, potentials: Tensor) -> Tensor:
-    r"""Return the log-probability of whole spike trains (the logarithm of eq. 4).
-
-    .. math:: \sum_{t,i} \log p(s_{i,t} \mid u_{i,t})
+    r"""Return log-probabilities ``[..., B]``, :math:`\sum_{t,i} \log p(s_{i,t} \mid u_{i,t})` (eq. 4).
 
     Args:
         spikes: Spikes ``[..., T, B, O]``.
-        potentials: Membrane potentials ``[..., T, B, O]``.
-
-    Returns:
-        Log-probabilities ``[..., B]``, finite for any finite potential.
+        potentials: Membrane potentials ``[..., T, B, O]``; the result is finite for finite ones.
     """
     return step_log_likelihood(spikes, potentials).sum(-2)
 
 
 def step_log_likelihood(spikes: Tensor, potentials: Tensor) -> Tensor:
-    r"""Return the log-probability of each step, :math:`\sum_i \log p(s_{i,t} \mid u_{i,t})`.
+    r"""Return log-probabilities of steps ``[..., T, B]``, :math:`\sum_i \log p(s_{i,t} \mid u_{i,t})`.
 
     Args:
         spikes: Spikes ``[..., T, B, O]``.
         potentials: Membrane potentials ``[..., T, B, O]``.
-
-    Returns:
-        Log-probabilities ``[..., T, B]``.
     """
     losses = F.binary_cross_entropy_with_logits(potentials, spikes, reduction="none")
     return -losses.sum(-1)
 
 
 def score(spikes: Tensor, potentials: Tensor) -> Tensor:
-    r"""Return the post-synaptic term of eq. 5, :math:`\partial \log p / \partial u = s - \sigma(u)`.
+    r"""Return scores ``[..., T, B, O]`` (eq. 5), :math:`\partial \log p / \partial u = s - \sigma(u)`.
 
     Args:
         spikes: Spikes ``[..., T, B, O]``.
         potentials: Membrane potentials ``[..., T, B, O]``.
-
-    Returns:
-        Score ``[..., T, B, O]``.
     """
     return spikes - torch.sigmoid(potentials)

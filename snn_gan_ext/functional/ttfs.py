@@ -10,25 +10,22 @@ step      :math:`V_j = \sum_i w_{ij} [t_i \le t]`                        whole s
 ramp      :math:`V_j = b_j t + \sum_i w_{ij} (t - t_i)_+`                a real number         exact
 ========= ============================================================== ===================== =======
 
-A step has no slope, so S4NN defines one. Firing times are ``[B, N]``. The end of the window stands for
-silence.
-
-Every gradient here is a sum over the pairs :math:`t_i \le t_j`, by `masked_product` or `masked_outer`.
-These are derivatives of each other, so gradients can be differentiated again, as an R1 penalty needs.
+A step has no slope, so S4NN defines one. Firing times are ``[B, N]``; the end of the window stands for
+silence. Every gradient is a sum over the pairs :math:`t_i \le t_j`, by `masked_product` or
+`masked_outer`. These are each other's derivatives, so an R1 penalty can differentiate them again.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cache, wraps
-from types import ModuleType
+from contextlib import nullcontext
+from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-from snn_gan_ext.errors import InputError
-from snn_gan_ext.functional._dispatch import arrays_of
-from snn_gan_ext.validation import check_finite, check_setting, whole
+from snn_gan_ext.functional._dispatch import arrays_of, kernels
+from snn_gan_ext.validation import check_finite, check_setting, check_shapes, whole
 
 __all__ = [
     "StepSpikes",
@@ -47,7 +44,6 @@ CHUNK = 2**24
 # Largest whole number up to which single precision is exact.
 LONGEST = 2**24
 
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -57,11 +53,10 @@ def _without_autocast(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        tensors = (x for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
-        first = next(tensors, None)
-        if first is None or not torch.amp.is_autocast_available(first.device.type):
-            return function(*args, **kwargs)
-        with torch.autocast(first.device.type, enabled=False):
+        devices = (x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
+        device = next(devices, "cpu")
+        known = torch.amp.is_autocast_available(device)
+        with torch.autocast(device, enabled=False) if known else nullcontext():
             return function(*args, **kwargs)
 
     return run
@@ -81,25 +76,19 @@ class StepSpikes(NamedTuple):
 
 @_without_autocast
 def step_times(inputs: Tensor, weight: Tensor, threshold: float, num_steps: int) -> StepSpikes:
-    r"""Return the first step at which :math:`\sum_i w_{ij} [t_i \le t]` reaches the threshold.
+    r"""Return the first steps at which :math:`\sum_i w_{ij} [t_i \le t]` reaches the threshold.
 
-    The slope is S4NN's: a unit more of potential fires one step earlier, so
+    The slope is S4NN's: a unit more of potential fires one step earlier. A silent neuron counts as
+    firing at the last step, so that it can learn.
 
-    .. math::
-
-        \frac{\partial t_j}{\partial w_{ij}} = -[t_i \le t_j], \qquad
-        \frac{\partial t_j}{\partial t_i} = w_{ij} [t_i \le t_j].
-
-    In these formulas a silent neuron fires at the last step, so that it can learn.
+    .. math:: \frac{\partial t_j}{\partial w_{ij}} = -[t_i \le t_j], \qquad
+        \frac{\partial t_j}{\partial t_i} = w_{ij} [t_i \le t_j]
 
     Args:
         inputs: Firing steps of the inputs ``[B, I]``, whole numbers; ``num_steps`` or more is silence.
         weight: Weights ``[I, O]``.
         threshold: Firing threshold of the potential, above 0.
         num_steps: Number of time steps ``T``.
-
-    Returns:
-        Firing steps and potentials.
 
     Raises:
         InputError: If shapes do not match, an input is not finite or ``num_steps`` is below 1.
@@ -108,10 +97,10 @@ def step_times(inputs: Tensor, weight: Tensor, threshold: float, num_steps: int)
         Kheradpisheh and Masquelier (2020), "Temporal backpropagation for spiking neural networks with
         one spike per neuron" (S4NN).
     """
-    _check_layer(inputs, weight)
+    check_shapes(inputs=(inputs, "BI"), weight=(weight, "IO"))
+    check_finite("inputs", inputs)
     check_setting("num_steps", num_steps, whole(1, LONGEST))
-    times, potentials = _StepTimes.apply(inputs, weight, threshold, num_steps)  # type: ignore[no-untyped-call]
-    return StepSpikes(times, potentials)
+    return StepSpikes(*_StepTimes.apply(inputs, weight, threshold, num_steps))  # type: ignore[no-untyped-call]
 
 
 @_without_autocast
@@ -127,12 +116,9 @@ def ramp_times(
 ) -> Tensor:
     r"""Return the exact time at which :math:`b_j t + \sum_i w_{ij} (t - t_i)_+` reaches the threshold.
 
-    With the slope :math:`s_j = b_j + \sum_i w_{ij} [t_i \le t_j]` of the potential, the derivatives of
-    a firing time are
+    With the slope :math:`s_j = b_j + \sum_i w_{ij} [t_i \le t_j]` of the potential,
 
-    .. math::
-
-        \frac{\partial t_j}{\partial w_{ij}} = -\frac{(t_j - t_i)_+}{s_j}, \qquad
+    .. math:: \frac{\partial t_j}{\partial w_{ij}} = -\frac{(t_j - t_i)_+}{s_j}, \qquad
         \frac{\partial t_j}{\partial t_i} = \frac{w_{ij} [t_i \le t_j]}{s_j}, \qquad
         \frac{\partial t_j}{\partial b_j} = -\frac{t_j}{s_j}.
 
@@ -143,8 +129,7 @@ def ramp_times(
         threshold: Firing threshold of the potential, above 0.
         horizon: End of the window.
         least_slope: Lower bound of :math:`s_j` in the derivatives, which are unbounded without it.
-        silent_slope: Value in place of :math:`1 / s_j` for silent neurons, whose true derivative is 0:
-            with it they can learn.
+        silent_slope: Value of :math:`1 / s_j` for silent neurons: with the true 0 they would not learn.
 
     Returns:
         Firing times ``[B, O]``; ``horizon`` for silent neurons.
@@ -152,12 +137,9 @@ def ramp_times(
     Raises:
         InputError: If shapes do not match or an input is not finite.
     """
-    _check_layer(inputs, weight)
-    _check_shapes("current", current, (weight.shape[1],))
-    times: Tensor = _RampTimes.apply(  # type: ignore[no-untyped-call]
-        inputs, weight, current, threshold, horizon, least_slope, silent_slope
-    )
-    return times
+    check_shapes(inputs=(inputs, "BI"), weight=(weight, "IO"), current=(current, "O"))
+    check_finite("inputs", inputs)
+    return _RampTimes.apply(inputs, weight, current, threshold, horizon, least_slope, silent_slope)  # type: ignore[no-any-return, no-untyped-call]
 
 
 @torch.no_grad()
@@ -165,7 +147,7 @@ def ramp_times(
 def ramp_ticks(
     inputs: Tensor, weight: Tensor, current: Tensor, threshold: float, horizon: float, ticks: int
 ) -> Tensor:
-    """Return `ramp_times` on a clock: the first tick with a potential at or above the threshold.
+    """Return `ramp_times` on a clock: the first tick with a potential at the threshold or above.
 
     Args:
         inputs: Firing times of the inputs ``[B, I]``.
@@ -176,32 +158,26 @@ def ramp_ticks(
         ticks: Number of ticks, at multiples of ``horizon / ticks``.
 
     Returns:
-        Firing times ``[B, O]``, multiples of ``horizon / ticks``; without gradient.
+        Firing times ``[B, O]``, without gradient.
     """
     grid = horizon / ticks * torch.arange(1, ticks + 1, device=inputs.device, dtype=inputs.dtype)
     grid = grid.view(-1, 1, 1)
 
     def fire(inputs: Tensor) -> tuple[Tensor]:
-        potentials = grid * current + (grid - inputs).clamp(min=0) @ weight
-        above = potentials >= threshold
-        first = above.byte().argmax(0)
-        return (torch.where(above.any(0), grid.flatten()[first], horizon),)
+        above = grid * current + (grid - inputs).clamp(min=0) @ weight >= threshold
+        return (torch.where(above.any(0), grid.flatten()[above.byte().argmax(0)], horizon),)
 
-    (times,) = _in_chunks(fire, inputs, ticks * sum(weight.shape))
-    return times
+    return _in_chunks(fire, inputs, ticks * sum(weight.shape))[0]
 
 
 def times_of(spikes: Tensor) -> Tensor:
-    r"""Return the step of the first spike of each neuron; T for silent neurons.
+    r"""Return the steps ``[B, N]`` of the first spikes; T for silent neurons.
 
     The slope :math:`\partial t_j / \partial s_{j,t}` is 0 at later spikes and :math:`t - T` elsewhere:
     a spike that moves to the next step moves the firing step by one.
 
     Args:
         spikes: Spikes ``[T, B, N]``.
-
-    Returns:
-        Firing steps ``[B, N]``.
 
     >>> times_of(torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[1.0, 0.0]]]))
     tensor([[1., 3.]])
@@ -214,7 +190,7 @@ def times_of(spikes: Tensor) -> Tensor:
 
 
 def spikes_of(times: Tensor, num_steps: int) -> Tensor:
-    r"""Return spikes at firing steps.
+    r"""Return spikes ``[T, B, N]`` at firing steps.
 
     A later spike leaves its step and enters the next, so :math:`\partial s_{j,t} / \partial t_j` is -1
     at :math:`t_j` and 1 at the step after. Followed by `times_of` this makes a slope of 1.
@@ -223,16 +199,12 @@ def spikes_of(times: Tensor, num_steps: int) -> Tensor:
         times: Firing steps ``[B, N]``, whole numbers; ``num_steps`` or more is silence.
         num_steps: Number of time steps ``T``.
 
-    Returns:
-        Spikes ``[T, B, N]``.
-
     >>> spikes_of(torch.tensor([[1.0, 3.0]]), 3).squeeze(1)
     tensor([[0., 0.],
             [1., 0.],
             [0., 0.]])
     """
-    spikes: Tensor = _SpikesOf.apply(times, num_steps)  # type: ignore[no-untyped-call]
-    return spikes
+    return _SpikesOf.apply(times, num_steps)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _SpikesOf(torch.autograd.Function):
@@ -253,15 +225,10 @@ class _SpikesOf(torch.autograd.Function):
 
 
 def clamp_passing(x: Tensor, low: float = -math.inf, high: float = math.inf) -> Tensor:
-    """Clamp a tensor; gradients pass from ``low`` to ``high``, both bounds included.
+    """Clamp a tensor of floats; gradients pass from ``low`` to ``high``, both bounds included.
 
-    `torch.clamp` does the same up to version 2.13. From 2.14 on its gradient is 0 at the bounds, where
-    silent neurons are: they would stop learning.
-
-    Args:
-        x: Any tensor of floats.
-        low: Lower bound.
-        high: Upper bound.
+    From version 2.14 of PyTorch on, the gradient of `torch.clamp` is 0 at the bounds, where silent
+    neurons are: they would stop learning.
 
     >>> x = torch.tensor([-1.0, 0.0, 1.0, 2.0], requires_grad=True)
     >>> clamp_passing(x, 0, 1).sum().backward()
@@ -273,7 +240,7 @@ def clamp_passing(x: Tensor, low: float = -math.inf, high: float = math.inf) -> 
 
 @_without_autocast
 def masked_product(values: Tensor, weight: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    r"""Return :math:`y_{bj} = \sum_i x_{bi} w_{ij} [t_{bi} \le t'_{bj}]`.
+    r"""Return sums ``[B, O]``, :math:`y_{bj} = \sum_i x_{bi} w_{ij} [t_{bi} \le t'_{bj}]`.
 
     Args:
         values: Values ``x`` of the inputs ``[B, I]``; differentiable.
@@ -281,21 +248,18 @@ def masked_product(values: Tensor, weight: Tensor, before: Tensor, after: Tensor
         before: Times ``t`` of the inputs ``[B, I]``.
         after: Times ``t'`` of the outputs ``[B, O]``.
 
-    Returns:
-        Sums ``[B, O]``.
-
     Raises:
         InputError: If shapes do not match.
     """
-    _check_shapes("weight", weight, (before.shape[-1], after.shape[-1]))
-    _check_pairs(before, after, values=(values, before))
-    product: Tensor = _MaskedProduct.apply(values, weight, before, after)  # type: ignore[no-untyped-call]
-    return product
+    check_shapes(
+        before=(before, "BI"), after=(after, "BO"), values=(values, "BI"), weight=(weight, "IO")
+    )
+    return _Masked.apply(False, values, weight, before, after)  # type: ignore[no-any-return, no-untyped-call]
 
 
 @_without_autocast
 def masked_outer(values: Tensor, errors: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    r"""Return :math:`y_{ij} = \sum_b x_{bi} e_{bj} [t_{bi} \le t'_{bj}]`.
+    r"""Return sums ``[I, O]``, :math:`y_{ij} = \sum_b x_{bi} e_{bj} [t_{bi} \le t'_{bj}]`.
 
     Args:
         values: Values ``x`` of the inputs ``[B, I]``; differentiable.
@@ -303,41 +267,13 @@ def masked_outer(values: Tensor, errors: Tensor, before: Tensor, after: Tensor) 
         before: Times ``t`` of the inputs ``[B, I]``.
         after: Times ``t'`` of the outputs ``[B, O]``.
 
-    Returns:
-        Sums ``[I, O]``.
-
     Raises:
         InputError: If shapes do not match.
     """
-    _check_pairs(before, after, values=(values, before), errors=(errors, after))
-    outer: Tensor = _MaskedOuter.apply(values, errors, before, after)  # type: ignore[no-untyped-call]
-    return outer
-
-
-def _check_layer(inputs: Tensor, weight: Tensor) -> None:
-    if weight.dim() != 2 or inputs.dim() != 2 or inputs.shape[1] != weight.shape[0]:
-        raise InputError(
-            "inputs and weight",
-            expected="[B, I] and [I, O]",
-            got=f"{list(inputs.shape)} and {list(weight.shape)}",
-        )
-    check_finite("inputs", inputs)
-
-
-def _check_pairs(before: Tensor, after: Tensor, **alike: tuple[Tensor, Tensor]) -> None:
-    if before.dim() != 2 or after.dim() != 2 or len(before) != len(after):
-        raise InputError(
-            "before and after",
-            expected="[B, I] and [B, O]",
-            got=f"{list(before.shape)} and {list(after.shape)}",
-        )
-    for name, (values, times) in alike.items():
-        _check_shapes(name, values, tuple(times.shape))
-
-
-def _check_shapes(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
-        raise InputError(name, expected=f"{list(shape)}", got=f"{list(tensor.shape)}")
+    check_shapes(
+        before=(before, "BI"), after=(after, "BO"), values=(values, "BI"), errors=(errors, "BO")
+    )
+    return _Masked.apply(True, values, errors, before, after)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _StepTimes(torch.autograd.Function):
@@ -346,9 +282,8 @@ class _StepTimes(torch.autograd.Function):
         ctx: Any, inputs: Tensor, weight: Tensor, threshold: float, num_steps: int
     ) -> tuple[Tensor, Tensor]:
         if arrays := arrays_of(inputs, weight):
-            times, potentials = map(
-                torch.from_numpy, _kernels().step_times(*arrays, threshold, num_steps)
-            )
+            fired = kernels("ttfs").step_times(*arrays, threshold, num_steps)
+            times, potentials = map(torch.from_numpy, fired)
         else:
             times, potentials = _first_steps(inputs, weight, threshold, num_steps)
         ctx.save_for_backward(inputs, weight, times)
@@ -367,21 +302,14 @@ class _StepTimes(torch.autograd.Function):
 class _RampTimes(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        inputs: Tensor,
-        weight: Tensor,
-        current: Tensor,
-        threshold: float,
-        horizon: float,
-        least_slope: float,
-        silent_slope: float,
+        ctx: Any, inputs: Tensor, weight: Tensor, current: Tensor, threshold: float, *settings: float
     ) -> Tensor:
+        horizon, *_ = ctx.settings = settings
         if arrays := arrays_of(inputs, weight, current):
-            times = torch.from_numpy(_kernels().ramp_times(*arrays, threshold, horizon))
+            times = torch.from_numpy(kernels("ttfs").ramp_times(*arrays, threshold, horizon))
         else:
             times = _first_crossings(inputs, weight, current, threshold, horizon)
         ctx.save_for_backward(inputs, weight, current, times)
-        ctx.settings = (horizon, least_slope, silent_slope)
         return times
 
     @staticmethod
@@ -402,46 +330,36 @@ class _RampTimes(torch.autograd.Function):
 
 def _by_inputs(ctx: Any, error: Tensor, weight: Tensor, inputs: Tensor, times: Tensor) -> Tensor | None:
     """Return the gradient by the inputs' firing times for an error of the potentials, if needed."""
-    if not ctx.needs_input_grad[0]:
-        return None
-    return -masked_product(error, weight.T, -times, -inputs)
+    return -masked_product(error, weight.T, -times, -inputs) if ctx.needs_input_grad[0] else None
 
 
-class _MaskedProduct(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, weight: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        ctx.save_for_backward(values, weight, before, after)
-        if arrays := arrays_of(values, weight, before, after):
-            return torch.from_numpy(_kernels().masked_product(*arrays))
-        parts = [
-            torch.einsum("bi,bio->bo", values[part], mask * weight)
-            for part, mask in _masks(before, after)
-        ]
-        return torch.cat(parts)
+class _Masked(torch.autograd.Function):
+    """`masked_outer`, or `masked_product`: derivatives of one are sums of both kinds."""
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        values, weight, before, after = ctx.saved_tensors
-        by_values = masked_product(gradients[0], weight.T, -after, -before)
-        return by_values, masked_outer(values, gradients[0], before, after), None, None
+    def forward(
+        ctx: Any, outer: bool, values: Tensor, factors: Tensor, before: Tensor, after: Tensor
+    ) -> Tensor:
+        ctx.outer = outer
+        ctx.save_for_backward(values, factors, before, after)
+        if arrays := arrays_of(values, factors, before, after):
+            return torch.from_numpy(kernels("ttfs").masked(*arrays, outer))
+        masks = _masks(before, after)
+        if not outer:
+            parts = [torch.einsum("bi,bio->bo", values[b], mask * factors) for b, mask in masks]
+            return torch.cat(parts)
+        sums = values.new_zeros(values.shape[1], factors.shape[1])
+        for b, mask in masks:
+            sums += torch.einsum("bi,bo,bio->io", values[b], factors[b], mask.to(values))
+        return sums
 
-
-class _MaskedOuter(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, errors: Tensor, before: Tensor, after: Tensor) -> Tensor:
-        ctx.save_for_backward(values, errors, before, after)
-        if arrays := arrays_of(values, errors, before, after):
-            return torch.from_numpy(_kernels().masked_outer(*arrays))
-        outer = values.new_zeros(values.shape[1], errors.shape[1])
-        for part, mask in _masks(before, after):
-            outer += torch.einsum("bi,bo,bio->io", values[part], errors[part], mask.to(values))
-        return outer
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        values, errors, before, after = ctx.saved_tensors
-        by_values = masked_product(errors, gradients[0].T, -after, -before)
-        return by_values, masked_product(values, gradients[0], before, after), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, None, None]:
+        values, factors, before, after = ctx.saved_tensors
+        errors, weight = (factors, gradients[0]) if ctx.outer else (gradients[0], factors)
+        by_values = masked_product(errors, weight.T, -after, -before)
+        other = masked_product if ctx.outer else masked_outer
+        return None, by_values, other(values, gradients[0], before, after), None, None
 
 
 def _masks(before: Tensor, after: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -451,14 +369,14 @@ def _masks(before: Tensor, after: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def _chunks(batch: int, size: int) -> list[slice]:
-    """Split trials ``0 .. batch - 1`` into chunks for tensors of ``size`` numbers per trial."""
+    """Split trials into chunks for tensors of ``size`` numbers per trial."""
     width = max(CHUNK // size, 1)
     return [slice(start, start + width) for start in range(0, max(batch, 1), width)]
 
 
 def _first_steps(
     inputs: Tensor, weight: Tensor, threshold: float, num_steps: int
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Compute `step_times` with PyTorch operations, from the potentials at all steps."""
 
     def fire(inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -469,8 +387,7 @@ def _first_steps(
         last = times.clamp(max=num_steps - 1).unsqueeze(0)
         return times.to(weight.dtype), potentials.gather(0, last).squeeze(0)
 
-    times, potentials = _in_chunks(fire, inputs, num_steps * sum(weight.shape))
-    return times, potentials
+    return _in_chunks(fire, inputs, num_steps * sum(weight.shape))
 
 
 def _first_crossings(
@@ -493,8 +410,7 @@ def _first_crossings(
         times = begin + missing / slopes.gather(1, first)
         return (torch.where(crossed.any(1), times.squeeze(1), horizon),)
 
-    (times,) = _in_chunks(fire, inputs, (weight.shape[0] + 1) * weight.shape[1])
-    return times
+    return _in_chunks(fire, inputs, (weight.shape[0] + 1) * weight.shape[1])[0]
 
 
 def _in_chunks(
@@ -502,11 +418,3 @@ def _in_chunks(
 ) -> tuple[Tensor, ...]:
     parts = [fire(inputs[part]) for part in _chunks(len(inputs), size)]
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))
-
-
-@cache
-def _kernels() -> ModuleType:
-    """Import the kernels at their first use: numba takes a good part of a second to load."""
-    from snn_gan_ext.functional._kernels import ttfs
-
-    return ttfs

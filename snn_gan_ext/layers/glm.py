@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
 from snn_gan_ext.layers.base import GLMNeurons
-from snn_gan_ext.layers.state import pad_front
-from snn_gan_ext.validation import check_positive, whole
+from snn_gan_ext.validation import check_positive, check_shapes, whole
 
 __all__ = ["GLMLayer"]
 
@@ -38,30 +37,24 @@ class GLMLayer(GLMNeurons):
     potential. `snntorch.Leaky` takes a sequence for one step, so an `nn.Sequential` with both needs
     single steps. With the default delay of 1, an input acts one step later.
 
-    **Learning.** There are two ways:
-
-    - `sample` and `gradients` are the local three-factor rule. They give exact gradients of the
-      log-likelihood or, with rewards, unbiased gradients of the expected reward, without a graph
-      through time.
-    - Autograd through time works as with any snnTorch neuron. Spikes have the surrogate slope of
-      ``spike_grad``; the gradient is biased, as with every surrogate.
+    **Learning.** `sample` and `gradients` are the local three-factor rule. They give exact gradients of
+    the log-likelihood or, with rewards, unbiased gradients of the expected reward, without a graph
+    through time. Autograd through time works as with any snnTorch neuron: spikes have the surrogate
+    slope of ``spike_grad``, and the gradient is biased.
 
     Args:
         in_features: Number of inputs ``I``.
         out_features: Number of neurons ``O``.
-        basis: Temporal basis of the synapses ``[K, L]``; by default ``exp(-lag / 2)`` over 6 steps, as
-            in the SpikeGAN paper.
+        basis: Temporal basis of the synapses ``[K, L]``; by default ``exp(-lag / 2)``, L = 6.
         feedback_basis: Temporal basis of the feedback ``[K', L']``; by default ``basis``.
-        delay: Synaptic delay in steps, one for all inputs or one per input; 1 in eq. 2. With 0 an input
-            acts at its own step.
+        delay: Synaptic delay in steps, one for all inputs or one per input. At 0 an input acts at once.
         mask: Connections ``[I, O]``, booleans. Weights of absent synapses (False) stay zero.
-        weight_std: Standard deviation of the initial weights; by default
-            ``1 / sqrt(I * sum(basis ** 2))``.
+        weight_std: Standard deviation of the initial weights; by default ``1 / sqrt(I sum(basis^2))``.
         bias_init: Initial bias. At -1 a neuron without input fires with probability 0.27 per step.
         feedback_init: Initial feedback weight.
-        spike_grad: Surrogate slope for autograd, a function of `snntorch.surrogate`. Its argument is
-            the potential minus the log-odds of the uniform, which is 0 at the threshold. By default the
-            slope of the firing probability, ``p (1 - p)`` (straight-through). Prefer ``atan`` or
+        spike_grad: Surrogate slope for autograd, a function of `snntorch.surrogate`; by default the
+            slope of the firing probability, ``p (1 - p)`` (straight-through). Its argument is the
+            potential minus the log-odds of the uniform, which is 0 at the threshold. Prefer ``atan`` or
             ``fast_sigmoid`` to `snntorch.surrogate.sigmoid`, which overflows to NaN far from 0.
         init_hidden: Whether the layer keeps its state.
         output: Whether to return the state as well with ``init_hidden=True``.
@@ -84,8 +77,6 @@ class GLMLayer(GLMNeurons):
     (torch.Size([25, 8, 4]), torch.Size([8, 4]))
     """
 
-    mask: Tensor | None
-
     def __init__(
         self,
         in_features: int,
@@ -104,69 +95,36 @@ class GLMLayer(GLMNeurons):
         rng: torch.Generator | None = None,
     ) -> None:
         check_positive(in_features=in_features, out_features=out_features)
-        super().__init__(
-            out_features,
-            basis=basis,
-            feedback_basis=feedback_basis,
-            initial=(weight_std, bias_init, feedback_init),
-            spike_grad=spike_grad,
-            init_hidden=init_hidden,
-            output=output,
-        )
+        initial = weight_std, bias_init, feedback_init
+        super().__init__(out_features, basis, feedback_basis, initial, spike_grad, init_hidden, output)
         self.in_features, self.out_features = in_features, out_features
-        self.delays = _check_delay(delay, in_features)
-        self.register_buffer("mask", _check_mask(mask, in_features, out_features))
+        self.input_axes, self.delays = (in_features,), _check_delay(delay, in_features)
+        if mask is not None:
+            check_shapes(mask=(mask, (in_features, out_features)))
+            if mask.dtype != torch.bool:
+                raise InputError("mask", expected="booleans", got=f"{mask.dtype}")
+            self.mask = mask.clone()
         self.weight = nn.Parameter(torch.empty(len(self.basis), in_features, out_features))
         self.reset_parameters(rng=rng)
-
-    @torch.no_grad()
-    def reset_parameters(
-        self,
-        weight_std: float | None = None,
-        bias_init: float | None = None,
-        feedback_init: float | None = None,
-        rng: torch.Generator | None = None,
-    ) -> None:
-        """Draw new initial weights; absent synapses stay zero. See `GLMNeurons.reset_parameters`."""
-        super().reset_parameters(weight_std, bias_init, feedback_init, rng)
-        if self.mask is not None:
-            self.weight.mul_(self.mask)
-
-    @property
-    def _fan_in(self) -> int:
-        return self.in_features
-
-    @property
-    def _input_axes(self) -> tuple[int | None, ...]:
-        return (self.in_features,)
-
-    @property
-    def _delays_of_inputs(self) -> tuple[int, ...]:
-        return self.delays
 
     def _output_shape(self, inputs: Tensor) -> tuple[int, ...]:
         return (self.out_features,)
 
     def _align(self, inputs: Tensor) -> Tensor:
-        """Delay each input by the excess of its delay over the smallest one."""
         if len(set(self.delays)) == 1:
             return inputs
-        blocks, start = [], 0
-        for delay, run in groupby(self.delays):
-            stop = start + len(list(run))
-            kept = max(len(inputs) - (delay - min(self.delays)), 0)
-            blocks.append(pad_front(inputs[:kept, :, start:stop], len(inputs)))
-            start = stop
-        return torch.cat(blocks, -1)
+        runs = [(delay, len(list(run))) for delay, run in groupby(self.delays)]
+        blocks = torch.split(inputs, [size for _, size in runs], -1)
+        excess = [delay - min(self.delays) for delay, _ in runs]
+        return torch.cat(list(map(glm.shifted, blocks, excess)), -1)
 
     def _drive(self, aligned: Tensor, num_steps: int) -> Tensor:
         weight = self.weight if self.mask is None else self.weight * self.mask
         return glm.synaptic_drive(aligned, weight, self.basis, min(self.delays), num_steps)
 
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
-        gradient = glm.synaptic_gradient(
-            aligned, error, self.basis, min(self.delays), per_sample=per_sample
-        )
+        delay = min(self.delays)
+        gradient = glm.synaptic_gradient(aligned, error, self.basis, delay, per_sample=per_sample)
         return gradient if self.mask is None else gradient * self.mask
 
     def extra_repr(self) -> str:
@@ -182,23 +140,7 @@ def _check_delay(delay: int | Sequence[int], in_features: int) -> tuple[int, ...
         delay = delay.tolist()
     delays = tuple(delay) if isinstance(delay, Sequence) else (delay,) * in_features
     if len(delays) != in_features or not all(map(whole(0).allows, delays)):
-        raise InputError(
-            "delay",
-            expected=f"a whole number of at least 0, or one for each of {in_features} inputs",
-            got=f"{delay}",
-            cure="convert NumPy scalars with int()" if any(hasattr(d, "item") for d in delays) else "",
-        )
+        expected = f"a whole number of at least 0, or one for each of {in_features} inputs"
+        cure = "convert NumPy scalars with int()" if any(hasattr(d, "item") for d in delays) else ""
+        raise InputError("delay", expected=expected, got=f"{delay}", cure=cure)
     return delays
-
-
-def _check_mask(mask: Tensor | None, in_features: int, out_features: int) -> Tensor | None:
-    if mask is None:
-        return None
-    is_tensor = isinstance(mask, Tensor)
-    if not is_tensor or mask.shape != (in_features, out_features) or mask.dtype != torch.bool:
-        raise InputError(
-            "mask",
-            expected=f"booleans [{in_features}, {out_features}]",
-            got=f"{mask.dtype} {list(mask.shape)}" if is_tensor else type(mask).__name__,
-        )
-    return mask.clone()

@@ -1,6 +1,5 @@
 """Registration of the layers in `snntorch`, and their `snntorch.utils.reset`."""
 
-from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -19,16 +18,15 @@ LAYERS = (GLMLayer, GLMConv2d, GLMConvTranspose2d, TTFSLinear, TTFSRampLinear)
 MISSING = object()
 
 _replaced: dict[str, Any] = {}  # snnTorch's attributes under our names before `register`
-_resets: dict[str, Callable[..., Any]] = {}  # "ours" and "original", while ours is installed
+_resets: list[Any] = []  # our `snntorch.utils.reset`, while it is installed
 
 
 def register() -> None:
     """Register the layers in snnTorch. ``import snn_gan_ext`` does so; repetition is harmless.
 
-    This adds ``snntorch.GLMLayer``, ``snntorch.TTFSLinear`` and so on. ``snntorch.utils.reset(net)``
-    then also resets every GLM layer inside ``net``, at any depth. snnTorch's own classes do not change.
-    Import ``snn_gan_ext`` before ``from snntorch.utils import reset``: an earlier import binds
-    snnTorch's own function.
+    This adds ``snntorch.GLMLayer`` and so on. ``snntorch.utils.reset(net)`` then also resets every GLM
+    layer inside ``net``, at any depth. A ``from snntorch.utils import reset`` must come after it: an
+    earlier one binds snnTorch's own function.
     """
     for layer in LAYERS:
         name = layer.__name__
@@ -47,15 +45,12 @@ def register() -> None:
                 module.reset_mem()
         return result
 
-    _resets.update(ours=reset, original=original)
+    _resets.append(reset)
     snntorch.utils.reset = reset
 
 
 def unregister() -> None:
-    """Undo `register` and restore snnTorch.
-
-    A ``reset`` that other code has installed since then stays.
-    """
+    """Undo `register`; a ``reset`` that other code has installed since then stays."""
     for layer in LAYERS:
         name = layer.__name__
         before = _replaced.pop(name, MISSING)
@@ -65,6 +60,5 @@ def unregister() -> None:
             delattr(snntorch, name)
         else:
             setattr(snntorch, name, before)
-    if _resets and snntorch.utils.reset is _resets["ours"]:
-        snntorch.utils.reset = _resets["original"]
-        _resets.clear()
+    if snntorch.utils.reset in _resets:
+        snntorch.utils.reset = _resets.pop().__wrapped__

@@ -9,7 +9,7 @@ from torch import Tensor
 from snn_gan_ext.functional import glm
 from snn_gan_ext.validation import check_positive
 
-__all__ = ["GLMFilters", "GLMSample", "GLMState", "pad_front"]
+__all__ = ["GLMFilters", "GLMSample", "GLMState"]
 
 
 class GLMState(NamedTuple):
@@ -66,10 +66,8 @@ class GLMSample(NamedTuple):
     @property
     def state(self) -> GLMState:
         """State after the last step, in memory of its own."""
-        inputs, outputs = self.windows
-        return GLMState(
-            self.potentials[-1].clone(), _last(self.inputs, inputs), _last(self.outputs, outputs)
-        )
+        pasts = map(_last, (self.inputs, self.outputs), self.windows)
+        return GLMState(self.potentials[-1].clone(), *pasts)
 
     def pieces(self, num_steps: int) -> Iterator["GLMSample"]:
         """Split the run into pieces, each with the history that its gradients need.
@@ -84,21 +82,18 @@ class GLMSample(NamedTuple):
             InputError: If ``num_steps`` is below 1.
         """
         check_positive(num_steps=num_steps)
-        return self._pieces(num_steps)
+        starts = range(0, len(self.spikes), num_steps)
+        return (self._piece(start, min(start + num_steps, len(self.spikes))) for start in starts)
 
-    def _pieces(self, num_steps: int) -> Iterator["GLMSample"]:
-        total = self.spikes.shape[0]
+    def _piece(self, start: int, stop: int) -> "GLMSample":
+        def with_past(signal: Tensor, window: int) -> Tensor:
+            history = len(signal) - len(self.spikes)
+            return signal[max(history + start - window, 0) : history + stop]
+
         inputs, outputs = self.windows
-        for start in range(0, total, num_steps):
-            now = slice(start, min(start + num_steps, total))
-            yield GLMSample(
-                self.spikes[now],
-                self.potentials[now],
-                _with_past(self.inputs, now, total, inputs),
-                _with_past(self.aligned, now, total, inputs),
-                _with_past(self.outputs, now, total, outputs),
-                self.windows,
-            )
+        signals = with_past(self.inputs, inputs), with_past(self.aligned, inputs)
+        spikes, potentials = self.spikes[start:stop], self.potentials[start:stop]
+        return GLMSample(spikes, potentials, *signals, with_past(self.outputs, outputs), self.windows)
 
     @property
     def score(self) -> Tensor:
@@ -111,22 +106,8 @@ class GLMSample(NamedTuple):
         return glm.log_likelihood(self.spikes.flatten(2), self.potentials.flatten(2))
 
 
-def pad_front(signal: Tensor, num_steps: int) -> Tensor:
-    """Prepend zeros to a signal ``[T, ...]`` until it has ``num_steps`` steps."""
-    missing = num_steps - signal.shape[0]
-    if not missing:
-        return signal
-    return torch.cat([signal.new_zeros(missing, *signal.shape[1:]), signal])
-
-
-def _with_past(signal: Tensor, now: slice, num_steps: int, window: int) -> Tensor:
-    """Return steps ``now`` of a signal ``[H + T, ...]`` after up to ``window`` steps of history."""
-    history = signal.shape[0] - num_steps
-    return signal[max(history + now.start - window, 0) : history + now.stop]
-
-
 def _last(signal: Tensor, num_steps: int) -> Tensor:
     """Copy the last steps of a signal, after zeros if it is shorter."""
-    if signal.shape[0] < num_steps:
-        return pad_front(signal, num_steps)
-    return signal[signal.shape[0] - num_steps :].clone()
+    missing = max(num_steps - len(signal), 0)
+    silence = signal.new_zeros(missing, *signal.shape[1:])
+    return torch.cat([silence, signal[len(signal) + missing - num_steps :]])

@@ -1,13 +1,20 @@
 """Layers of integrate-and-fire neurons that spike at most once (time-to-first-spike coding)."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import ttfs
-from snn_gan_ext.validation import check_finite, check_positive, check_tensor
+from snn_gan_ext.validation import (
+    FINITE,
+    above,
+    at_least,
+    check_finite,
+    check_positive,
+    check_setting,
+    check_shapes,
+    check_spikes,
+    check_values,
+)
 
 __all__ = ["TTFSLinear", "TTFSRampLinear"]
 
@@ -26,14 +33,9 @@ class _TTFSNeurons(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(in_features=in_features, out_features=out_features)
-        if not 0 < threshold < math.inf:
-            raise InputError("threshold", expected="a number above 0", got=f"{threshold}")
-        if not (0 <= weight_std < math.inf and math.isfinite(weight_mean)):
-            raise InputError(
-                "weight_mean and weight_std",
-                expected="finite numbers, the second 0 or more",
-                got=f"{weight_mean} and {weight_std}",
-            )
+        check_setting("threshold", threshold, above(0))
+        check_setting("weight_mean", weight_mean, FINITE)
+        check_setting("weight_std", weight_std, at_least(0))
         self.in_features, self.out_features, self.threshold = in_features, out_features, threshold
         self.weight = nn.Parameter(torch.empty(in_features, out_features))
         with torch.no_grad():
@@ -46,14 +48,12 @@ class _TTFSNeurons(nn.Module):
         return self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
 
     def _check_times(self, times: Tensor) -> None:
-        check_tensor("times", times)
-        if times.dim() != 2 or times.shape[1] != self.in_features:
-            raise InputError(
-                "times", expected=f"firing times [B, {self.in_features}]", got=f"{list(times.shape)}"
-            )
+        check_shapes(times=(times, ("B", self.in_features)))
         check_finite("times", times)
-        if times.numel() and bool((times < 0).any()):
-            raise InputError("times", expected="0 or later", got=f"{float(times.min()):.4g}")
+        check_values("times", times, times >= 0, "0 or later")
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, threshold={self.threshold}"
 
 
 class TTFSLinear(_TTFSNeurons):
@@ -63,11 +63,8 @@ class TTFSLinear(_TTFSNeurons):
 
     The layer includes its synapses: it replaces an ``nn.Linear`` and the spiking neuron after it. A
     call takes whole sequences ``[T, B, I]``, of which the first spike of each input counts, and returns
-    ``[T, B, O]``. `fire` works on firing times and is faster.
-
-    Both learn by backpropagation through firing times with S4NN's slopes (see
-    `snn_gan_ext.functional.ttfs.step_times`). Between two such layers, spikes carry the same gradient
-    as times.
+    ``[T, B, O]``. `fire` works on firing times and is faster. Both learn with S4NN's slopes of firing
+    times (`snn_gan_ext.functional.ttfs.step_times`); spikes between two layers carry the same gradient.
 
     Args:
         in_features: Number of inputs ``I``.
@@ -82,8 +79,8 @@ class TTFSLinear(_TTFSNeurons):
         weight ``[I, O]``.
 
     Raises:
-        InputError: If a size is below 1, the threshold is not above 0, ``weight_std`` is below 0, or a
-            number is not finite.
+        InputError: If a size is below 1, the threshold not above 0, ``weight_std`` below 0, or a number
+            is not finite.
 
     References:
         Kheradpisheh and Masquelier (2020), S4NN; the Spiking-GAN paper (Kotariya and Ganguly).
@@ -113,55 +110,37 @@ class TTFSLinear(_TTFSNeurons):
         super().__init__(in_features, out_features, threshold, weight_mean, weight_std, rng)
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Return the output spikes of a whole sequence.
+        """Return the output spikes ``[T, B, O]`` of a whole sequence.
 
         Args:
             spikes: Input spikes ``[T, B, I]``, zeros and ones.
 
-        Returns:
-            Spikes ``[T, B, O]``.
-
         Raises:
             InputError: If the shape or a value is another.
         """
-        check_tensor("spikes", spikes)
-        if spikes.dim() != 3 or spikes.shape[2] != self.in_features or not len(spikes):
-            raise InputError(
-                "spikes",
-                expected=f"a whole sequence [T, B, {self.in_features}]",
-                got=f"{list(spikes.shape)}",
-                cure="stack the steps of a trial; for firing times [B, I] call fire(times, num_steps)",
-            )
-        if not bool(((spikes == 0) | (spikes == 1)).all()):
-            raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")
+        cure = "stack the steps of a trial; for firing times [B, I] call fire(times, num_steps)"
+        check_shapes(cure, spikes=(spikes, ("T", "B", self.in_features)))
+        check_spikes("spikes", spikes)
         weight = self._exact_weight
         times = ttfs.times_of(spikes.to(weight.dtype))
         fired = ttfs.step_times(times, weight, self.threshold, len(spikes))
         return ttfs.spikes_of(fired.times, len(spikes)).to(self.weight.dtype)
 
     def fire(self, times: Tensor, num_steps: int) -> ttfs.StepSpikes:
-        """Return firing steps and potentials for the firing steps of the inputs.
+        """Return firing steps and potentials ``[B, O]`` for the firing steps of the inputs.
 
         Args:
-            times: Firing steps of the inputs ``[B, I]``, whole numbers; ``num_steps`` or more is
-                silence.
+            times: Firing steps of the inputs ``[B, I]``, whole; ``num_steps`` or more is silence.
             num_steps: Number of time steps ``T``.
-
-        Returns:
-            Firing steps and potentials ``[B, O]``.
 
         Raises:
             InputError: If a time is below 0 or no whole number, or ``num_steps`` is below 1.
         """
         check_positive(num_steps=num_steps)
         self._check_times(times)
-        if bool((times != times.round()).any()):
-            raise InputError("times", expected="whole steps", got="fractions", cure="round them")
+        check_values("times", times, times == times.round(), "whole steps", "round them")
         weight = self._exact_weight
         return ttfs.step_times(times.to(weight.dtype), weight, self.threshold, num_steps)
-
-    def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.out_features}, threshold={self.threshold}"
 
 
 class TTFSRampLinear(_TTFSNeurons):
@@ -171,8 +150,7 @@ class TTFSRampLinear(_TTFSNeurons):
 
     Each input switches on a constant current. Firing times are exact. So are their derivatives, to any
     order, if the potential rises by at least 0.25 per unit of time. Derivatives of slower neurons are
-    bounded, and silent neurons have a substitute slope with which they can learn: see
-    `snn_gan_ext.functional.ttfs.ramp_times`.
+    bounded, and silent neurons learn by a substitute: see `snn_gan_ext.functional.ttfs.ramp_times`.
 
     Args:
         in_features: Number of inputs ``I``.
@@ -188,8 +166,8 @@ class TTFSRampLinear(_TTFSNeurons):
         weight ``[I, O]``, current ``[O]``.
 
     Raises:
-        InputError: If a size is below 1, the horizon or the threshold is not above 0, ``weight_std`` is
-            below 0, or a number is not finite.
+        InputError: If a size is below 1, the horizon or the threshold not above 0, ``weight_std`` below
+            0, or a number is not finite.
 
     References:
         Mostafa (2017), "Supervised learning based on temporal coding in spiking neural networks";
@@ -219,25 +197,18 @@ class TTFSRampLinear(_TTFSNeurons):
         if weight_std is None:
             weight_std = max(in_features, 1) ** -0.5
         super().__init__(in_features, out_features, threshold, weight_mean, weight_std, rng)
-        if not (0 < horizon < math.inf and math.isfinite(current)):
-            raise InputError(
-                "horizon and current",
-                expected="a number above 0, and a finite one",
-                got=f"{horizon} and {current}",
-            )
+        check_setting("horizon", horizon, above(0))
+        check_setting("current", current, FINITE)
         self.horizon = horizon
         self.current = nn.Parameter(torch.full((out_features,), float(current)))
 
     def forward(self, times: Tensor, ticks: int | None = None) -> Tensor:
-        """Return firing times for the firing times of the inputs; the horizon stands for silence.
+        """Return firing times ``[B, O]`` for those of the inputs; the horizon stands for silence.
 
         Args:
             times: Firing times of the inputs ``[B, I]``.
-            ticks: Number of clock ticks in the window. Neurons then fire at ticks alone, without
+            ticks: Number of clock ticks in the window, at which alone neurons then fire, without
                 gradient. By default they fire at the crossing.
-
-        Returns:
-            Firing times ``[B, O]``.
 
         Raises:
             InputError: If a time is below 0 or not finite, or ``ticks`` is below 1.
@@ -252,7 +223,4 @@ class TTFSRampLinear(_TTFSNeurons):
         return ttfs.ramp_times(times, weight, current, self.threshold, self.horizon)
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.in_features}, {self.out_features}, horizon={self.horizon}, "
-            f"threshold={self.threshold}"
-        )
+        return f"{super().extra_repr()}, horizon={self.horizon}"

@@ -10,18 +10,9 @@
 - `spike_trains`: statistics of single neurons' spike trains
 """
 
+from pkgutil import iter_modules
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=[
-        "c2st",
-        "classifiers",
-        "distributions",
-        "events",
-        "first_spikes",
-        "images",
-        "references",
-        "spike_trains",
-    ],
-)
+submodules = [module.name for module in iter_modules(__path__)]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules)

@@ -15,7 +15,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.metrics.classifiers import MLP, Classifier
 from snn_gan_ext.rng import stream
 from snn_gan_ext.types import Batch
-from snn_gan_ext.validation import SEED, check_setting
+from snn_gan_ext.validation import SEED, check_setting, check_shapes, check_tensor
 
 __all__ = ["c2st", "halves", "image_classifier"]
 
@@ -39,14 +39,14 @@ def c2st(
     Raises:
         InputError: If the test sets differ in size, or the classifier does not accept the data.
     """
-    counts = [_count(data) for data in test]
-    if counts[0] != counts[1]:
-        raise InputError(
-            "test",
-            expected="as many synthetic samples as real ones",
-            got=f"{counts[1]} and {counts[0]}",
-        )
-    classes = _classes(*train, *test)
+    real, synthetic = (_count(data) for data in test)
+    if real != synthetic:
+        expected = "as many synthetic samples as real ones"
+        raise InputError("test", expected=expected, got=f"{synthetic} and {real}")
+    images: list[Labelled] = [data for data in (*train, *test) if isinstance(data, Labelled)]
+    for data in images:
+        check_labelled(data)
+    classes = 1 + max((int(data.labels.max()) for data in images), default=0)
     return classifier.fit(_by_origin(*train, classes)).accuracy(_by_origin(*test, classes))
 
 
@@ -62,8 +62,7 @@ def halves(
 
     Args:
         real: Real spikes ``[T, B, ...]``, ``B >= 20``.
-        synthetic: Synthetic spikes ``[T, B', ...]``, ``B' >= 20``. As many trials of the larger set are
-            used as the smaller one has, drawn at random.
+        synthetic: Synthetic spikes ``[T, B', ...]``, ``B' >= 20``. Surplus trials are left out.
         seed: Seed of the order of trials.
 
     Returns:
@@ -73,18 +72,12 @@ def halves(
         InputError: If there are fewer than 20 trials, or trials differ in shape.
     """
     check_setting("seed", seed, SEED)
-    for spikes in (real, synthetic):
-        if not isinstance(spikes, Tensor) or spikes.dim() < 2:
-            got = f"{list(spikes.shape)}" if isinstance(spikes, Tensor) else type(spikes).__name__
-            raise InputError("spikes", expected="a tensor of trials [T, B, ...]", got=got)
+    check_tensor("real", real)
+    size = real.shape[2:]
+    check_shapes(real=(real, ("T", "B", *size)), synthetic=(synthetic, ("T", "M", *size)))
     half = min(real.shape[1], synthetic.shape[1]) // 2
-    alike = len(real) == len(synthetic) and real.shape[2:] == synthetic.shape[2:]
-    if half < 10 or not alike:
-        raise InputError(
-            "trains",
-            expected="at least 20 of each, of one length",
-            got=f"{list(real.shape)} and {list(synthetic.shape)}",
-        )
+    if half < 10:
+        raise InputError("real and synthetic", expected="20 trials or more", got=f"{2 * half}")
     mixed = _shuffled(real, seed, "real"), _shuffled(synthetic, seed, "synthetic")
     first, second = (
         (Batch(mixed[0][:, part]), Batch(mixed[1][:, part]))
@@ -103,25 +96,13 @@ def _count(data: Labelled | Batch) -> int:
     return len(data.images) if isinstance(data, Labelled) else data.spikes.shape[1]
 
 
-def _classes(*sets: Labelled | Batch) -> int:
-    """Return the number of classes of images; 0 for spikes."""
-    images = [data for data in sets if isinstance(data, Labelled)]
-    for data in images:
-        check_labelled(data)
-    return 1 + int(max(data.labels.max() for data in images)) if images else 0
-
-
 def _by_origin(real: Data, synthetic: Data, classes: int) -> Data:
     """Return the samples of both, labelled by their origin."""
+    # Which origin is class 0 decides the last digits of a figure; published figures have it so.
+    real_label = int(isinstance(real, Labelled) or real.spikes.dim() == 2)
+    counts = torch.tensor([_count(real), _count(synthetic)])
+    origins = torch.tensor([real_label, 1 - real_label]).repeat_interleave(counts)
     if isinstance(real, Labelled):
         images = [torch.cat([d.images, one_hot(d.labels, classes)], 1) for d in (real, synthetic)]
-        return Labelled(torch.cat(images), _origins(real, synthetic, real_label=1))
-    # Which origin is class 0 decides the last digits of a figure; published figures have it so.
-    real_label = int(real.spikes.dim() == 2)
-    spikes = torch.cat([real.spikes, synthetic.spikes], 1)
-    return Batch(spikes, _origins(real, synthetic, real_label))
-
-
-def _origins(real: Labelled | Batch, synthetic: Labelled | Batch, real_label: int) -> Tensor:
-    counts = torch.tensor([_count(real), _count(synthetic)])
-    return torch.tensor([real_label, 1 - real_label]).repeat_interleave(counts)
+        return Labelled(torch.cat(images), origins)
+    return Batch(torch.cat([real.spikes, synthetic.spikes], 1), origins)

@@ -1,28 +1,22 @@
 """Classifiers that score samples, and the accuracies TSTR and TRTS (SpikeGAN paper, section VII-B).
 
-============== ================================================= =======================
-classifier     learns from                                       is tested on
-============== ================================================= =======================
-`MLP`          images `Labelled`                                 images `Labelled`
-`Trees`        spike trains ``[T, B]`` in a `Batch`              spike trains
-`TrainCNN`     spike trains ``[T, B]`` of two classes            spike trains
-`FrameCNN`     event frames ``[T, B, C, H, W]`` in a `Batch`     event frames
-`SpikingMLE`   a sampler, of which it draws spikes ``[T, B, N]`` spikes in a `Batch`
-============== ================================================= =======================
-
 All of them follow `Classifier`: settings with a seed, and ``fit(data)``, which returns a model with
-``accuracy(data)``.
+``accuracy(data)``. `SpikingMLE` learns from a sampler, the others from data.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, max_pool1d
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
 from snn_gan_ext.coding.images import Labelled, check_images, check_labelled
@@ -33,7 +27,7 @@ from snn_gan_ext.metrics.references import SpikeSampler
 from snn_gan_ext.metrics.spike_trains import check_trains, trial_features
 from snn_gan_ext.networks.classifiers import SpikingClassifier
 from snn_gan_ext.types import Batch
-from snn_gan_ext.validation import SEED, at_least, check_setting, check_settings, whole
+from snn_gan_ext.validation import SEED, at_least, check_setting, check_settings, check_shapes, whole
 
 __all__ = [
     "MLP",
@@ -56,8 +50,7 @@ Test = TypeVar("Test", contravariant=True)
 Data = TypeVar("Data")
 Real = TypeVar("Real")
 
-BATCH = 64
-"""Trials of an update of the convolutional classifiers."""
+BATCH = 64  # trials of an update of the convolutional classifiers
 
 
 class Fitted(Protocol[Test]):
@@ -98,13 +91,7 @@ def tstr(classifier: Classifier[Data, Real], synthetic: Data, real: Real, repeat
 def trts(classifier: Classifier[Data, Real], real: Data, synthetic: Real) -> float:
     """Train on real data, test on synthetic data: whether samples show their class.
 
-    To score several samplers by one classifier, call ``classifier.fit(real)`` once and ``accuracy`` for
-    each.
-
-    Args:
-        classifier: Classifier to train.
-        real: Real training data.
-        synthetic: Synthetic test data.
+    For several samplers, call ``classifier.fit(real)`` once and ``accuracy`` for each.
     """
     return classifier.fit(real).accuracy(synthetic)
 
@@ -130,18 +117,14 @@ class MLP:
         """Train on labelled images.
 
         Raises:
-            InputError: If they are not as `check_labelled` requires.
+            InputError: If `check_labelled` refuses them.
         """
-        import warnings
-
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
-        from threadpoolctl import threadpool_limits
 
         check_labelled(data)
-        network = MLPClassifier(
-            (100, 100), alpha=self.alpha, max_iter=self.epochs, random_state=self.seed
-        )
+        options = {"alpha": self.alpha, "max_iter": self.epochs, "random_state": self.seed}
+        network = MLPClassifier((100, 100), **options)
         # One thread: on a busy machine a second one makes these small products several times slower.
         with warnings.catch_warnings(), threadpool_limits(1):
             # The number of epochs is a budget, which training is meant to use up.
@@ -151,19 +134,14 @@ class MLP:
 
 @dataclass(frozen=True)
 class FittedMLP:
-    """A trained `MLP`, which also gives features to the measures in `snn_gan_ext.metrics.images`.
-
-    Attributes:
-        network: The scikit-learn ``MLPClassifier``.
-    """
+    """A trained scikit-learn ``MLPClassifier``; `snn_gan_ext.metrics.images` takes it, too."""
 
     network: Any
 
     @property
     def classes(self) -> NDArray[np.int64]:
         """Labels of the training data, sorted."""
-        known: NDArray[np.int64] = self.network.classes_
-        return known
+        return np.asarray(self.network.classes_)
 
     def accuracy(self, data: Labelled) -> float:
         """Return the share of images that get their own label."""
@@ -173,8 +151,7 @@ class FittedMLP:
     def predict(self, images: Tensor) -> NDArray[np.int64]:
         """Return labels ``[B]`` of images ``[B, N]``."""
         check_images(images)
-        labels: NDArray[np.int64] = self.network.predict(images.numpy())
-        return labels
+        return np.asarray(self.network.predict(images.numpy()))
 
     def probabilities(self, images: Tensor) -> NDArray[np.float64]:
         """Return class probabilities ``[B, classes]`` of images ``[B, N]``."""
@@ -185,8 +162,7 @@ class FittedMLP:
         """Return activities ``[B, units]`` of the last hidden layer for images ``[B, N]``."""
         check_images(images)
         features = images.numpy().astype(np.float64)
-        hidden = zip(self.network.coefs_[:-1], self.network.intercepts_[:-1], strict=True)
-        for weight, bias in hidden:
+        for weight, bias in zip(self.network.coefs_[:-1], self.network.intercepts_[:-1], strict=True):
             features = np.maximum(features @ weight + bias, 0)
         return features
 
@@ -209,7 +185,6 @@ class Trees:
     def fit(self, data: Batch) -> "FittedTrees":
         """Train on labelled trains."""
         from sklearn.ensemble import HistGradientBoostingClassifier
-        from threadpoolctl import threadpool_limits
 
         features, labels = self.features(data.spikes), labels_of(data).numpy()
         # Trees cannot bin a feature that no train has.
@@ -222,13 +197,7 @@ class Trees:
 
 @dataclass(frozen=True)
 class FittedTrees:
-    """Trained `Trees`.
-
-    Attributes:
-        trees: The scikit-learn ``HistGradientBoostingClassifier``.
-        features: Map from spikes to features.
-        absent: Features ``[F]`` that no training train has.
-    """
+    """A trained ``HistGradientBoostingClassifier``, and the features that no training train has."""
 
     trees: Any
     features: Callable[[Tensor], NDArray[np.float64]]
@@ -236,8 +205,6 @@ class FittedTrees:
 
     def accuracy(self, data: Batch) -> float:
         """Return the share of trains that get their own label."""
-        from threadpoolctl import threadpool_limits
-
         features = np.where(self.absent, 0.0, self.features(data.spikes))
         with threadpool_limits(1):
             return float(self.trees.score(features, labels_of(data).numpy()))
@@ -247,9 +214,8 @@ class FittedTrees:
 class TrainCNN:
     """A convolutional network on spike trains ``[T, B]`` of two classes, 0 and 1.
 
-    Three convolutions find patterns of spikes at three scales; their mean and their maximum over time
-    decide. Its input is the spikes themselves, so it also suits generators whose discriminator receives
-    intervals.
+    Three convolutions find patterns at three scales; their mean and maximum over time decide. Its input
+    is the spikes themselves, so it also suits generators whose discriminator receives intervals.
 
     Attributes:
         seed: Seed of the initial weights and the batches.
@@ -268,29 +234,19 @@ class TrainCNN:
         Raises:
             InputError: If trains have fewer than 60 time steps, or labels are not 0 and 1.
         """
-        labels = labels_of(data, 2)
-        trains = _as_signals(data.spikes)
-        network = _trained(
-            _PatternNetwork,
-            trains,
-            labels.float(),
-            binary_cross_entropy_with_logits,
-            self,
-            lr=3e-3,
-            schedule=lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, 3e-3, total_steps=self.updates
-            ),
-        )
+        labels, trains = labels_of(data, 2).float(), _as_signals(data.spikes)
+        loss = binary_cross_entropy_with_logits
+        schedule = partial(OneCycleLR, max_lr=3e-3, total_steps=self.updates)
+        network = _trained(_PatternNetwork, trains, labels, loss, self, 3e-3, schedule)
         return FittedNetwork(network, _as_signals, lambda logits: (logits > 0).long())
 
 
 @dataclass(frozen=True)
 class FrameCNN:
-    """A convolutional network on event frames ``[T, B, C, H, W]``.
+    """A convolutional network on event frames ``[T, B, C, H, W]``: on spike counts in blocks of time.
 
-    Its input is spike counts in blocks of time. Two 3 x 3 convolutions of 32 and 64 channels with
-    pooling precede a linear layer of 128. On frames wider or higher than 24 pixels the first
-    convolution has stride 2.
+    Two 3 x 3 convolutions of 32 and 64 channels with pooling precede a linear layer of 128. On frames
+    wider or higher than 24 pixels the first convolution has stride 2.
 
     Attributes:
         seed: Seed of the initial weights, the batches and dropout.
@@ -307,46 +263,23 @@ class FrameCNN:
 
     def fit(self, data: Batch) -> "FittedNetwork":
         """Train on labelled trials; the classes are 0 to the highest label."""
-        labels = labels_of(data)
-        frames = self._counts(data.spikes)
-
-        def network() -> nn.Module:
-            made = _frame_network(frames.shape[1:], 1 + int(labels.max()))
-            made(frames[:1])  # sets the width of the lazy layer
-            return made
-
-        trained = _trained(
-            network,
-            frames,
-            labels,
-            lambda logits, wanted: cross_entropy(logits, wanted, label_smoothing=0.1),
-            self,
-            lr=2e-3,
-            schedule=lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(
-                optimizer, self.updates
-            ),
-        )
-        return FittedNetwork(trained, self._counts, lambda logits: logits.argmax(1))
+        labels, frames = labels_of(data), self._counts(data.spikes)
+        make = partial(_frame_network, frames, 1 + int(labels.max()))
+        loss = partial(cross_entropy, label_smoothing=0.1)
+        schedule = partial(CosineAnnealingLR, T_max=self.updates)
+        network = _trained(make, frames, labels, loss, self, 2e-3, schedule)
+        return FittedNetwork(network, self._counts, lambda logits: logits.argmax(1))
 
     def _counts(self, spikes: Tensor) -> Tensor:
         """Return counts ``[B, blocks * C, H, W]``."""
-        if spikes.dim() != 5:
-            raise InputError("spikes", expected="[T, B, C, H, W]", got=f"{list(spikes.shape)}")
-        steps, batch, channels, height, width = spikes.shape
-        blocks = self.blocks if steps % self.blocks == 0 else steps
-        counts = spikes.reshape(blocks, steps // blocks, batch, channels, height, width).sum(1)
-        return counts.transpose(0, 1).reshape(batch, blocks * channels, height, width)
+        check_shapes(spikes=(spikes, "TBCHW"))
+        blocks = self.blocks if len(spikes) % self.blocks == 0 else len(spikes)
+        return torch.unflatten(spikes, 0, (blocks, -1)).sum(1).transpose(0, 1).flatten(1, 2)
 
 
 @dataclass(frozen=True)
 class FittedNetwork:
-    """A trained convolutional network.
-
-    Attributes:
-        network: Map from inputs to logits.
-        prepare: Map from spikes ``[T, B, ...]`` to inputs.
-        decide: Map from logits to labels ``[B]``.
-    """
+    """A trained network; ``prepare`` maps spikes to its inputs, ``decide`` its logits to labels."""
 
     network: nn.Module
     prepare: Callable[[Tensor], Tensor]
@@ -396,30 +329,20 @@ class SpikingMLE:
 
         first = batch()
         num_steps, _, features = first.spikes.shape
+        basis = exponential_basis(6, 2.0)
         network = SpikingClassifier(
-            features,
-            self.classes,
-            num_steps,
-            hidden=self.hidden,
-            basis=exponential_basis(6, 2.0),
-            rng=weights,
+            features, self.classes, num_steps, hidden=self.hidden, basis=basis, rng=weights
         )
         algorithm = MaximumLikelihood(updates=self.updates)
         state = algorithm.init(network, rng)
-        algorithm.update(state, first)
-        for _ in range(self.updates - 1):
-            algorithm.update(state, batch())
+        for update in range(self.updates):
+            algorithm.update(state, batch() if update else first)
         return FittedSpiking(network, rng)
 
 
 @dataclass(frozen=True)
 class FittedSpiking:
-    """A trained `SpikingMLE`.
-
-    Attributes:
-        network: The spiking network.
-        rng: Random source of its neurons' noise, where training left it.
-    """
+    """A trained spiking network, with the random source of its noise where training left it."""
 
     network: SpikingClassifier
     rng: torch.Generator = field(repr=False)
@@ -431,10 +354,8 @@ class FittedSpiking:
         """
         labels = labels_of(data)
         run = self.network.run(data.spikes, self.rng)
-        guesses = {"probability": torch.sigmoid(run.potentials).mean(0), "count": run.spikes.sum(0)}
-        return {
-            name: float((guess.argmax(-1) == labels).float().mean()) for name, guess in guesses.items()
-        }
+        votes = {"probability": torch.sigmoid(run.potentials).mean(0), "count": run.spikes.sum(0)}
+        return {name: float((x.argmax(-1) == labels).float().mean()) for name, x in votes.items()}
 
     def accuracy(self, data: Batch) -> float:
         """Return the share of trials whose label neuron has the highest mean firing probability."""
@@ -448,18 +369,16 @@ def _trained(
     targets: Tensor,
     loss_of: Callable[[Tensor, Tensor], Tensor],
     settings: TrainCNN | FrameCNN,
-    *,
     lr: float,
-    schedule: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler],
+    schedule: Callable[[torch.optim.Optimizer], LRScheduler],
 ) -> nn.Module:
     """Train a network by AdamW on batches drawn with replacement."""
     rng = torch.Generator().manual_seed(settings.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = make()
+        network = make().train()
         optimizer = torch.optim.AdamW(network.parameters(), lr, weight_decay=1e-2)
         scheduler = schedule(optimizer)
-        network.train()
         for _ in range(settings.updates):
             picks = torch.randint(len(inputs), (BATCH,), generator=rng)
             loss = loss_of(network(inputs[picks]), targets[picks])
@@ -479,40 +398,28 @@ def _as_signals(spikes: Tensor) -> Tensor:
 
 
 class _PatternNetwork(nn.Module):
-    """Patterns of spikes at three scales, read out by their mean and their maximum over time."""
-
     def __init__(self) -> None:
         super().__init__()
-        self.patterns = nn.Sequential(
-            nn.Conv1d(1, 24, 9),
-            nn.ReLU(),
-            nn.MaxPool1d(2),
-            nn.Conv1d(24, 32, 15, 2),
-            nn.ReLU(),
-            nn.Conv1d(32, 32, 5),
-            nn.ReLU(),
-        )
+        self.first, self.second = nn.Conv1d(1, 24, 9), nn.Conv1d(24, 32, 15, 2)
+        self.third = nn.Conv1d(32, 32, 5)
         self.head = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
 
     def forward(self, trains: Tensor) -> Tensor:
-        found = self.patterns(trains)
+        found = max_pool1d(self.first(trains).relu(), 2)
+        found = self.third(self.second(found).relu()).relu()
         logits: Tensor = self.head(torch.cat([found.mean(2), found.amax(2)], 1))
         return logits.squeeze(-1)
 
 
-def _frame_network(shape: torch.Size, classes: int) -> nn.Module:
-    channels, height, width = shape
-    return nn.Sequential(
-        nn.Conv2d(channels, 32, 3, stride=2 if max(height, width) > 24 else 1, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2, ceil_mode=True),
-        nn.Conv2d(32, 64, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2, ceil_mode=True),
-        nn.Flatten(),
-        nn.Dropout(0.3),
-        nn.LazyLinear(128),
-        nn.ReLU(),
-        nn.Dropout(0.3),
-        nn.Linear(128, classes),
-    )
+def _pooled(channels: int, maps: int, stride: int) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(channels, maps, 3, stride=stride, padding=1)
+    return convolution, nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)
+
+
+def _frame_network(frames: Tensor, classes: int) -> nn.Module:
+    channels, *size = frames.shape[1:]
+    convolutions = *_pooled(channels, 32, 2 if max(size) > 24 else 1), *_pooled(32, 64, 1)
+    hidden = nn.Dropout(0.3), nn.LazyLinear(128), nn.ReLU(), nn.Dropout(0.3)
+    network = nn.Sequential(*convolutions, nn.Flatten(), *hidden, nn.Linear(128, classes))
+    network(frames[:1])  # sets the width of the lazy layer
+    return network

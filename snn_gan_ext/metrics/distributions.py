@@ -1,8 +1,7 @@
 """Distances between the distributions of real and synthetic images.
 
-TSTR and TRTS show classes only. These measures also show whether samples vary within a class as real
-images do. (Nearest-neighbour density and coverage were tried and mislead: class means score as well as
-trained generators.) Classifier two-sample tests are in `snn_gan_ext.metrics.c2st`.
+Unlike TSTR and TRTS, they show whether samples vary within a class as real images do.
+(Nearest-neighbour density and coverage mislead: class means score as well as trained generators.)
 """
 
 import numpy as np
@@ -10,7 +9,8 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.coding.images import Labelled, check_labelled
-from snn_gan_ext.errors import InputError
+from snn_gan_ext.metrics.events import shared_classes
+from snn_gan_ext.validation import check_shapes
 
 __all__ = ["energy_distance", "pca_projection", "within_class_variance_ratio"]
 
@@ -33,11 +33,10 @@ def energy_distance(real: Labelled, synthetic: Labelled) -> float:
     References:
         Szekely and Rizzo (2013).
     """
-    distances = []
-    for label in _shared_classes(real, synthetic):
-        x, y = _of_class(real, label), _of_class(synthetic, label)
-        between = torch.cdist(x, y).mean()
-        distances.append(float(2 * between - _mean_distance(x) - _mean_distance(y)))
+    distances = [
+        float(2 * torch.cdist(x, y).mean() - _mean_distance(x) - _mean_distance(y))
+        for x, y in _classes(real, synthetic)
+    ]
     return float(np.mean(distances))
 
 
@@ -49,22 +48,12 @@ def within_class_variance_ratio(real: Labelled, synthetic: Labelled) -> float:
     Raises:
         InputError: If the classes differ, or one has a single sample.
     """
-    ratios = [
-        float(_of_class(synthetic, label).var(0).sum() / _of_class(real, label).var(0).sum())
-        for label in _shared_classes(real, synthetic)
-    ]
+    ratios = [float(y.var(0).sum() / x.var(0).sum()) for x, y in _classes(real, synthetic)]
     return float(np.mean(ratios))
 
 
 def pca_projection(real: Tensor, *others: Tensor) -> list[np.ndarray]:
-    """Project data onto the first two principal components of the real data.
-
-    Args:
-        real: Real data ``[B, N]``.
-        others: Other data ``[B', N]``.
-
-    Returns:
-        Coordinates ``[B, 2]`` for each argument.
+    """Return coordinates ``[B, 2]`` of data ``[B, N]`` on two principal components of the real data.
 
     References:
         SpikeGAN paper, section VII-B and Fig. 5.
@@ -75,30 +64,15 @@ def pca_projection(real: Tensor, *others: Tensor) -> list[np.ndarray]:
     return [pca.transform(data.numpy()) for data in (real, *others)]
 
 
-def _shared_classes(real: Labelled, synthetic: Labelled) -> list[int]:
-    for data in (real, synthetic):
-        check_labelled(data)
-    if real.images.shape[1] != synthetic.images.shape[1]:
-        raise InputError(
-            "real and synthetic images",
-            expected="one number of pixels",
-            got=f"{real.images.shape[1]} and {synthetic.images.shape[1]}",
-        )
-    counts = [
-        dict(zip(*np.unique(d.labels.numpy(), return_counts=True), strict=True))
-        for d in (real, synthetic)
+def _classes(real: Labelled, synthetic: Labelled) -> list[tuple[Tensor, Tensor]]:
+    """Return the real and the synthetic images of each class."""
+    check_labelled(real)
+    check_labelled(synthetic)
+    check_shapes(real=(real.images, "BN"), synthetic=(synthetic.images, "MN"))
+    return [
+        (real.images[real.labels == label], synthetic.images[synthetic.labels == label])
+        for label in shared_classes(real.labels, synthetic.labels)
     ]
-    if set(counts[0]) != set(counts[1]) or min(*counts[0].values(), *counts[1].values()) < 2:
-        raise InputError(
-            "real and synthetic images",
-            expected="at least two of the same classes in both",
-            got=f"{counts[0]} and {counts[1]}",
-        )
-    return sorted(int(label) for label in counts[0])
-
-
-def _of_class(data: Labelled, label: int) -> Tensor:
-    return data.images[data.labels == label]
 
 
 def _mean_distance(x: Tensor) -> Tensor:

@@ -3,13 +3,16 @@
 Arguments are a `Batch` of spikes ``[T, B, C, H, W]``, exactly 0 or 1, with labels ``[B]``.
 """
 
+from collections import Counter
+from itertools import product
+
 import torch
 from torch import Tensor
 
 from snn_gan_ext.coding.events import pooled_counts
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.types import Batch
-from snn_gan_ext.validation import check_labels
+from snn_gan_ext.validation import check_finite, check_floats, check_labels, check_shapes
 
 __all__ = [
     "autocorrelation_distance",
@@ -17,6 +20,7 @@ __all__ = [
     "labels_of",
     "nearest_distance",
     "residual_autocorrelation",
+    "shared_classes",
 ]
 
 
@@ -29,12 +33,10 @@ def count_spread_ratio(real: Batch, synthetic: Batch) -> float:
     Raises:
         InputError: If the classes differ, or one has a single trial.
     """
-    _check_alike(real, synthetic)
-    ratios = []
-    for label in _shared_classes(real, synthetic):
-        spreads = [_of_class(data, label).sum((0, 2, 3, 4)).std() for data in (real, synthetic)]
-        ratios.append(float(spreads[1] / spreads[0].clamp_min(1e-9)))
-    return sum(ratios) / len(ratios)
+    spreads = [
+        [spikes.sum((0, 2, 3, 4)).std() for spikes in pair] for pair in _classes(real, synthetic)
+    ]
+    return sum(float(theirs / ours.clamp_min(1e-9)) for ours, theirs in spreads) / len(spreads)
 
 
 def residual_autocorrelation(data: Batch) -> Tensor:
@@ -50,17 +52,15 @@ def residual_autocorrelation(data: Batch) -> Tensor:
         Correlations ``[3, 3, 3]`` over time (0 to 2 steps), rows and columns (-1 to 1); 1 at no offset.
     """
     labels = labels_of(data)
-    means = {int(k): data.spikes[:, labels == k].mean(1) for k in set(labels.tolist())}
-    residuals = data.spikes - torch.stack([means[int(k)] for k in labels], 1)
+    means = {label: data.spikes[:, labels == label].mean(1) for label in set(labels.tolist())}
+    residuals = data.spikes - torch.stack([means[label] for label in labels.tolist()], 1)
     steps, _, _, height, width = residuals.shape
     total = residuals.square().sum().clamp_min(1e-12)
     found = torch.zeros(3, 3, 3)
-    for dt in range(min(3, steps)):
-        for dy in (-1, 0, 1):
-            for dx in (-1, 0, 1):
-                ours = residuals[: steps - dt, ..., _from(-dy, height), _from(-dx, width)]
-                theirs = residuals[dt:, ..., _from(dy, height), _from(dx, width)]
-                found[dt, dy + 1, dx + 1] = (ours * theirs).sum() / total
+    for dt, dy, dx in product(range(min(3, steps)), (-1, 0, 1), (-1, 0, 1)):
+        ours = residuals[: steps - dt, ..., _from(-dy, height), _from(-dx, width)]
+        theirs = residuals[dt:, ..., _from(dy, height), _from(dx, width)]
+        found[dt, dy + 1, dx + 1] = (ours * theirs).sum() / total
     return found
 
 
@@ -78,13 +78,11 @@ def nearest_distance(trials: Batch, train: Batch) -> float:
     `snn_gan_ext.coding.events.pooled_counts`. A generator that memorises trials is nearer than held-out
     trials are.
     """
-    _check_alike(trials, train)
-    distances = []
-    for label in _shared_classes(trials, train):
-        ours, theirs = (
-            pooled_counts(_of_class(data, label), ((_blocks(data), 1),)) for data in (trials, train)
-        )
-        distances.append(torch.cdist(ours, theirs).amin(1))
+    blocks = ((2 if len(trials.spikes) % 2 == 0 else 1, 1),)
+    distances = [
+        torch.cdist(pooled_counts(ours, blocks), pooled_counts(theirs, blocks)).amin(1)
+        for ours, theirs in _classes(trials, train)
+    ]
     return float(torch.cat(distances).mean())
 
 
@@ -108,32 +106,33 @@ def _from(offset: int, size: int) -> slice:
     return slice(max(offset, 0), size + min(offset, 0))
 
 
-def _of_class(data: Batch, label: int) -> Tensor:
-    return data.spikes[:, labels_of(data) == label]
+def shared_classes(*labels: Tensor) -> list[int]:
+    """Return the classes of sets of labels ``[B]``, sorted.
+
+    Raises:
+        InputError: If the sets differ in classes, or one has a single label of a class.
+    """
+    counts = [Counter(one.tolist()) for one in labels]
+    if any(one.keys() != counts[0].keys() or min(one.values()) < 2 for one in counts):
+        got = f"{[dict(one) for one in counts]}"
+        raise InputError("labels", expected="at least two of the same classes in both", got=got)
+    return sorted(counts[0])
 
 
-def _blocks(data: Batch) -> int:
-    return 2 if len(data.spikes) % 2 == 0 else 1
+def _classes(real: Batch, synthetic: Batch) -> list[tuple[Tensor, Tensor]]:
+    """Return the real and the synthetic spikes of each class."""
+    _check_alike(real, synthetic)
+    labels = labels_of(real), labels_of(synthetic)
+    return [
+        (real.spikes[:, labels[0] == label], synthetic.spikes[:, labels[1] == label])
+        for label in shared_classes(*labels)
+    ]
 
 
 def _check_alike(real: Batch, synthetic: Batch) -> None:
     """Check that both are labelled frames of one size."""
+    check_shapes(real=(real.spikes, "TBCHW"), synthetic=(synthetic.spikes, "TMCHW"))
     for data in (real, synthetic):
-        spikes = data.spikes
-        if spikes.dim() != 5 or not spikes.is_floating_point() or not spikes.isfinite().all():
-            raise InputError(
-                "spikes", expected="floats [T, B, C, H, W]", got=f"{spikes.dtype} {list(spikes.shape)}"
-            )
+        check_floats("spikes", data.spikes)
+        check_finite("spikes", data.spikes)
         labels_of(data)
-    sizes = [(data.spikes.shape[0], *data.spikes.shape[2:]) for data in (real, synthetic)]
-    if sizes[0] != sizes[1]:
-        raise InputError("spikes", expected="frames of one size and length", got=f"{sizes}")
-
-
-def _shared_classes(*sets: Batch) -> list[int]:
-    labels = [labels_of(data) for data in sets]
-    classes = [sorted(set(one.tolist())) for one in labels]
-    smallest = min(int((one == k).sum()) for one in labels for k in set(one.tolist()))
-    if classes[0] != classes[1] or smallest < 2:
-        raise InputError("trials", expected="two or more of the same classes in both", got=f"{classes}")
-    return [int(label) for label in classes[0]]

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators.temporal import decided_rightly
+from snn_gan_ext.validation import check_positive, check_shapes, check_values
 
 __all__ = ["decisions"]
 
@@ -35,24 +35,15 @@ def decisions(
     Raises:
         InputError: If there is no trial, shapes do not match, or a firing step is negative.
     """
-    batch = (len(labels),)
-    shapes = hidden.shape[:1] == outputs.shape[:1] == batch == tuple(labels.shape)
-    if not shapes or not outputs.numel() or hidden.dim() != 2 or outputs.shape != potentials.shape:
-        raise InputError(
-            "trials",
-            expected="hidden [B, H], outputs and potentials [B, C] and labels [B], B at least 1",
-            got=", ".join(f"{list(x.shape)}" for x in (hidden, outputs, potentials, labels)),
-        )
-    if num_steps < 1 or not bool((outputs >= 0).all()) or not bool((hidden >= 0).all()):
-        raise InputError(
-            "num_steps and times",
-            expected="at least 1, and 0 or later",
-            got=f"{num_steps}, or earlier ones, or NaN",
-        )
+    check_positive(num_steps=num_steps)
+    axes = ("B >= 1", "C")
+    check_shapes(outputs=(outputs, axes), potentials=(potentials, axes), labels=(labels, axes[:1]))
+    check_shapes(hidden=(hidden, (len(labels), hidden.shape[-1])))
+    spikes = torch.cat([hidden, outputs], 1)
+    check_values("firing steps", spikes, spikes >= 0, "0 or later")
     first = outputs.min(1, keepdim=True).values
     winner = torch.where(outputs == first, potentials, -torch.inf).argmax(1)
     decided = first.clamp(max=num_steps - 1)
-    spikes = torch.cat([hidden, outputs], 1)
     return {
         "strict_accuracy": _mean(decided_rightly(outputs, labels, num_steps)),
         "tie_accuracy": _mean(winner == labels),

@@ -1,4 +1,4 @@
-"""Quality and variety of images in the eyes of a classifier that was trained on real ones.
+"""Quality and variety of images, by a classifier that was trained on real ones.
 
 None of these is a confidence: classifiers are confident of noise as well.
 """
@@ -14,12 +14,11 @@ from snn_gan_ext.errors import InputError
 
 __all__ = ["ImageClassifier", "classes_covered", "frechet_distance", "inception_score"]
 
-LEAST_SHARE = 0.2
-"""Share of its fair share of images from which on a class counts as covered."""
+LEAST_SHARE = 0.2  # of its fair share of images, from which on a class counts as covered
 
 
 class ImageClassifier(Protocol):
-    """A classifier of images ``[B, N]``; a `snn_gan_ext.metrics.classifiers.FittedMLP` is one."""
+    """A classifier trained on real images, such as a `snn_gan_ext.metrics.classifiers.FittedMLP`."""
 
     @property
     def classes(self) -> NDArray[np.int64]: ...
@@ -37,25 +36,22 @@ def frechet_distance(classifier: ImageClassifier, real: Tensor, synthetic: Tenso
 
     Args:
         classifier: Classifier trained on real images.
-        real: Real images ``[B, N]``; for covariances of full rank ``B`` exceeds the
-            number of features.
+        real: Real images ``[B, N]``; covariances have full rank if ``B`` exceeds the features.
         synthetic: Synthetic images ``[B', N]``.
 
     Raises:
         InputError: If there are fewer than two images, or values lie outside [0, 1].
 
     References:
-        Heusel et al. (2017), "GANs trained by a two time-scale update rule", with the classifier here
-        in the place of Inception.
+        Heusel et al. (2017), "GANs trained by a two time-scale update rule", which uses Inception.
     """
-    means, covariances = [], []
     for images in (real, synthetic):
         check_images(images)
         if len(images) < 2:
             raise InputError("images", expected="at least two", got=f"{len(images)}")
-        features = classifier.features(images)
-        means.append(features.mean(0))
-        covariances.append(np.cov(features, rowvar=False))
+    features = [classifier.features(images) for images in (real, synthetic)]
+    means = [x.mean(0) for x in features]
+    covariances = [np.cov(x, rowvar=False) for x in features]
     # The trace of a root is the sum of the roots of eigenvalues, which rounding may push below 0.
     roots = np.sqrt(np.linalg.eigvals(covariances[0] @ covariances[1]).real.clip(0))
     spread = np.trace(covariances[0] + covariances[1]) - 2 * roots.sum()
@@ -67,11 +63,7 @@ def inception_score(classifier: ImageClassifier, images: Tensor) -> float:
 
     .. math:: \exp E_x \, \mathrm{KL}\bigl(p(y \mid x) \,\|\, E_x p(y \mid x)\bigr),
 
-    from 1 to the number of classes. It is blind to variation within a class.
-
-    Args:
-        classifier: Classifier trained on real images.
-        images: Images ``[B, N]``.
+    from 1 to the number of classes, for images ``[B, N]``. It is blind to variation within a class.
 
     References:
         Salimans et al. (2016), "Improved techniques for training GANs".
@@ -83,12 +75,7 @@ def inception_score(classifier: ImageClassifier, images: Tensor) -> float:
 
 
 def classes_covered(classifier: ImageClassifier, images: Tensor) -> int:
-    """Return the number of classes predicted for at least a fifth of their fair share of images.
-
-    Args:
-        classifier: Classifier trained on real images.
-        images: Images ``[B, N]``.
-    """
+    """Return the number of classes with a fifth of their fair share of images ``[B, N]`` or more."""
     check_images(images)
     classes = len(classifier.classes)
     named = np.searchsorted(classifier.classes, classifier.predict(images))

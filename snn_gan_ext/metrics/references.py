@@ -1,8 +1,6 @@
 """Reference samplers without a network, which a generator has to beat.
 
-A sampler of images is ``draw(labels, rng)``, which returns images ``[B, N]`` for labels ``[B]``. A
-sampler of spikes returns ``[T, B, ...]``. `rate_encoded` and `as_frames` turn a sampler of images,
-which are spike probabilities then, into one of spikes.
+`rate_encoded` and `as_frames` turn a sampler of images, as spike probabilities, into one of spikes.
 """
 
 from collections.abc import Callable
@@ -15,6 +13,7 @@ from snn_gan_ext.coding.images import Labelled, check_images, check_labelled, ra
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.metrics.events import labels_of
 from snn_gan_ext.types import Batch
+from snn_gan_ext.validation import between, check_setting
 
 __all__ = [
     "ImageSampler",
@@ -41,21 +40,13 @@ SpikeSampler = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def class_means(train: Labelled) -> ImageSampler:
-    """Return a sampler of each class's mean image, without variation within a class.
+    """Return a sampler of each class's mean image, without variation within a class."""
 
-    Args:
-        train: Real images.
-    """
-    check_labelled(train)
-    means = torch.stack(
-        [train.images[train.labels == label].mean(0) for label in range(1 + int(train.labels.max()))]
-    )
+    def mean_of(images: Tensor, label: int) -> ImageSampler:
+        mean = images.mean(0)
+        return lambda labels, rng: mean.expand(len(labels), -1)
 
-    def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
-        _check_classes(train, labels)
-        return means[labels]
-
-    return draw
+    return _by_class(mean_of, train)
 
 
 def kmeans_mixture(train: Labelled, clusters: int = 10, seed: int = 0) -> ImageSampler:
@@ -68,77 +59,48 @@ def kmeans_mixture(train: Labelled, clusters: int = 10, seed: int = 0) -> ImageS
     """
     from sklearn.cluster import KMeans
 
-    check_labelled(train)
-    mixtures = {}
-    for label in sorted(set(train.labels.tolist())):
-        images = train.images[train.labels == label].numpy()
-        fitted = KMeans(min(clusters, len(images)), n_init=3, random_state=seed).fit(images)
+    def clustered(images: Tensor, label: int) -> ImageSampler:
+        fitted = KMeans(min(clusters, len(images)), n_init=3, random_state=seed).fit(images.numpy())
         centres = torch.from_numpy(fitted.cluster_centers_).clamp(0, 1)
-        mixtures[label] = centres[torch.from_numpy(fitted.labels_).long()]
+        return resampled(centres[torch.from_numpy(fitted.labels_).long()])
 
-    def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
-        _check_classes(train, labels)
-        images = torch.empty(len(labels), train.images.shape[1])
-        for label in sorted(set(labels.tolist())):
-            wanted = labels == label
-            mixture = mixtures[label]
-            picks = torch.randint(len(mixture), (int(wanted.sum()),), generator=rng)
-            images[wanted] = mixture[picks]
-        return images
-
-    return draw
+    return _by_class(clustered, train)
 
 
 def real_images(train: Labelled) -> ImageSampler:
-    """Return a sampler of real images of the wanted classes, with replacement.
-
-    Args:
-        train: Real images.
-    """
+    """Return a sampler of real images of the wanted classes, with replacement."""
     check_labelled(train)
     by_class = [torch.nonzero(train.labels == k).flatten() for k in range(1 + int(train.labels.max()))]
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
         _check_classes(train, labels)
-        places = torch.rand(len(labels), generator=rng)
-        picks = [
-            by_class[label][int(place * len(by_class[label]))]
-            for label, place in zip(labels.tolist(), places.tolist(), strict=True)
-        ]
+        places = torch.rand(len(labels), generator=rng).tolist()
+        own = (by_class[label] for label in labels.tolist())
+        picks = [images[int(place * len(images))] for images, place in zip(own, places, strict=True)]
         return train.images[torch.stack(picks)]
 
     return draw
 
 
 def resampled(images: Tensor) -> ImageSampler:
-    """Return a sampler of real images, with replacement and regardless of labels.
-
-    Args:
-        images: Real images ``[B, N]``.
-    """
+    """Return a sampler of real images ``[B, N]``, with replacement and regardless of labels."""
     check_images(images)
     return lambda labels, rng: images[torch.randint(len(images), (len(labels),), generator=rng)]
 
 
 def pixel_marginals(images: Tensor) -> ImageSampler:
-    """Return a sampler that draws each pixel independently from its real values.
-
-    Args:
-        images: Real images ``[B, N]``.
-    """
+    """Return a sampler that draws each pixel of real images ``[B, N]`` independently of the others."""
     check_images(images)
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
-        size = (len(labels), images.shape[1])
+        size = len(labels), images.shape[1]
         return images.gather(0, torch.randint(len(images), size, generator=rng))
 
     return draw
 
 
 def pca_gaussian(images: Tensor, seed: int = 0, components: int = 50) -> ImageSampler:
-    """Return a sampler of a Gaussian with the real images' mean and principal components.
-
-    Values are cut off at 0 and 1.
+    """Return a sampler of a Gaussian with the real images' mean and components, cut off at 0 and 1.
 
     Args:
         images: Real images ``[B, N]``.
@@ -148,13 +110,11 @@ def pca_gaussian(images: Tensor, seed: int = 0, components: int = 50) -> ImageSa
     from sklearn.decomposition import PCA
 
     check_images(images)
-    fitted = PCA(min(components, len(images) - 1, images.shape[1]), random_state=seed).fit(
-        images.numpy()
-    )
+    count = min(components, len(images) - 1, images.shape[1])
+    fitted = PCA(count, random_state=seed).fit(images.numpy())
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
-        normal = np.random.default_rng(_seed_of(rng)).standard_normal
-        drawn = normal((len(labels), fitted.n_components_))
+        drawn = np.random.default_rng(_seed_of(rng)).standard_normal((len(labels), count))
         found = fitted.inverse_transform(drawn * np.sqrt(fitted.explained_variance_))
         return torch.from_numpy(found.astype(np.float32)).clamp(0, 1)
 
@@ -176,32 +136,32 @@ def per_class(
         train: Real images.
         seed: Seed of class 0's reference; the next class has the next seed.
     """
+    return _by_class(lambda images, label: reference(images, seed + label), train, own_sources=True)
+
+
+def _by_class(
+    fit: Callable[[Tensor, int], ImageSampler], train: Labelled, own_sources: bool = False
+) -> ImageSampler:
+    """Return a sampler that fits a sampler to each class, and draws from them in turn."""
     check_labelled(train)
-    samplers = {
-        label: reference(train.images[train.labels == label], seed + label)
-        for label in sorted(set(train.labels.tolist()))
-    }
+    classes = sorted(set(train.labels.tolist()))
+    samplers = {label: fit(train.images[train.labels == label], label) for label in classes}
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
         _check_classes(train, labels)
-        own = _seed_of(rng)
-        images = torch.empty(len(labels), train.images.shape[1])
+        seed = _seed_of(rng) if own_sources else 0
+        images = train.images.new_empty(len(labels), train.images.shape[1])
         for label in sorted(set(labels.tolist())):
             wanted = labels == label
-            source = torch.Generator().manual_seed(own + label)
-            images[wanted] = samplers[label](labels[wanted], source)
+            source = torch.Generator().manual_seed(seed + label) if own_sources else rng
+            images[wanted] = samplers[label](labels[wanted], source).to(images)
         return images
 
     return draw
 
 
 def rate_encoded(images: ImageSampler, num_steps: int) -> SpikeSampler:
-    """Return a sampler of spikes ``[T, B, N]`` that rate-encodes the images of another one.
-
-    Args:
-        images: Sampler of images ``[B, N]``.
-        num_steps: Number of time steps ``T``.
-    """
+    """Return a sampler of spikes ``[num_steps, B, N]`` that rate-encodes the images of another one."""
     return lambda labels, rng: rate_encode(images(labels, rng), num_steps, rng=rng)
 
 
@@ -238,8 +198,7 @@ def poisson(rate: float, num_steps: int) -> Callable[[Tensor | int, torch.Genera
     Raises:
         InputError: If ``rate`` lies outside 0 .. 1.
     """
-    if not 0 <= rate <= 1:
-        raise InputError("rate", expected="a probability of 0 .. 1", got=f"{rate}")
+    check_setting("rate", rate, between(0, 1))
 
     def draw(labels: Tensor | int, rng: torch.Generator) -> Tensor:
         count = labels if isinstance(labels, int) else len(labels)
@@ -260,16 +219,16 @@ def shifted(spikes: Tensor, pixels: int, rng: torch.Generator) -> Tensor:
     height, width = spikes.shape[-2:]
     offsets = torch.randint(2 * pixels + 1, (spikes.shape[1], 2), generator=rng).tolist()
     moved = [
-        padded[:, trial, :, top : top + height, left : left + width]
-        for trial, (top, left) in enumerate(offsets)
+        trial[..., top : top + height, left : left + width]
+        for trial, (top, left) in zip(padded.unbind(1), offsets, strict=True)
     ]
     return torch.stack(moved, 1)
 
 
 def _seed_of(rng: torch.Generator) -> int:
-    """Return a seed that differs between calls: the source's own first, then drawn ones.
+    """Return a seed that differs between calls.
 
-    A fresh source gives its own seed, with which published figures were made.
+    A fresh source gives its own seed, with which published figures were made; later seeds are drawn.
     """
     own = rng.initial_seed()
     fresh = torch.equal(torch.Generator().manual_seed(own).get_state(), rng.get_state())
@@ -280,6 +239,5 @@ def _seed_of(rng: torch.Generator) -> int:
 def _check_classes(train: Labelled, labels: Tensor) -> None:
     missing = sorted(set(labels.tolist()) - set(train.labels.tolist()))
     if missing:
-        raise InputError(
-            "labels", expected="classes that the training images have", got=f"{missing} as well"
-        )
+        expected = "classes that the training images have"
+        raise InputError("labels", expected=expected, got=f"{missing} as well")

@@ -1,6 +1,7 @@
 """Statistics of single neurons' spike trains, and distances between sets of them.
 
-Arguments are spikes ``[T, B]``, exactly 0 or 1: B trains of T time steps.
+Arguments are spikes ``[T, B]``, exactly 0 or 1: B trains of T time steps. Anything else is an
+`InputError`.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import check_setting, check_shapes, check_spikes, whole
 
 __all__ = [
     "Runs",
@@ -26,12 +28,7 @@ __all__ = [
 
 
 class Runs(NamedTuple):
-    """A train as alternating runs of spikes and of silence.
-
-    Attributes:
-        lengths: Length of each run in time steps.
-        spiking: Whether each run consists of spikes.
-    """
+    """The lengths of a train's alternating runs in time steps, and whether each consists of spikes."""
 
     lengths: list[int]
     spiking: list[bool]
@@ -50,7 +47,7 @@ def runs_of(train: Tensor) -> Runs:
 def mode_of(
     spikes: Tensor, modes: Sequence[tuple[int, int]], tolerance: tuple[int, int] = (1, 2)
 ) -> Tensor:
-    """Return the firing mode that each train follows, or -1.
+    """Return the index ``[B]`` of the firing mode that each train follows, or -1.
 
     A mode is a number of consecutive spikes, then a number of silent steps. A train follows it if
 
@@ -63,12 +60,6 @@ def mode_of(
         modes: Consecutive spikes and silent steps of each mode. The first one that fits counts.
         tolerance: Allowed deviations of runs of spikes and of silence, in time steps.
 
-    Returns:
-        Indices of modes ``[B]``.
-
-    Raises:
-        InputError: If ``spikes`` are not trains ``[T, B]`` of 0 and 1.
-
     >>> train = torch.tensor([0.0, 1, 1, 1, 0, 0, 0, 1, 1]).unsqueeze(1)
     >>> mode_of(train, [(3, 3)]), mode_of(train, [(6, 3)])
     (tensor([0]), tensor([-1]))
@@ -79,8 +70,7 @@ def mode_of(
 
 
 def _follows(runs: Runs, mode: tuple[int, int], tolerance: tuple[int, int]) -> bool:
-    complete = False
-    last = len(runs.lengths) - 1
+    complete, last = False, len(runs.lengths) - 1
     for place, (length, spiking) in enumerate(zip(*runs, strict=True)):
         wanted, allowed = (mode[0], tolerance[0]) if spiking else (mode[1], tolerance[1])
         whole = 0 < place < last
@@ -92,9 +82,6 @@ def _follows(runs: Runs, mode: tuple[int, int], tolerance: tuple[int, int]) -> b
 
 def interspike_intervals(spikes: Tensor) -> Tensor:
     """Return the intervals ``[n]`` between successive spikes of all trains, in time steps.
-
-    Args:
-        spikes: Spikes ``[T, B]``.
 
     >>> interspike_intervals(torch.tensor([[1.0, 0, 1, 1], [0, 0, 1, 0]]).T)
     tensor([2, 1])
@@ -109,42 +96,36 @@ def isi_wasserstein(real: Tensor, synthetic: Tensor) -> float:
 
     .. math:: \int \lvert F(\tau) - \tilde F(\tau) \rvert \, d\tau
 
-    Trials that end before a second spike have no interval. If no synthetic trial has one, the length of
-    a trial replaces it.
+    If no synthetic trial has two spikes, and so an interval, the length of a trial replaces it.
 
     Args:
         real: Real spikes ``[T, B]``, with at least one interval.
         synthetic: Synthetic spikes ``[T, B']``.
 
     Raises:
-        InputError: If the real trains have no interval, or an argument is not trains.
+        InputError: If the real trains have no interval.
     """
     from scipy.stats import wasserstein_distance
 
-    intervals = interspike_intervals(real), interspike_intervals(synthetic)
-    if not len(intervals[0]):
+    wanted, found = interspike_intervals(real), interspike_intervals(synthetic)
+    if not len(wanted):
         raise InputError("real", expected="trains with two spikes or more", got="none")
-    fallback = torch.tensor([len(synthetic)])
-    return float(wasserstein_distance(intervals[0], intervals[1] if len(intervals[1]) else fallback))
+    return float(wasserstein_distance(wanted, found if len(found) else [len(synthetic)]))
 
 
 def autocorrelation(spikes: Tensor, lags: int) -> Tensor:
-    r"""Return each train's autocorrelation :math:`\frac1T \sum_t s_t s_{t+\tau}`.
+    r"""Return each train's autocorrelation :math:`\frac1T \sum_t s_t s_{t+\tau}`, ``[B, lags]``.
 
     Args:
         spikes: Spikes ``[T, B]``.
         lags: Number of lags :math:`\tau`, from 0 (the rate).
-
-    Returns:
-        Autocorrelations ``[B, lags]``.
 
     Raises:
         InputError: If ``lags`` is below 1 or above ``T``.
     """
     check_trains(spikes)
     steps = len(spikes)
-    if not 1 <= lags <= steps:
-        raise InputError("lags", expected=f"1 .. {steps}", got=f"{lags}")
+    check_setting("lags", lags, whole(1, steps))
     sums = [(spikes[: steps - lag] * spikes[lag:]).sum(0) for lag in range(lags)]
     return torch.stack(sums, 1) / steps
 
@@ -174,29 +155,22 @@ def autocorrelation_mmd(real: Tensor, synthetic: Tensor, lags: int = 30, seed: i
     for trains in (real, synthetic):
         if trains.dim() == 2 and trains.shape[1] < 2:
             raise InputError("trains", expected="at least two", got=f"{trains.shape[1]}")
-        rng = np.random.default_rng(seed)
-        kept = rng.permutation(trains.shape[1])[:1000]
+        kept = np.random.default_rng(seed).permutation(trains.shape[1])[:1000]
         features.append(autocorrelation(trains[:, torch.from_numpy(kept)], lags).double())
     x, y = features
-    squared = {
-        key: torch.cdist(a, b).square() for key, a, b in (("xx", x, x), ("yy", y, y), ("xy", x, y))
-    }
-    pairs = torch.triu_indices(len(x), len(x), 1)
-    bandwidth = float(squared["xx"][pairs[0], pairs[1]].median()) or 1.0
-    kernel = {key: torch.exp(-value / bandwidth) for key, value in squared.items()}
-    return sum(_mean_of_pairs(kernel[key]) for key in ("xx", "yy")) - 2 * float(kernel["xy"].mean())
+    squared = [torch.cdist(a, b).square() for a, b in ((x, x), (y, y), (x, y))]
+    rows, columns = torch.triu_indices(len(x), len(x), 1)
+    bandwidth = float(squared[0][rows, columns].median()) or 1.0
+    xx, yy, xy = (torch.exp(-value / bandwidth) for value in squared)
+    return _mean_of_pairs(xx) + _mean_of_pairs(yy) - 2 * float(xy.mean())
 
 
 def trial_features(spikes: Tensor) -> np.ndarray:
-    """Return features of each train: the number of spikes, both ends, and statistics of intervals.
+    """Return features ``[B, 26]`` of trains; NaN marks too few spikes.
 
-    Args:
-        spikes: Spikes ``[T, B]``.
-
-    Returns:
-        Features ``[B, 26]``: number of spikes, steps before the first and after the last one, a
-        histogram of the intervals in 19 roughly logarithmic bins, their minimum, maximum and standard
-        deviation, and the mean absolute difference of successive ones. NaN marks too few spikes.
+    They are the number of spikes, the steps before the first and after the last one, a histogram of the
+    intervals in 19 roughly logarithmic bins, their minimum, maximum and standard deviation, and the
+    mean absolute difference of successive ones.
     """
     check_trains(spikes)
     return np.stack([_features_of(np.flatnonzero(train), len(spikes)) for train in spikes.T.numpy()])
@@ -206,12 +180,10 @@ INTERVALS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 8
 
 
 def _features_of(times: np.ndarray, num_steps: int) -> np.ndarray:
-    intervals = np.diff(times)
-    ends = (times[0], num_steps - times[-1]) if len(times) else (np.nan, np.nan)
-    extremes = (intervals.min(), intervals.max()) if len(intervals) else (np.nan, np.nan)
-    spread = (np.nan, np.nan)
-    if len(intervals) > 1:
-        spread = (intervals.std(), np.abs(np.diff(intervals)).mean())
+    intervals, nothing = np.diff(times), (np.nan, np.nan)
+    ends = (times[0], num_steps - times[-1]) if len(times) else nothing
+    extremes = (intervals.min(), intervals.max()) if len(intervals) else nothing
+    spread = (intervals.std(), np.abs(np.diff(intervals)).mean()) if len(intervals) > 1 else nothing
     histogram = np.histogram(intervals, INTERVALS)[0]
     return np.array([len(times), *ends, *histogram, *extremes, *spread])
 
@@ -227,8 +199,5 @@ def check_trains(spikes: Tensor) -> None:
     Raises:
         InputError: If they are anything else.
     """
-    if not isinstance(spikes, Tensor) or spikes.dim() != 2 or 0 in spikes.shape:
-        got = f"{list(spikes.shape)}" if isinstance(spikes, Tensor) else type(spikes).__name__
-        raise InputError("spikes", expected="a tensor of trains [T, B]", got=got)
-    if not bool(((spikes == 0) | (spikes == 1)).all()):
-        raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")
+    check_shapes(spikes=(spikes, ("T", "B >= 1")))
+    check_spikes("spikes", spikes)

@@ -1,19 +1,20 @@
 """Spiking classifiers, trained by maximum likelihood, as in Table I."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.layers.state import GLMSample, GLMState
-from snn_gan_ext.networks.glm import GeneratorSample, GLMNetwork
+from snn_gan_ext.networks.glm import GeneratorSample, GLMNetwork, ReadoutNetwork
 from snn_gan_ext.networks.labels import one_hot
 
 __all__ = ["SpikingClassifier"]
 
 
-class SpikingClassifier(nn.Module):
+class SpikingClassifier(ReadoutNetwork):
     """The SNN classifier of the SpikeGAN paper, section VIII-B: inputs, hidden and label neurons.
 
     In training the label neurons are clamped: the label's neuron fires at every step, the others never.
@@ -41,24 +42,13 @@ class SpikingClassifier(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.classes, self.num_steps, self.hidden, self.hidden_delay = classes, num_steps, hidden, 1
-        sizes = {"hidden": (features, hidden), "readout": (features + hidden, classes)}
+        self.classes, self.num_steps = classes, num_steps
+        layer = partial(GLMLayer, basis=basis, weight_std=weight_std, rng=rng)
         self.network = GLMNetwork(
-            inputs={"input": features},
-            layers={
-                name: GLMLayer(*size, basis=basis, weight_std=weight_std, rng=rng)
-                for name, size in sizes.items()
-            },
-            wiring={"hidden": ("input",), "readout": ("input", "hidden")},
+            {"input": features},
+            {"hidden": layer(features, hidden), "readout": layer(features + hidden, classes)},
+            {"hidden": ("input",), "readout": ("input", "hidden")},
         )
-
-    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Draw uniforms in [0, 1) ``[T, B, size]`` for the hidden and the label neurons."""
-        device = next(self.parameters()).device
-        return {
-            name: torch.rand(self.num_steps, batch, size, generator=rng, device=device)
-            for name, size in (("hidden", self.hidden), ("readout", self.classes))
-        }
 
     def observe(
         self,
@@ -67,32 +57,13 @@ class SpikingClassifier(nn.Module):
         noise: Mapping[str, Tensor],
         states: Mapping[str, GLMState] | None = None,
     ) -> GeneratorSample:
-        """Clamp the label neurons and draw the hidden ones.
-
-        Args:
-            spikes: Inputs ``[T, B, N]``, or some steps of them.
-            labels: Whole numbers ``[B]``. With one class they may be None.
-            noise: Noise from `noise`, or the same steps of it.
-            states: State of each layer before the first step; silence by default.
-        """
+        """Clamp the label neurons for inputs ``[T, B, N]``; see `NetworkGenerator.observe`."""
         target = one_hot(labels, self.classes, spikes.shape[1]).to(spikes).expand(len(spikes), -1, -1)
         runs = self.network.sample({"input": spikes}, noise, {"readout": target}, states)
         return GeneratorSample(target, runs)
 
-    def gradients(
-        self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
-    ) -> dict[str, Tensor]:
-        """Return closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
-        gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
-        return {f"network.{name}": gradient for name, gradient in gradients.items()}
-
     def forward(self, spikes: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """Return the mean firing probability of the label neurons ``[B, classes]``.
-
-        Args:
-            spikes: Inputs ``[T, B, N]``.
-            rng: Random source of the hidden and the label neurons' noise.
-        """
+        """Return the mean firing probability of the label neurons ``[B, classes]``; see `run`."""
         return torch.sigmoid(self.run(spikes, rng).potentials).mean(0)
 
     def run(self, spikes: Tensor, rng: torch.Generator | None = None) -> GLMSample:

@@ -1,6 +1,7 @@
 """Discriminators: ordinary neural networks that separate real trials from generated ones."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -10,28 +11,55 @@ from torch import Tensor, nn
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional.bases import raised_cosine_basis
 from snn_gan_ext.networks.labels import one_hot
-from snn_gan_ext.validation import at_least, check_setting, whole
+from snn_gan_ext.validation import (
+    Rule,
+    at_least,
+    check_positive,
+    check_setting,
+    check_shapes,
+    check_spikes,
+    whole,
+)
 
-__all__ = [
-    "IntervalDiscriminator",
-    "MLPDiscriminator",
-    "TemporalDiscriminator",
-]
+__all__ = ["IntervalDiscriminator", "MLPDiscriminator", "TemporalDiscriminator", "TrialDiscriminator"]
+
+FACTOR = Rule("a finite number", lambda x: type(x) in (int, float) and math.isfinite(x))
 
 
-class MLPDiscriminator(nn.Module):
-    """The feed-forward discriminator of the SpikeGAN paper, section VII-A, on decoded trials.
+class TrialDiscriminator(nn.Module, ABC):
+    """Base class of discriminators.
 
-    It receives the decoded trial and the one-hot label, and returns a logit. Its hidden layers have
-    leaky ReLU, where the paper has ReLU.
+    Attributes:
+        classes: Number of labels; 0 for trials without labels.
+    """
+
+    classes: int = 0
+
+    @abstractmethod
+    def forward(self, trials: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return logits ``[B]``.
+
+        Args:
+            trials: Trials, in the form that the class describes.
+            labels: Whole numbers ``[B]``. With 0 classes they are ignored, with 1 they may be None.
+
+        Raises:
+            InputError: If trials have another form, a label is out of range, or there are none for
+                several classes.
+        """
+
+
+class MLPDiscriminator(TrialDiscriminator):
+    """The SpikeGAN paper's feed-forward discriminator (section VII-A), for decoded trials ``[B, N]``.
+
+    It receives the one-hot label as well. Its hidden layers have leaky ReLU, where the paper has ReLU.
 
     Args:
         features: Size ``N`` of a decoded trial.
         classes: Number of labels; 0 for trials without labels.
         hidden: Width of each hidden layer; the paper has one of 128.
         label_scale: Factor on the one-hot label.
-        projection: Whether to add to the logit the product of the last hidden layer with a vector of
-            the label.
+        projection: Whether to add the product of the last hidden layer with a vector of the label.
         rng: Random source of the initial weights.
 
     Raises:
@@ -53,34 +81,17 @@ class MLPDiscriminator(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if min(features, *hidden, classes + 1) < 1 or not math.isfinite(label_scale):
-            raise InputError(
-                "discriminator",
-                expected="sizes of at least 1, 0 classes or more, and a finite label_scale",
-                got=f"features {features}, classes {classes}, hidden {tuple(hidden)}, "
-                f"label_scale {label_scale}",
-            )
+        widths = {f"hidden[{place}]": width for place, width in enumerate(hidden)}
+        _check_sizes(classes, label_scale, features=features, **widths)
         if projection and not classes:
             raise InputError("projection", expected="classes of at least 1", got=f"{classes}")
         self.classes, self.label_scale = classes, label_scale
-        widths = (features + classes, *hidden)
-        layers: list[nn.Module] = []
-        for before, after in pairwise(widths):
-            layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
-        self.projection = nn.Linear(classes, widths[-1], bias=False) if projection else None
+        self.layers = _perceptron(features + classes, *hidden, 1)
+        last = (features + classes, *hidden)[-1]
+        self.projection = nn.Linear(classes, last, bias=False) if projection else None
         _reset_parameters(self, rng)
 
     def forward(self, decoded: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return logits ``[B]``.
-
-        Args:
-            decoded: Decoded trials ``[B, N]``.
-            labels: Whole numbers ``[B]``. With 0 classes they are ignored, with 1 they may be None.
-
-        Raises:
-            InputError: If a label is out of range, or there are none for several classes.
-        """
         label = one_hot(labels, self.classes, len(decoded)).to(decoded)
         features = self.layers[:-1](torch.cat([decoded, self.label_scale * label], -1))
         logits: Tensor = self.layers[-1](features)
@@ -89,12 +100,12 @@ class MLPDiscriminator(nn.Module):
         return logits.squeeze(-1)
 
 
-class TemporalDiscriminator(nn.Module):
+class TemporalDiscriminator(TrialDiscriminator):
     """Convolutions over time, flattened into a linear unit (SpikeGAN paper, sections VII-A and VIII-B).
 
-    It receives the spikes themselves, so it can use their timing. The label comes as further channels
-    that are on at every step. Leaky ReLU follows each convolution. Kernel k and stride s cover all T
-    steps if T - k is a multiple of s; otherwise the last steps are ignored.
+    It receives the spikes ``[T, B, N]`` themselves, with their timing. The label comes as channels that
+    are on at every step. Leaky ReLU follows each convolution. Kernel k and stride s cover all T steps
+    if T - k is a multiple of s; otherwise the last steps are ignored.
 
     Args:
         features: Number of read-out neurons ``N``.
@@ -119,34 +130,25 @@ class TemporalDiscriminator(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = (features, num_steps, *(size for layer in layers for size in layer))
-        if min(sizes) < 1 or classes < 0 or not layers or not math.isfinite(label_scale):
-            raise InputError(
-                "discriminator",
-                expected="sizes of at least 1, a layer or more, and a finite label_scale",
-                got=f"features {features}, classes {classes}, steps {num_steps}, layers {layers}, "
-                f"label_scale {label_scale}",
-            )
+        sizes = {f"layers[{place}]": min(layer) for place, layer in enumerate(layers)}
+        sizes["number of layers"] = len(layers)
+        _check_sizes(classes, label_scale, features=features, num_steps=num_steps, **sizes)
         self.classes, self.num_steps, self.label_scale = classes, num_steps, label_scale
-        convolutions, size = _convolutions(features + classes, num_steps, layers)
-        self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(math.prod(size), 1))
+        convolutions: list[nn.Module] = []
+        channels, length = features + classes, num_steps
+        for out_channels, kernel, stride in layers:
+            if length < kernel:
+                expected = f"kernels that fit into {num_steps} steps"
+                raise InputError("layers", expected=expected, got=f"{list(layers)}")
+            convolutions += [nn.Conv1d(channels, out_channels, kernel, stride), nn.LeakyReLU(0.2)]
+            channels, length = out_channels, (length - kernel) // stride + 1
+        self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(channels * length, 1))
         _reset_parameters(self, rng)
 
     def forward(self, spikes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return logits ``[B]``.
-
-        Args:
-            spikes: Trials ``[T, B, N]``.
-            labels: Whole numbers ``[B]``. With 0 classes they are ignored, with 1 they may be None.
-
-        Raises:
-            InputError: If a trial is not ``num_steps`` long, a label is out of range, or there are none
-                for several classes.
-        """
         if len(spikes) != self.num_steps:
-            raise InputError(
-                "spikes", expected=f"trials of {self.num_steps} steps", got=f"{len(spikes)}"
-            )
+            expected = f"trials of {self.num_steps} steps"
+            raise InputError("spikes", expected=expected, got=f"{len(spikes)}")
         if self.classes:
             label = self.label_scale * one_hot(labels, self.classes, spikes.shape[1]).to(spikes)
             spikes = torch.cat([spikes, label.expand(len(spikes), -1, -1)], -1)
@@ -154,8 +156,8 @@ class TemporalDiscriminator(nn.Module):
         return logits.squeeze(-1)
 
 
-class IntervalDiscriminator(nn.Module):
-    r"""A discriminator of intervals between spikes, wherever in the trial they occur.
+class IntervalDiscriminator(TrialDiscriminator):
+    r"""A discriminator of intervals between spikes ``[T, B, N]`` of 0 and 1, wherever they occur.
 
     It suits trials that begin at any time, such as recordings of ongoing activity. A network
     :math:`\varphi` receives two intervals of each spike k: :math:`\tau_k` since the spike before, and
@@ -185,7 +187,6 @@ class IntervalDiscriminator(nn.Module):
         Zaheer et al. (2017), "Deep sets".
     """
 
-    classes = 0
     bumps: Tensor
     scale: Tensor
 
@@ -201,37 +202,22 @@ class IntervalDiscriminator(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = {"features": features, "num_steps": num_steps, "bumps": bumps, "hidden": hidden}
-        for name, size in {**sizes, "channels": channels}.items():
-            check_setting(name, size, whole(1))
+        check_positive(features=features, num_steps=num_steps, bumps=bumps)
+        check_positive(hidden=hidden, channels=channels)
         check_setting("scale", scale, at_least(1e-6))
         self.features, self.num_steps = features, num_steps
         self.register_buffer("scale", torch.tensor(float(scale)))
         # A window of twice the trial keeps all intervals off the end of the last cosine.
         basis = raised_cosine_basis(bumps, 2 * (num_steps + 1))[:, : num_steps + 1]
         self.register_buffer("bumps", basis.T.contiguous(), persistent=False)
-        self.spike = nn.Sequential(
-            nn.Linear(4 * bumps, hidden),
-            nn.LeakyReLU(0.2),
-            nn.Linear(hidden, channels),
-            nn.LeakyReLU(0.2),
-        )
-        self.head = nn.Sequential(
-            nn.Linear(2 * features * channels, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, 1)
-        )
+        self.spike = nn.Sequential(*_perceptron(4 * bumps, hidden, channels), nn.LeakyReLU(0.2))
+        self.head = _perceptron(2 * features * channels, hidden, 1)
         _reset_parameters(self, rng)
 
     def forward(self, spikes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return logits ``[B]``.
-
-        Args:
-            spikes: Trials ``[T, B, N]`` of zeros and ones.
-            labels: Ignored.
-
-        Raises:
-            InputError: If the spikes have another shape, or values other than 0 and 1.
-        """
-        self._check(spikes)
+        # Longer trials would pass without an error, and wrongly.
+        check_shapes(spikes=(spikes, (self.num_steps, "trials", self.features)))
+        check_spikes("spikes", spikes)
         steps, batch, _ = spikes.shape
         trains = spikes.permute(1, 2, 0).flatten(0, 1).to(self.bumps)
         # One more spike at the end of each train turns the last silence into an interval.
@@ -242,18 +228,6 @@ class IntervalDiscriminator(nn.Module):
         mean = summed / train.bincount().unsqueeze(1)
         logits: Tensor = self.head(torch.cat([summed / self.scale, mean], 1).reshape(batch, -1))
         return logits.squeeze(-1)
-
-    def _check(self, spikes: Tensor) -> None:
-        """Refuse trials of other sizes: longer ones would pass without an error, and wrongly."""
-        wanted = (self.num_steps, self.features)
-        if spikes.dim() != 3 or spikes.shape[::2] != wanted or not len(spikes[0]):
-            raise InputError(
-                "spikes",
-                expected=f"[T, B, N] of T {self.num_steps}, N {self.features} and a trial or more",
-                got=f"{list(spikes.shape)}",
-            )
-        if not bool(((spikes == 0) | (spikes == 1)).all()):
-            raise InputError("spikes", expected="zeros and ones", got="other values, or NaN")
 
     def _intervals(self, train: Tensor, step: Tensor, num_steps: int) -> Tensor:
         """Return the features of each spike ``[n, 4 * bumps]``, in the order of trains and steps."""
@@ -266,20 +240,18 @@ class IntervalDiscriminator(nn.Module):
         return torch.cat([interval * applies.unsqueeze(1) for interval, applies in known], 1)
 
 
-def _convolutions(
-    channels: int, length: int, layers: Sequence[tuple[int, int, int]]
-) -> tuple[list[nn.Module], tuple[int, int]]:
-    """Return convolutions over time with leaky ReLU, and their output's channels and steps."""
-    convolutions: list[nn.Module] = []
-    steps = length
-    for out_channels, kernel, stride in layers:
-        if length < kernel:
-            raise InputError(
-                "layers", expected=f"kernels that fit into {steps} steps", got=f"{list(layers)}"
-            )
-        convolutions += [nn.Conv1d(channels, out_channels, kernel, stride), nn.LeakyReLU(0.2)]
-        channels, length = out_channels, (length - kernel) // stride + 1
-    return convolutions, (channels, length)
+def _check_sizes(classes: int, label_scale: float, **sizes: int) -> None:
+    check_setting("classes", classes, whole(0))
+    check_setting("label_scale", label_scale, FACTOR)
+    check_positive(**sizes)
+
+
+def _perceptron(*widths: int) -> nn.Sequential:
+    """Return linear layers with leaky ReLU between them."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers[:-1])
 
 
 @torch.no_grad()

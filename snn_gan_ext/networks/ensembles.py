@@ -1,8 +1,9 @@
 """Networks of one structure side by side, as a leading axis of the same tensors."""
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,22 +13,18 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
 from snn_gan_ext.layers.state import GLMSample
 from snn_gan_ext.networks.discriminators import IntervalDiscriminator
-from snn_gan_ext.networks.glm import NetworkGenerator
+from snn_gan_ext.networks.glm import GeneratorSample, NetworkGenerator
 from snn_gan_ext.networks.labels import known_labels, labels_and_count
-from snn_gan_ext.validation import check_finite
+from snn_gan_ext.validation import check_finite, check_values
 
 __all__ = ["DiscriminatorEnsemble", "Ensemble", "EnsembleSample", "MemberRun"]
 
 N = TypeVar("N", bound=nn.Module)
+R = TypeVar("R")
 
 
 class MemberRun(NamedTuple):
-    """One layer's run in all members, their trials one after another along the batch axis.
-
-    Attributes:
-        spikes: Spikes ``[T, J * B, N]``.
-        potentials: Membrane potentials ``[T, J * B, N]``.
-    """
+    """One layer's spikes and potentials ``[T, J * B, N]`` in all members, one member after another."""
 
     spikes: Tensor
     potentials: Tensor
@@ -54,11 +51,51 @@ class EnsembleSample(NamedTuple):
     windows: dict[str, tuple[int, int]]
 
 
-class Ensemble(nn.Module):
+class _SideBySide(nn.Module, Generic[N]):
+    """Networks of one structure: the code of one, and the parameters of all, ``[J, ...]``."""
+
+    members: N
+
+    def __init__(self, networks: Sequence[N]) -> None:
+        super().__init__()
+        if not networks:
+            raise InputError("members", expected="at least one", got="none")
+        for other in networks[1:]:
+            _check_alike(networks[0], other)
+        self.size, self.members = len(networks), copy.deepcopy(networks[0])
+        for name, _ in list(self.members.named_parameters()):
+            values = torch.stack([network.get_parameter(name).detach() for network in networks])
+            _replace(self.members, name, values)
+        # Kept out of the submodules: only its code is used, never its parameters.
+        self._code = (_Application(copy.deepcopy(networks[0])),)
+
+    def _share(self, batch: int) -> int:
+        if batch < self.size or batch % self.size:
+            raise InputError("batch", expected=f"a multiple of the {self.size} members", got=f"{batch}")
+        return batch // self.size
+
+    def _split(self, trials: Tensor, axis: int = 0) -> Tensor:
+        """Return trials with the axis ``J * B`` as two, ``[J, B]``."""
+        return trials.reshape(*trials.shape[:axis], self.size, -1, *trials.shape[axis + 1 :])
+
+    def _each(self, function: Callable[..., R], *parts: Any) -> R:
+        """Apply a function to each member and its parts ``[J, ...]``, all at once."""
+        buffers = {f"network.{name}": x for name, x in self.members.named_buffers()}
+        parameters = {f"network.{name}": x for name, x in self.members.named_parameters()}
+        axes: dict[str, int | None] = {**dict.fromkeys(buffers), **dict.fromkeys(parameters, 0)}
+
+        def apply(tensors: dict[str, Tensor], *parts: Any) -> Any:
+            return functional_call(self._code[0], tensors, (function, *parts))
+
+        in_dims = (axes, *(None if part is None else 0 for part in parts))
+        found: R = vmap(apply, in_dims=in_dims)({**buffers, **parameters}, *parts)
+        return found
+
+
+class Ensemble(_SideBySide[NetworkGenerator]):
     """J generators of one structure, sampled and trained at once by one set of tensors.
 
-    Its parameters have the members' names, and the members as first axis: ``[J, ...]``. It is a
-    generator itself, which splits each batch among its members in equal parts. `SpikeGAN` trains the
+    It is a generator itself, which splits each batch evenly among its members. `SpikeGAN` trains the
     members independently, `BayesSpikeGAN` as particles of one posterior.
 
     Args:
@@ -75,122 +112,93 @@ class Ensemble(nn.Module):
     """
 
     def __init__(self, generators: Sequence[NetworkGenerator]) -> None:
-        super().__init__()
-        self.size = len(generators)
-        self.members = _stacked(generators)
+        super().__init__(generators)
         self.classes, self.shape = self.members.classes, self.members.shape
-        # Kept out of the submodules: only its code is used, never its parameters.
-        self._code = (copy.deepcopy(generators[0]),)
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Draw noise ``[J, ...]`` for all members.
-
-        Args:
-            batch: Number of trials of all members.
-            rng: Random source; torch's global one by default.
+        """Draw noise ``[J, ...]`` for a batch of all members; see `NetworkGenerator.noise`.
 
         Raises:
             InputError: If the batch cannot be split evenly.
         """
-        each = _share(batch, self.size)
+        each = self._share(batch)
         drawn = [self.members.noise(each, rng) for _ in range(self.size)]
         return {name: torch.stack([noise[name] for noise in drawn]) for name in drawn[0]}
 
     @torch.no_grad()
     def sample(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> EnsembleSample:
-        """Draw a trial for each label: the first share from the first member, and so on.
-
-        Args:
-            labels: Whole numbers ``[J * B]``; None for trials without labels.
-            noise: Noise from `noise`.
+        """Draw a trial for each label ``[J * B]``, or for None; see `NetworkGenerator.sample`.
 
         Raises:
             InputError: If the batch cannot be split evenly, a label or the noise is out of range, there
                 are no labels for several classes, or a potential is not finite.
         """
         # Values cannot be read inside vmap: inputs and outputs are checked around it.
-        batch = self.size * noise["readout"].shape[2]
-        labels = known_labels(labels, self.classes, batch)
+        labels = known_labels(labels, self.classes, self.size * noise["readout"].shape[2])
         for name, values in noise.items():
-            if values.numel() and not 0 <= values.min() <= values.max() <= 1:  # no NaN passes this
-                raise InputError(
-                    f"noise of {name!r}", expected="values in [0, 1)", got="others, or NaN"
-                )
+            fits = (values >= 0) & (values <= 1)
+            check_values(f"noise of {name!r}", values, fits, "values in [0, 1)")
         windows: dict[str, tuple[int, int]] = {}
 
-        def draw(
-            tensors: dict[str, Tensor], labels: Tensor | None, noise: dict[str, Tensor]
-        ) -> dict[str, GLMSample]:
-            runs: Mapping[str, GLMSample] = self._call(tensors, "sample", labels, noise).runs
+        def draw(member: NetworkGenerator, *given: Any) -> dict[str, GLMSample]:
+            runs = member.sample(*given).runs
             windows.update({name: run.windows for name, run in runs.items()})
             # vmap returns tensors only.
             return {name: run._replace(windows=()) for name, run in runs.items()}  # type: ignore[arg-type]
 
-        split = None if labels is None else labels.reshape(self.size, -1)
-        in_dims = (_axes(self.members), None if split is None else 0, 0)
-        members = vmap(draw, in_dims=in_dims)(_tensors(self.members), split, dict(noise))
+        split = None if labels is None else self._split(labels)
+        members = self._each(draw, split, dict(noise))
         runs = {
-            name: MemberRun(_one_batch(run.spikes), _one_batch(run.potentials))
+            name: MemberRun(*(x.movedim(0, 1).flatten(1, 2) for x in (run.spikes, run.potentials)))
             for name, run in members.items()
         }
         for run in runs.values():
             check_finite("membrane potential", run.potentials)
         spikes = runs["readout"].spikes
-        spikes = spikes.reshape(*spikes.shape[:2], *self.shape)
-        return EnsembleSample(spikes, runs, members, windows)
+        return EnsembleSample(spikes.reshape(*spikes.shape[:2], *self.shape), runs, members, windows)
 
     @torch.no_grad()
     def gradients(
         self, sample: EnsembleSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
     ) -> dict[str, Tensor]:
-        """Return closed-form gradients by parameter name.
+        """Return closed-form gradients ``[J, ...]`` by parameter name.
 
         Args:
             sample: Batch from `sample`.
             errors: Error ``[T, J * B, N]`` of each layer.
             per_sample: Whether to keep the batch axis, behind the members', instead of summing over it.
-
-        Returns:
-            Gradients ``[J, ...]``, each summed over a member's share of the batch.
         """
 
         def learn(
-            tensors: dict[str, Tensor], runs: dict[str, GLMSample], errors: dict[str, Tensor]
+            member: NetworkGenerator, runs: dict[str, GLMSample], errors: dict[str, Tensor]
         ) -> dict[str, Tensor]:
             whole = {name: run._replace(windows=sample.windows[name]) for name, run in runs.items()}
-            drawn = sample._replace(spikes=whole["readout"].spikes, runs=whole)  # type: ignore[arg-type]
-            gradients: dict[str, Tensor] = self._call(
-                tensors, "gradients", drawn, errors, per_sample=per_sample
-            )
-            return gradients
+            drawn = GeneratorSample(whole["readout"].spikes, whole)
+            return member.gradients(drawn, errors, per_sample=per_sample)
 
         for name, error in errors.items():
             check_finite(f"error of {name!r}", error)
-        split = {name: self._by_member(error).movedim(1, 0) for name, error in errors.items()}
-        in_dims = (_axes(self.members), 0, 0)
-        gradients = vmap(learn, in_dims=in_dims)(_tensors(self.members), sample.members, split)
+        split = {name: self._split(error, 1).movedim(1, 0) for name, error in errors.items()}
+        gradients = self._each(learn, sample.members, split)
         return {f"members.{name}": gradient.contiguous() for name, gradient in gradients.items()}
 
     def forward(self, labels: Tensor | int, rng: torch.Generator | None = None) -> Tensor:
-        """Draw trials, each from a random member.
+        """Draw trials ``[T, B, *shape]``, each from a random member; see `draw`."""
+        return self.draw(labels, rng)[0]
+
+    def draw(self, labels: Tensor | int, rng: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Draw trials ``[T, B, *shape]``, each from a random member; return its index ``[B]`` as well.
 
         Args:
             labels: Labels ``[B]``, or the number of trials ``B`` without labels.
             rng: Random source; torch's global one by default.
-
-        Returns:
-            Spikes ``[T, B, *shape]``.
         """
-        return self.draw(labels, rng)[0]
-
-    def draw(self, labels: Tensor | int, rng: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Draw trials as `forward` does; return them and the index of each trial's member ``[B]``."""
         given, count = labels_and_count(labels)
         device = next(self.parameters()).device
         chosen = torch.randint(self.size, (count,), generator=rng, device=device)
         everyone = None if given is None else given.repeat(self.size)
         spikes = self.sample(everyone, self.noise(count * self.size, rng)).spikes
-        return self._by_member(spikes)[:, chosen, torch.arange(count, device=device)], chosen
+        return self._split(spikes, 1)[:, chosen, torch.arange(count, device=device)], chosen
 
     def member(self, place: int) -> NetworkGenerator:
         """Return a copy of one member as a generator.
@@ -205,21 +213,11 @@ class Ensemble(nn.Module):
             _replace(alone, name, parameter.detach()[place].clone())
         return alone
 
-    def _by_member(self, trials: Tensor) -> Tensor:
-        """Return ``[T, J * B, N]`` as ``[T, J, B, N]``."""
-        return trials.reshape(len(trials), self.size, -1, *trials.shape[2:])
 
-    def _call(self, tensors: Mapping[str, Tensor], method: str, *args: Any, **options: Any) -> Any:
-        """Call a member's method with these parameters and buffers."""
-        named = {f"network.{name}": tensor for name, tensor in tensors.items()}
-        return functional_call(_Method(self._code[0], method), named, args, options)
-
-
-class DiscriminatorEnsemble(nn.Module):
+class DiscriminatorEnsemble(_SideBySide[nn.Module]):
     """J discriminators of one structure, each of which receives its share of the batch.
 
-    Its parameters have the members' names, and the members as first axis: ``[J, ...]``. Beside an
-    `Ensemble` of as many generators it makes J pairs, which `SpikeGAN` trains at once.
+    Beside an `Ensemble` of as many generators it makes J pairs, which `SpikeGAN` trains at once.
 
     Args:
         discriminators: Members, which differ in their parameters' values only. ``torch.vmap`` must be
@@ -237,75 +235,35 @@ class DiscriminatorEnsemble(nn.Module):
     """
 
     def __init__(self, discriminators: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.size = len(discriminators)
-        self.members = _stacked(discriminators)
-        first = discriminators[0]
-        classes = getattr(first, "classes", None)
+        super().__init__(discriminators)
+        first, classes = discriminators[0], getattr(discriminators[0], "classes", None)
         if type(classes) is not int or isinstance(first, IntervalDiscriminator):
-            raise InputError(
-                "discriminators",
-                expected="networks of decoded trials with an attribute classes, as MLPDiscriminator",
-                got=type(first).__name__,
-            )
-        self._code = (copy.deepcopy(first),)
+            expected = "networks of decoded trials with an attribute classes, as MLPDiscriminator"
+            raise InputError("discriminators", expected=expected, got=type(first).__name__)
         self.classes = classes
 
     def forward(self, decoded: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return logits ``[J * B]``.
-
-        Args:
-            decoded: Decoded trials ``[J * B, ...]``.
-            labels: Whole numbers ``[J * B]``; None for trials without labels.
+        """Return logits ``[J * B]`` of trials ``[J * B, ...]``; see `TrialDiscriminator.forward`.
 
         Raises:
-            InputError: If the batch cannot be split evenly, a label is out of range, or there are none
-                for several classes.
+            InputError: If the batch cannot be split evenly, or labels do not fit.
         """
-        share = _share(len(decoded), self.size)
+        self._share(len(decoded))
         labels = known_labels(labels, self.classes, len(decoded))  # vmap cannot read values
-
-        def discriminate(tensors: dict[str, Tensor], decoded: Tensor, labels: Tensor | None) -> Tensor:
-            logits: Tensor = functional_call(self._code[0], tensors, (decoded, labels))
-            return logits
-
-        buffers = dict(self.members.named_buffers())
-        tensors = buffers | dict(self.members.named_parameters())
-        split = None if labels is None else labels.reshape(self.size, share)
-        in_dims = (_axes(self.members), 0, None if split is None else 0)
-        logits: Tensor = vmap(discriminate, in_dims=in_dims)(
-            tensors, decoded.reshape(self.size, share, *decoded.shape[1:]), split
-        )
+        split = None if labels is None else self._split(labels)
+        logits: Tensor = self._each(operator.call, self._split(decoded), split)
         return logits.flatten()
 
 
-def _share(batch: int, size: int) -> int:
-    if batch < size or batch % size:
-        raise InputError("batch", expected=f"a multiple of the {size} members", got=f"{batch}")
-    return batch // size
+class _Application(nn.Module):
+    """A function's call on a network: `functional_call` calls nothing but ``forward``."""
 
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
 
-def _stacked(networks: Sequence[N]) -> N:
-    """Return a copy of the first network, with the parameters of all ``[J, ...]``."""
-    if not networks:
-        raise InputError("members", expected="at least one", got="none")
-    for other in networks[1:]:
-        _check_alike(networks[0], other)
-    members = copy.deepcopy(networks[0])
-    for name, _ in list(members.named_parameters()):
-        _replace(members, name, torch.stack([n.get_parameter(name).detach() for n in networks]))
-    return members
-
-
-def _tensors(members: nn.Module) -> dict[str, Tensor]:
-    buffers = dict(members.named_buffers())
-    return buffers | {name: p.detach() for name, p in members.named_parameters()}
-
-
-def _axes(members: nn.Module) -> dict[str, int | None]:
-    """Return the members' axis in each tensor; buffers are the same for all."""
-    buffers: dict[str, int | None] = {name: None for name, _ in members.named_buffers()}
-    return buffers | {name: 0 for name, _ in members.named_parameters()}
+    def forward(self, function: Callable[..., Any], *parts: Any) -> Any:
+        return function(self.network, *parts)
 
 
 def _replace(module: nn.Module, name: str, values: Tensor) -> None:
@@ -316,50 +274,27 @@ def _replace(module: nn.Module, name: str, values: Tensor) -> None:
 
 def _check_alike(first: nn.Module, other: nn.Module) -> None:
     """Check that two networks differ in their parameters' values only."""
-    shapes = [{name: (p.shape, p.dtype) for name, p in g.named_parameters()} for g in (first, other)]
-    fixed = [_fixed(g) for g in (first, other)]
-    differing = sorted(
-        name
-        for name in fixed[0].keys() | fixed[1].keys()
-        if not _equal(fixed[0].get(name), fixed[1].get(name))
-    )
-    if shapes[0] != shapes[1] or differing:
-        raise InputError(
-            "members",
-            expected="parameters of the same names and shapes, and the same settings",
-            got=f"others of {', '.join(differing) or 'their parameters'}",
-        )
+    ours, theirs = _fixed(first), _fixed(other)
+    names = ours.keys() | theirs.keys()
+    differing = sorted(name for name in names if not _equal(ours.get(name), theirs.get(name)))
+    if differing:
+        expected = "parameters of the same names and shapes, and the same settings"
+        raise InputError("members", expected=expected, got=f"others of {', '.join(differing)}")
 
 
 def _fixed(module: nn.Module) -> dict[str, Any]:
-    """Return buffers and delays, and the plain settings of all submodules."""
+    """Return the parameters' shapes, buffers and delays, and the plain settings of all submodules."""
     parameters = dict(module.named_parameters())
     tensors = {name: x for name, x in module.state_dict().items() if name not in parameters}
-    return tensors | {
+    shapes = {name: (x.shape, x.dtype) for name, x in parameters.items()}
+    settings = {
         f"{place}.{name}": value
         for place, part in module.named_modules()
         for name, value in vars(part).items()
         if isinstance(value, int | float | str | tuple) and name != "training"
     }
+    return {**tensors, **shapes, **settings}
 
 
 def _equal(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return torch.equal(a, b)
-    return type(a) is type(b) and bool(a == b)
-
-
-class _Method(nn.Module):
-    """A method as a module's ``forward``, which is all that `functional_call` calls."""
-
-    def __init__(self, network: nn.Module, method: str) -> None:
-        super().__init__()
-        self.network, self.method = network, method
-
-    def forward(self, *args: Any, **options: Any) -> Any:
-        return getattr(self.network, self.method)(*args, **options)
-
-
-def _one_batch(members: Tensor) -> Tensor:
-    """Return ``[J, T, B, N]`` as ``[T, J * B, N]``."""
-    return members.movedim(0, 1).flatten(1, 2)
+    return type(a) is type(b) and bool(torch.equal(a, b) if isinstance(a, Tensor) else a == b)

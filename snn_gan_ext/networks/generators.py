@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from snn_gan_ext.layers.conv import GLMConvTranspose2d
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.networks.glm import GLMNetwork, NetworkGenerator
 from snn_gan_ext.networks.labels import one_hot
-from snn_gan_ext.validation import check_positive, concrete
+from snn_gan_ext.validation import check_finite, check_positive, check_setting, check_values, whole
 
 __all__ = [
     "ConditionalGenerator",
@@ -34,48 +35,28 @@ class LabelledGenerator(NetworkGenerator):
     gate_latent: bool = True
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Draw uniforms in [0, 1) for one batch: latent ``[B, bits]``, layers ``[T, B, *size]``.
-
-        Args:
-            batch: Number of trials ``B``.
-            rng: Random source; torch's global one by default.
-        """
+        """Draw uniforms in [0, 1): ``latent`` ``[B, bits]``, and ``[T, B, *size]`` for each layer."""
         device = next(self.parameters()).device
         latent = torch.rand(batch, self.latent_bits, generator=rng, device=device)
-        return {"latent": latent, **self._uniforms(batch, rng)}
+        return {"latent": latent, **super().noise(batch, rng)}
 
     def exogenous(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the network's inputs: ``label`` and ``latent`` spikes ``[T, B, size]``.
-
-        Args:
-            labels: Whole numbers ``[B]`` below ``classes``. With one class they may be None.
-            noise: Noise from `noise`, or some steps of it.
-
-        Raises:
-            InputError: If a label or the noise is out of range, or there are no labels for several
-                classes.
-        """
+        """Return the network's inputs: ``label`` and ``latent`` spikes ``[T, B, size]``."""
         num_steps, batch = noise["readout"].shape[:2]
-        label_spikes = one_hot(labels, self.classes, batch).to(noise["readout"])
-        if concrete(((noise["latent"] >= 0) & (noise["latent"] <= 1)).all()) is False:
-            raise InputError("latent noise", expected="values in [0, 1)", got="others, or NaN")
-        bits = (noise["latent"] < 0.5).to(label_spikes)
+        label, latent = one_hot(labels, self.classes, batch).to(noise["readout"]), noise["latent"]
+        check_values("latent noise", latent, (latent >= 0) & (latent <= 1), "values in [0, 1)")
+        bits = (latent < 0.5).to(label)
         if self.gate_latent:
-            bits = (label_spikes.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)
-        return {
-            "label": label_spikes.expand(num_steps, -1, -1),
-            "latent": bits.expand(num_steps, -1, -1),
-        }
+            bits = (label.unsqueeze(-1) * bits.unsqueeze(-2)).flatten(1)
+        return {"label": label.expand(num_steps, -1, -1), "latent": bits.expand(num_steps, -1, -1)}
 
 
 class ConditionalGenerator(LabelledGenerator):
     """The spiking generator of the SpikeGAN paper, section VIII-A: label, hidden, read-out neurons.
 
-    The label is a one-hot vector that spikes at every step. Latent bits are fair coins, tossed once a
-    trial and held through it: trials of one class can then differ in shape, not only in pixel noise.
-
-    Hidden neurons receive the label and the bits. Read-out neurons receive those and the hidden neurons
-    ("fully connected"). Exogenous inputs act in their own step, hidden spikes one step later.
+    Latent bits let trials of one class differ in shape, not only in pixel noise. Hidden neurons receive
+    the label (one-hot) and the bits. Read-out neurons receive those and the hidden neurons ("fully
+    connected"). Exogenous inputs act in their own step, hidden spikes one step later.
 
     Args:
         classes: Number of labels. With one class, labels may be None.
@@ -83,22 +64,18 @@ class ConditionalGenerator(LabelledGenerator):
         num_steps: Number of time steps ``T`` of a trial.
         hidden: Number of hidden neurons; 0 for none.
         latent_bits: Number of latent bits.
-        gate_latent: Whether a bit has one input for each class, so that each class varies in its own
-            way.
+        gate_latent: Whether a bit has one input for each class: each then varies in its own way.
         basis: Temporal basis ``[K, L]`` of synapses and feedback.
         label_std: Standard deviation of the initial weights onto hidden neurons.
         weight_std: Standard deviation of the initial weights onto read-out neurons.
         latent_scale: Factors on the bits' weights onto hidden and onto read-out neurons.
         hidden_bias: Initial bias of hidden neurons.
-        hidden_feedback: Initial self-feedback of hidden neurons. With +3 on a bias of -2 a hidden
-            neuron that has fired goes on firing: it holds a random state through the trial.
+        hidden_feedback: Initial self-feedback of hidden neurons. With +3 on a bias of -2 a neuron that
+            has fired goes on firing: it holds a random state through the trial.
         hidden_delay: Time steps from a hidden spike to the read-out neurons. With 0, ``num_steps=1``
             and no feedback the generator is a sigmoid belief network.
         readout_bias: Initial bias of read-out neurons.
         rng: Random source of the initial weights.
-
-    Attributes:
-        shape: Sizes of a trial behind time and batch, ``(N,)`` or as given.
 
     Raises:
         InputError: If ``num_steps`` or a size is below 1, or ``latent_bits`` or ``hidden`` is negative.
@@ -128,54 +105,29 @@ class ConditionalGenerator(LabelledGenerator):
         check_positive(classes=classes, num_steps=num_steps)
         for size in shape or (0,):
             check_positive(readout=size)
-        if min(latent_bits, hidden) < 0:
-            raise InputError(
-                "latent_bits and hidden", expected="0 or more", got=f"{latent_bits} and {hidden}"
-            )
+        check_setting("latent_bits", latent_bits, whole(0))
+        check_setting("hidden", hidden, whole(0))
         self.classes, self.num_steps, self._shape = classes, num_steps, shape
         self.hidden, self.latent_bits, self.gate_latent = hidden, latent_bits, gate_latent
         self.hidden_delay = hidden_delay
         latent = latent_bits * classes if gate_latent else latent_bits
-        exogenous = classes + latent
+        exogenous, sources = classes + latent, ("label", "latent")
+        delays = [0] * exogenous + [hidden_delay] * hidden
+        neurons = partial(GLMLayer, basis=basis, rng=rng)
         layers: dict[str, GLMLayer] = {}
-        wiring: dict[str, tuple[str, ...]] = {"readout": ("label", "latent")}
         if hidden:
-            layers["hidden"] = GLMLayer(
-                exogenous,
-                hidden,
-                basis=basis,
-                delay=0,
-                weight_std=label_std,
-                bias_init=hidden_bias,
-                feedback_init=hidden_feedback,
-                rng=rng,
-            )
-            wiring = {"hidden": ("label", "latent"), "readout": ("label", "latent", "hidden")}
-        layers["readout"] = GLMLayer(
-            exogenous + hidden,
-            math.prod(shape),
-            basis=basis,
-            delay=[0] * exogenous + [hidden_delay] * hidden,
-            weight_std=weight_std,
-            bias_init=readout_bias,
-            rng=rng,
+            first = partial(neurons, delay=0, feedback_init=hidden_feedback)
+            layers["hidden"] = first(exogenous, hidden, weight_std=label_std, bias_init=hidden_bias)
+        layers["readout"] = neurons(
+            len(delays), math.prod(shape), delay=delays, weight_std=weight_std, bias_init=readout_bias
         )
-        scales = dict(zip(("hidden", "readout"), latent_scale, strict=True))
-        with torch.no_grad():
-            for name, layer in layers.items():
-                layer.weight[:, classes:exogenous] *= scales[name]
-        self._check_weights(layers, latent_scale)
+        for name, scale in zip(("hidden", "readout"), latent_scale, strict=True):
+            if name in layers:
+                layers[name].weight.data[:, classes:exogenous] *= scale
+        wiring = {"hidden": sources, "readout": (*sources, *(["hidden"] if hidden else []))}
         self.network = GLMNetwork({"label": classes, "latent": latent}, layers, wiring)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._shape
-
-    @staticmethod
-    def _check_weights(layers: Mapping[str, GLMLayer], latent_scale: tuple[float, float]) -> None:
-        parameters = [parameter for layer in layers.values() for parameter in layer.parameters()]
-        if not all(bool(parameter.isfinite().all()) for parameter in parameters):
-            raise InputError("latent_scale", expected="finite factors", got=f"{latent_scale}")
+        for parameter in self.network.parameters():
+            check_finite("weights, or latent_scale", parameter.detach())
 
     @torch.no_grad()
     def initialise_rates(self, rates: Tensor) -> None:
@@ -195,18 +147,14 @@ class ConditionalGenerator(LabelledGenerator):
         shape = (self.num_steps, self.classes, *self.shape)
         rates = rates.to(layer.weight)
         if tuple(rates.shape) != shape or not bool(torch.logit(rates).isfinite().all()):
-            raise InputError(
-                "rates",
-                expected=f"probabilities {list(shape)} above 0 and below 1",
-                got=f"{list(rates.shape)}, or others",
-            )
+            expected = f"probabilities {list(shape)} above 0 and below 1"
+            raise InputError("rates", expected=expected, got=f"{list(rates.shape)}, or others")
         lags = torch.arange(self.num_steps).clamp(max=layer.basis.shape[1] - 1)
         responses = layer.basis.cumsum(1)[:, lags].T  # of each filter to a constant input
         # Solvers round by where their arrays lie; in double precision the weights do not show it.
         odds = torch.logit(rates).double().flatten(1)
         found = torch.linalg.lstsq(responses.double(), odds).solution
-        by_class = found.to(layer.weight).reshape(len(found), self.classes, -1)
-        layer.weight[:, : self.classes] = by_class
+        layer.weight[:, : self.classes] = found.to(layer.weight).unflatten(1, (self.classes, -1))
         layer.bias.zero_()
 
 
@@ -214,8 +162,8 @@ class ConvolutionalGenerator(LabelledGenerator):
     """A generator of event frames: label and latent bits, hidden maps, a transposed convolution.
 
     Hidden neurons form coarse maps. They receive the label and the bits, each bit through synapses of
-    the trial's class. Read-out neurons are a `GLMConvTranspose2d`: space shares their synapses, whose
-    number does not grow with the sensor. Inputs act in their own step, hidden spikes one step later.
+    the trial's class. Read-out neurons are a `GLMConvTranspose2d`: the number of synapses does not grow
+    with the sensor. Inputs act in their own step, hidden spikes one step later.
 
     Args:
         classes: Number of labels. With one class, labels may be None.
@@ -236,8 +184,6 @@ class ConvolutionalGenerator(LabelledGenerator):
             covers the frame.
     """
 
-    hidden_delay = 1
-
     def __init__(
         self,
         classes: int,
@@ -256,14 +202,12 @@ class ConvolutionalGenerator(LabelledGenerator):
     ) -> None:
         super().__init__()
         kernel = 2 * stride if kernel_size is None else kernel_size
-        numbers = (classes, *frame, num_steps, maps, stride, kernel)
-        if any(type(number) is not int or number < 1 for number in numbers) or latent_bits < 0:
-            raise InputError(
-                "generator",
-                expected="whole sizes of at least 1, and 0 latent bits or more",
-                got=f"classes {classes}, frame {frame}, num_steps {num_steps}, maps {maps}, "
-                f"stride {stride}, kernel_size {kernel}, latent_bits {latent_bits}",
-            )
+        check_positive(
+            classes=classes, num_steps=num_steps, maps=maps, stride=stride, kernel_size=kernel
+        )
+        for size in frame:
+            check_positive(frame=size)
+        check_setting("latent_bits", latent_bits, whole(0))
         channels, *sides = frame
         coarse = [-(-(side - kernel) // stride) + 1 for side in sides]
         over = [(n - 1) * stride + kernel - side for n, side in zip(coarse, sides, strict=True)]
@@ -274,39 +218,24 @@ class ConvolutionalGenerator(LabelledGenerator):
                 got=f"stride {stride} and kernel_size {kernel}: margins {over}",
             )
         self.classes, self.num_steps, self.latent_bits = classes, num_steps, latent_bits
-        map_frame = (maps, coarse[0], coarse[1])
-        hidden = GLMLayer(
-            classes + latent_bits * classes,
-            math.prod(map_frame),
-            basis=basis,
-            delay=0,
-            weight_std=hidden_std,
-            bias_init=hidden_bias,
-            rng=rng,
-        )
-        readout = GLMConvTranspose2d(
-            maps,
-            channels,
-            kernel,
-            stride=stride,
-            padding=over[0] // 2,
-            basis=basis,
-            bias_init=readout_bias,
-            rng=rng,
-        )
+        frames, latent = (maps, coarse[0], coarse[1]), latent_bits * classes
+        neurons = partial(GLMLayer, basis=basis, delay=0, weight_std=hidden_std, rng=rng)
+        hidden = neurons(classes + latent, math.prod(frames), bias_init=hidden_bias)
+        patches = partial(GLMConvTranspose2d, stride=stride, padding=over[0] // 2, basis=basis, rng=rng)
+        readout = patches(maps, channels, kernel, bias_init=readout_bias)
         self.network = GLMNetwork(
-            {"label": classes, "latent": latent_bits * classes},
+            {"label": classes, "latent": latent},
             {"hidden": hidden, "readout": readout},
             {"hidden": ("label", "latent"), "readout": ("hidden",)},
-            {"hidden": map_frame},
+            {"hidden": frames},
         )
 
 
 class StepResponseGenerator(NetworkGenerator):
     """The generator of the SpikeGAN paper, section VIII-C: neurons driven by a step function.
 
-    Each neuron receives one input that is on throughout the trial. It has a synaptic and a feedback
-    filter. There are neither labels nor hidden neurons; labels are ignored.
+    Each neuron receives one input that is on throughout the trial, and has a feedback filter. There are
+    no hidden neurons; labels are ignored.
 
     Args:
         readout: Number of neurons ``N``; 1 in the paper.
@@ -319,8 +248,6 @@ class StepResponseGenerator(NetworkGenerator):
     Raises:
         InputError: If a size is below 1, or a setting of the layer is out of its range.
     """
-
-    hidden_delay = 1
 
     def __init__(
         self,
@@ -336,13 +263,8 @@ class StepResponseGenerator(NetworkGenerator):
         check_positive(num_steps=num_steps)
         self.num_steps = num_steps
         layer = GLMLayer(1, readout, basis=basis, weight_std=weight_std, bias_init=bias_init, rng=rng)
-        with torch.no_grad():
-            layer.feedback.normal_(0.0, weight_std, generator=rng)
+        layer.feedback.data.normal_(0.0, weight_std, generator=rng)
         self.network = GLMNetwork({"step": 1}, {"readout": layer}, {"readout": ("step",)})
-
-    def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Draw uniforms in [0, 1) ``[T, B, N]``."""
-        return self._uniforms(batch, rng)
 
     def exogenous(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the neurons' input: a ``step`` that is on throughout ``[T, B, 1]``."""

@@ -13,7 +13,7 @@ from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.layers.state import GLMSample, GLMState
 from snn_gan_ext.networks.labels import labels_and_count
 
-__all__ = ["GLMNetwork", "GeneratorSample", "NetworkGenerator"]
+__all__ = ["GLMNetwork", "GeneratorSample", "NetworkGenerator", "ReadoutNetwork"]
 
 
 class GLMNetwork(nn.Module):
@@ -45,12 +45,15 @@ class GLMNetwork(nn.Module):
         maps: Mapping[str, tuple[int, int, int]] | None = None,
     ) -> None:
         super().__init__()
-        self.inputs = dict(inputs)
+        self.inputs, self.maps = dict(inputs), dict(maps or {})
         self.layers = nn.ModuleDict(layers)
         self.wiring = {name: tuple(sources) for name, sources in wiring.items()}
-        self.maps = dict(maps or {})
-        self.sizes: dict[str, tuple[int, ...]] = {}
-        self._measure()
+        twice = sorted(self.inputs.keys() & self.layers.keys())
+        if twice:
+            raise InputError("names", expected="one for each input and layer", got=f"{twice} twice")
+        self.sizes: dict[str, tuple[int, ...]] = {name: (size,) for name, size in inputs.items()}
+        for name, layer in layers.items():
+            self.sizes[name] = self._size_of(name, layer)
 
     def sample(
         self,
@@ -59,24 +62,24 @@ class GLMNetwork(nn.Module):
         observed: Mapping[str, Tensor] | None = None,
         states: Mapping[str, GLMState] | None = None,
     ) -> dict[str, GLMSample]:
-        """Sample every layer in turn, except for those whose spikes are given.
+        """Sample every layer in turn, except for those whose spikes are given; return their runs.
 
         Args:
             exogenous: Spikes ``[T, B, size]`` of each input.
             uniforms: Noise ``[T, B, *size]`` of each layer that is sampled.
             observed: Spikes ``[T, B, *size]`` of each layer that is clamped.
             states: State of each layer before the first step; silence by default.
-
-        Returns:
-            Run of each layer, as `GLMLayer.sample` returns it.
         """
-        self._check_exogenous(exogenous)
-        signals = dict(exogenous)
-        runs = {}
+        sizes = {name: spikes.shape[-1] for name, spikes in exogenous.items()}
+        if sizes != self.inputs:
+            raise InputError("exogenous", expected=f"inputs of sizes {self.inputs}", got=f"{sizes}")
+        signals, runs = dict(exogenous), {}
         for name, layer in self.glm_layers():
-            parts = [self._as_input(name, source, signals[source]) for source in self.wiring[name]]
-            received = torch.cat(parts, 2)
-            state = states[name] if states else None
+            parts = (
+                signals[source].reshape(*signals[source].shape[:2], *self.input_size(name, source))
+                for source in self.wiring[name]
+            )
+            received, state = torch.cat([*parts], 2), states[name] if states else None
             if observed and name in observed:
                 runs[name] = layer.observe(received, observed[name], state)
             else:
@@ -85,29 +88,20 @@ class GLMNetwork(nn.Module):
         return runs
 
     def gradients(
-        self,
-        runs: Mapping[str, GLMSample],
-        errors: Mapping[str, Tensor],
-        *,
-        per_sample: bool = False,
+        self, runs: Mapping[str, GLMSample], errors: Mapping[str, Tensor], *, per_sample: bool = False
     ) -> dict[str, Tensor]:
-        """Return closed-form gradients of all parameters.
+        """Return closed-form gradients of all parameters, by their name in `named_parameters`.
 
         Args:
             runs: Runs from `sample`.
             errors: Error ``[T, B, *size]`` of each layer.
             per_sample: Whether to keep the batch axis, in front, instead of summing over it.
-
-        Returns:
-            Gradients by the parameter's name in `named_parameters`.
         """
-        return {
-            f"layers.{name}.{parameter}": gradient
-            for name, layer in self.glm_layers()
-            for parameter, gradient in layer.gradients(
-                runs[name], errors[name], per_sample=per_sample
-            ).items()
-        }
+        found: dict[str, Tensor] = {}
+        for name, layer in self.glm_layers():
+            gradients = layer.gradients(runs[name], errors[name], per_sample=per_sample)
+            found |= {f"layers.{name}.{parameter}": x for parameter, x in gradients.items()}
+        return found
 
     def glm_layers(self) -> list[tuple[str, GLMNeurons]]:
         """Return the layers with their names, in the order in which they run."""
@@ -119,106 +113,92 @@ class GLMNetwork(nn.Module):
         assert isinstance(layer, GLMNeurons)
         return (math.prod(size),) if len(layer.input_axes) == 1 else self.maps.get(source, size)
 
-    def _as_input(self, name: str, source: str, spikes: Tensor) -> Tensor:
-        return spikes.reshape(*spikes.shape[:2], *self.input_size(name, source))
-
-    def _check_exogenous(self, exogenous: Mapping[str, Tensor]) -> None:
-        sizes = {name: spikes.shape[-1] for name, spikes in exogenous.items()}
-        if sizes != self.inputs:
-            raise InputError("exogenous", expected=f"inputs of sizes {self.inputs}", got=f"{sizes}")
-
-    def _measure(self) -> None:
-        """Find the sizes of each input's and each layer's spikes behind time and batch."""
-        self.sizes = {name: (size,) for name, size in self.inputs.items()}
-        twice = sorted(self.inputs.keys() & self.layers.keys())
-        if twice:
-            raise InputError("names", expected="one for each input and layer", got=f"{twice} twice")
-        for name, layer in self.layers.items():
-            if not isinstance(layer, GLMNeurons):
-                raise InputError(
-                    f"layer {name!r}", expected="GLM neurons", got=f"{type(layer).__name__}"
-                )
-            sources = self.wiring.get(name, ())
-            unknown = [source for source in sources if source not in self.sizes]
-            if unknown or not sources:
-                raise InputError(
-                    f"wiring of {name!r}",
-                    expected=f"some of {list(self.sizes)}, which come before it",
-                    got=f"{list(sources)}",
-                )
-            self.sizes[name] = self._size_of(name, layer, sources)
-
-    def _size_of(self, name: str, layer: GLMNeurons, sources: tuple[str, ...]) -> tuple[int, ...]:
+    def _size_of(self, name: str, layer: GLMNeurons) -> tuple[int, ...]:
+        """Return the sizes of a layer's spikes, and check those of its sources."""
+        if not isinstance(layer, GLMNeurons):
+            raise InputError(f"layer {name!r}", expected="GLM neurons", got=f"{type(layer).__name__}")
+        sources = self.wiring.get(name, ())
+        if not sources or not self.sizes.keys() >= set(sources):
+            expected = f"some of {list(self.sizes)}, which come before it"
+            raise InputError(f"wiring of {name!r}", expected=expected, got=f"{list(sources)}")
         received = [self.input_size(name, source) for source in sources]
         for source, size in zip(sources, received, strict=True):
-            if math.prod(size) != math.prod(self.sizes[source]) or len(size) != len(received[0]):
-                raise InputError(
-                    f"maps[{source!r}]",
-                    expected=f"{math.prod(self.sizes[source])} neurons, as {source!r} has",
-                    got=f"{size}",
-                )
-        axes, behind = layer.input_axes, received[0][1:]
-        if len(received[0]) != len(axes) or any(size[1:] != behind for size in received):
+            neurons = math.prod(self.sizes[source])
+            if math.prod(size) != neurons:
+                expected = f"{neurons} neurons, as {source!r} has"
+                raise InputError(f"maps[{source!r}]", expected=expected, got=f"{size}")
+        behind = received[0][1:]
+        if any(len(size) != len(layer.input_axes) or size[1:] != behind for size in received):
             raise InputError(
                 f"layer {name!r}",
                 expected="sources that are frames (C, H, W) of one height and width",
                 got=f"{dict(zip(sources, received, strict=True))}",
                 cure="give the frame of a dense layer's neurons with maps=",
             )
-        total = sum(size[0] for size in received)
-        if total != axes[0]:
-            raise InputError(
-                f"layer {name!r}",
-                expected=f"{total} in_features or in_channels, the sum of {list(sources)}",
-                got=f"{axes[0]}",
-            )
+        total, wanted = sum(size[0] for size in received), layer.input_axes[0]
+        if total != wanted:
+            expected = f"{total} in_features or in_channels, the sum of {list(sources)}"
+            raise InputError(f"layer {name!r}", expected=expected, got=f"{wanted}")
         return layer.output_size((total, *behind))
 
 
 class GeneratorSample(NamedTuple):
-    """A batch drawn from a generator.
-
-    Attributes:
-        spikes: Spikes of the read-out neurons ``[T, B, *shape]``.
-        runs: Run of each layer, for the learning rule.
-    """
+    """A batch drawn from a generator: read-out spikes ``[T, B, *shape]`` and the run of each layer."""
 
     spikes: Tensor
     runs: dict[str, GLMSample]
 
 
-class NetworkGenerator(nn.Module, ABC):
-    """A generator made of one `GLMNetwork`, whose layer ``readout`` emits the trials.
-
-    A subclass defines the network's inputs (`exogenous`) and the noise of a batch (`noise`).
+class ReadoutNetwork(nn.Module):
+    """A network made of one `GLMNetwork`, whose last layer is named ``readout``.
 
     Attributes:
-        network: Layers of the generator.
+        network: Layers.
         num_steps: Number of time steps ``T`` of a trial.
         hidden_delay: Time steps from a hidden spike to the read-out neurons.
-        classes: Number of labels; 0 for a generator without labels.
-        size: Number of generators: 1. An `Ensemble` has more.
     """
 
     network: GLMNetwork
     num_steps: int
-    hidden_delay: int
-    classes: int = 0
-    size: int = 1
+    hidden_delay: int = 1
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sizes of a trial behind time and batch."""
-        return self.network.sizes["readout"]
-
-    @abstractmethod
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Draw the noise of one batch: uniforms in [0, 1) ``[T, B, *size]`` of each layer, and others.
+        """Draw uniforms in [0, 1) ``[T, B, *size]`` for each layer.
 
         Args:
             batch: Number of trials ``B``.
             rng: Random source; torch's global one by default.
         """
+        device, sizes = next(self.parameters()).device, self.network.sizes
+        return {
+            name: torch.rand(self.num_steps, batch, *sizes[name], generator=rng, device=device)
+            for name, _ in self.network.glm_layers()
+        }
+
+    def gradients(
+        self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
+    ) -> dict[str, Tensor]:
+        """Return closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
+        gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
+        return {f"network.{name}": gradient for name, gradient in gradients.items()}
+
+
+class NetworkGenerator(ReadoutNetwork, ABC):
+    """A generator, whose read-out neurons emit the trials; a subclass defines its inputs (`exogenous`).
+
+    Attributes:
+        classes: Number of labels; 0 for a generator without labels.
+        size: Number of generators: 1. An `Ensemble` has more.
+    """
+
+    classes: int = 0
+    size: int = 1
+    _shape: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of a trial behind time and batch."""
+        return self._shape or self.network.sizes["readout"]
 
     @abstractmethod
     def exogenous(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -227,6 +207,10 @@ class NetworkGenerator(nn.Module, ABC):
         Args:
             labels: Whole numbers ``[B]``; None for trials without labels.
             noise: Noise from `noise`, or some steps of it.
+
+        Raises:
+            InputError: If a label or the noise is out of range, or there are no labels for several
+                classes.
         """
 
     def sample(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> GeneratorSample:
@@ -239,7 +223,7 @@ class NetworkGenerator(nn.Module, ABC):
         Raises:
             InputError: If a label is out of range, or there are none for several classes.
         """
-        return self._run(labels, noise)
+        return self._framed(self.network.sample(self.exogenous(labels, noise), noise))
 
     def observe(
         self,
@@ -262,44 +246,19 @@ class NetworkGenerator(nn.Module, ABC):
         size = self.network.sizes["readout"]
         if math.prod(spikes.shape[2:]) == math.prod(size):
             spikes = spikes.reshape(*spikes.shape[:2], *size)
-        return self._run(labels, noise, {"readout": spikes}, states)
-
-    def gradients(
-        self, sample: GeneratorSample, errors: Mapping[str, Tensor], *, per_sample: bool = False
-    ) -> dict[str, Tensor]:
-        """Return closed-form gradients by parameter name; see `GLMNetwork.gradients`."""
-        gradients = self.network.gradients(sample.runs, errors, per_sample=per_sample)
-        return {f"network.{name}": gradient for name, gradient in gradients.items()}
+        inputs = self.exogenous(labels, noise)
+        return self._framed(self.network.sample(inputs, noise, {"readout": spikes}, states))
 
     def forward(self, labels: Tensor | int, rng: torch.Generator | None = None) -> Tensor:
-        """Draw trials.
+        """Draw trials ``[T, B, *shape]``.
 
         Args:
             labels: Labels ``[B]``, or the number of trials ``B`` without labels.
             rng: Random source; torch's global one by default.
-
-        Returns:
-            Spikes ``[T, B, *shape]``.
         """
         given, count = labels_and_count(labels)
         return self.sample(given, self.noise(count, rng)).spikes
 
-    def _run(
-        self,
-        labels: Tensor | None,
-        noise: Mapping[str, Tensor],
-        observed: Mapping[str, Tensor] | None = None,
-        states: Mapping[str, GLMState] | None = None,
-    ) -> GeneratorSample:
-        runs = self.network.sample(self.exogenous(labels, noise), noise, observed, states)
+    def _framed(self, runs: dict[str, GLMSample]) -> GeneratorSample:
         spikes = runs["readout"].spikes
         return GeneratorSample(spikes.reshape(*spikes.shape[:2], *self.shape), runs)
-
-    def _uniforms(self, batch: int, rng: torch.Generator | None) -> dict[str, Tensor]:
-        """Draw noise ``[T, B, *size]`` for every layer by name."""
-        device = next(self.parameters()).device
-        network = self.network
-        return {
-            name: torch.rand(self.num_steps, batch, *network.sizes[name], generator=rng, device=device)
-            for name, _ in network.glm_layers()
-        }

@@ -12,12 +12,9 @@ __all__ = ["ImageSample", "MLPGenerator"]
 
 
 class ImageSample(NamedTuple):
-    """A batch of generated images.
+    """Images ``[B, N]`` in [0, 1], and activity ``[B]``.
 
-    Attributes:
-        images: Pixels ``[B, N]`` in [0, 1].
-        activity: Mean over the hidden neurons of the share of the window after their spike, ``[B]``; 0
-            if none fired.
+    Activity is the share of the window after a neuron's spike, averaged over hidden neurons.
     """
 
     images: Tensor

@@ -25,25 +25,16 @@ def known_labels(labels: Tensor | None, classes: int, count: int | None = None) 
     if labels is not None:
         return check_labels(labels, classes, count)
     if classes > 1:
-        raise InputError(
-            "labels",
-            expected=f"whole numbers 0 .. {classes - 1}, one for each trial",
-            got="None",
-            cure="pass labels, or build the network with classes=1",
-        )
+        expected = f"whole numbers 0 .. {classes - 1}, one for each trial"
+        cure = "pass labels, or build the network with classes=1"
+        raise InputError("labels", expected=expected, got="None", cure=cure)
     return None
 
 
 def one_hot(labels: Tensor | None, classes: int, count: int | None = None) -> Tensor:
-    """Return labels as one-hot floats ``[B, classes]``.
+    """Return labels as one-hot floats ``[B, classes]``, empty for 0 classes; see `known_labels`.
 
-    Args:
-        labels: Whole numbers ``[B]``. With one class they may be None: every trial is of class 0.
-        classes: Number of labels. With 0, labels are ignored and the result is empty.
-        count: Number of trials ``B``; required where labels may be None.
-
-    Raises:
-        InputError: If labels lie outside ``0 .. classes - 1``, or there are none for several classes.
+    With one class, labels may be None: all ``count`` trials are of class 0.
     """
     labels = known_labels(labels, classes, count)
     if labels is None:
@@ -52,15 +43,14 @@ def one_hot(labels: Tensor | None, classes: int, count: int | None = None) -> Te
 
 
 def labels_and_count(labels: Tensor | int) -> tuple[Tensor | None, int]:
-    """Return labels, None for a number of trials without labels, and the number of trials.
+    """Return labels and their number, or for a number of trials None and this number.
 
-    Args:
-        labels: Labels ``[B]``, or the number of trials ``B``.
+    Raises:
+        InputError: If it is neither a tensor nor a whole number of at least 0.
     """
     if isinstance(labels, Tensor):
         return labels, len(labels)
     if type(labels) is not int or labels < 0:
-        raise InputError(
-            "labels", expected="whole numbers [B], or a number of trials", got=f"{labels!r}"
-        )
+        expected = "whole numbers [B], or a number of trials"
+        raise InputError("labels", expected=expected, got=f"{labels!r}")
     return None, labels

@@ -1,11 +1,14 @@
 """Networks of neurons that spike at most once: a classifier, and the networks of Spiking-GAN."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional.ttfs import StepSpikes, clamp_passing, spikes_of
 from snn_gan_ext.layers.ttfs import TTFSLinear, TTFSRampLinear
+from snn_gan_ext.networks.discriminators import TrialDiscriminator
 from snn_gan_ext.networks.images import ImageSample
 from snn_gan_ext.networks.labels import known_labels, one_hot
 from snn_gan_ext.validation import check_positive, check_setting, whole
@@ -46,19 +49,17 @@ class TTFSClassifier(nn.Module):
         super().__init__()
         check_positive(num_steps=num_steps)
         self.num_steps = num_steps
-        sizes = ((features, hidden, hidden_weights), (hidden, classes, output_weights))
+        sizes = ((features, hidden, *hidden_weights), (hidden, classes, *output_weights))
         self.layers = nn.ModuleList(
             TTFSLinear(before, after, weight_mean=mean, weight_std=std, rng=rng)
-            for before, after, (mean, std) in sizes
+            for before, after, mean, std in sizes
         )
 
     def forward(self, times: Tensor) -> list[StepSpikes]:
         """Return the spikes of hidden and output neurons, for the inputs' firing steps ``[B, I]``."""
-        fired = []
-        for layer in self._layers():
-            fired.append(layer.fire(times, self.num_steps))
-            times = fired[-1].times
-        return fired
+        hidden, output = self._layers()
+        fired = hidden.fire(times, self.num_steps)
+        return [fired, output.fire(fired.times, self.num_steps)]
 
     def weights(self) -> list[nn.Parameter]:
         """Return the weights ``[I, O]`` of each layer."""
@@ -100,17 +101,9 @@ class TTFSGenerator(nn.Module):
         check_positive(latents=latents)
         check_setting("classes", classes, whole(0))
         self.classes, self.latents = classes, latents
-        self.hidden = TTFSRampLinear(
-            latents + classes,
-            hidden,
-            horizon=self.horizon,
-            weight_std=0.3,
-            current=1.0,
-            rng=rng,
-        )
-        self.readout = TTFSRampLinear(
-            hidden, pixels, horizon=self.horizon, weight_std=0.15, current=0.5, rng=rng
-        )
+        ramps = partial(TTFSRampLinear, horizon=self.horizon, rng=rng)
+        self.hidden = ramps(latents + classes, hidden, weight_std=0.3, current=1.0)
+        self.readout = ramps(hidden, pixels, weight_std=0.15, current=0.5)
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> Tensor:
         """Draw random latencies ``[B, latents]`` in units of time."""
@@ -130,8 +123,7 @@ class TTFSGenerator(nn.Module):
         Args:
             labels: Labels ``[B]``, or None.
             noise: Noise ``[B, latents]``.
-            ticks: Number of clock ticks at which neurons may fire, as in a simulator with time steps;
-                any time by default.
+            ticks: Number of clock ticks at which neurons may fire, as in a simulator; any by default.
         """
         hidden = self.hidden(self.inputs(labels, noise), ticks)
         return hidden, self.readout(hidden, ticks)
@@ -164,8 +156,8 @@ class TTFSGenerator(nn.Module):
         return clamp_passing((self.horizon - times) / WINDOW, 0, 1)
 
 
-class OnOffDiscriminator(nn.Module):
-    r"""A discriminator by the first spike of two neurons, one for real and one for fake.
+class OnOffDiscriminator(TrialDiscriminator):
+    r"""A discriminator of images ``[B, N]`` in [0, 1] by the first spike of two neurons, real and fake.
 
     .. math:: \mathrm{logit} = 5 (t_\mathrm{fake} - t_\mathrm{real})
 
@@ -177,8 +169,7 @@ class OnOffDiscriminator(nn.Module):
         pixels: Number of pixels ``N`` of an image.
         classes: Number of labels; 0 for images without labels. With 0 or 1, labels may be None.
         hidden: Number of hidden neurons.
-        weight_scale: Standard deviation of the hidden neurons' initial weights, times the root of their
-            number of inputs.
+        weight_scale: Standard deviation of initial hidden weights times the root of the inputs' number.
         rng: Random source of the initial weights.
 
     Raises:
@@ -200,23 +191,11 @@ class OnOffDiscriminator(nn.Module):
         check_positive(pixels=pixels, hidden=hidden)
         check_setting("classes", classes, whole(0))
         self.classes = classes
-        outputs = 2 * max(classes, 1)
-        sizes = ((2 * pixels, hidden, weight_scale * (2 * pixels) ** -0.5), (hidden, outputs, 0.05))
-        self.hidden, self.pairs = (
-            TTFSRampLinear(before, after, horizon=WINDOW, weight_std=std, current=1.5, rng=rng)
-            for before, after, std in sizes
-        )
+        ramps = partial(TTFSRampLinear, horizon=WINDOW, current=1.5, rng=rng)
+        self.hidden = ramps(2 * pixels, hidden, weight_std=weight_scale * (2 * pixels) ** -0.5)
+        self.pairs = ramps(hidden, 2 * max(classes, 1), weight_std=0.05)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return logits ``[B]``.
-
-        Args:
-            images: Pixels ``[B, N]`` in [0, 1].
-            labels: Whole numbers ``[B]``. With 0 classes they are ignored, with 1 they may be None.
-
-        Raises:
-            InputError: If a label is out of range, or there are none for several classes.
-        """
         labels = known_labels(labels, self.classes, len(images))
         on_off = WINDOW * torch.cat([1 - images, images], 1)
         pairs = self.pairs(self.hidden(on_off)).unflatten(1, (-1, 2))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError
-from snn_gan_ext.algorithms import averaging
+from snn_gan_ext.algorithms.gan import update_average
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.images import rate_decode, rate_encode
 from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
@@ -130,7 +130,7 @@ def test_the_average_forgets_at_its_decay():
     with torch.no_grad():
         average.weight.fill_(0.0)
         network.weight.fill_(1.0)
-    averaging.update_average(average, network, decay=0.9, updates=1000)
+    update_average(average, network, decay=0.9, updates=1000)
     assert average.weight.item() == pytest.approx(0.1)
 
 

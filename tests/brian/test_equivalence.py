@@ -1,15 +1,11 @@
-"""Statistics that distinguish a right network from one that is 20 % off, and the command."""
-
-import json
+"""Statistics that distinguish a right network from one that is 20 % off."""
 
 import numpy as np
 import pytest
 import torch
 
-from snn_gan_ext import InputError, cli
-from snn_gan_ext.brian import equivalence, network
-from snn_gan_ext.experiments.recipes.base import Results
-from snn_gan_ext.experiments.recipes.digits import DigitsExperiment
+from snn_gan_ext import InputError
+from snn_gan_ext.brian import equivalence
 from snn_gan_ext.functional.bases import raised_cosine_basis
 from snn_gan_ext.networks.generators import ConvolutionalGenerator, StepResponseGenerator
 
@@ -100,72 +96,15 @@ def test_too_few_trials_are_refused():
         equivalence.replay(torch.nn.Linear(1, 1), LABELS, torch.Generator())
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "modes"
-    quick = ["--steps", "4", "--monitor-every", "2", "--synthetic-count", "100", "--particles", "2"]
-    arguments = ["train", "temporal-modes", *quick, "--trials", "50", "--out", str(folder)]
-    assert cli.main(arguments) == 0
-    return folder
-
-
-def test_the_command_checks_every_neuron(run, capsys):
-    assert cli.main(["crosscheck", str(run), "--trials", "20"]) == 0
-    found = json.loads((run / "crosscheck.json").read_text())
-    assert list(found["networks"]) == ["ml", "spikegan", "particle 0", "particle 1"]
-    assert all(network["mismatches"] == {"readout": 0} for network in found["networks"].values())
-    assert "particle 1: 0 mismatched spikes" in capsys.readouterr().out
-    assert (run / "crosscheck_particle_1.png").stat().st_size > 10_000
-    assert "mismatched spikes" in (run / "report.html").read_text()
-    assert cli.main(["evaluate", str(run)]) == 0
-    page = (run / "report.html").read_text()
-    assert "mismatched spikes" in page  # the weights are still the same
-    assert 'alt="crosscheck_ml"' in page
-    assert 'alt="rasters_over_training"' in page
-
-
 def test_only_trains_are_compared():
     spikes = (torch.rand(7, 40, 3, generator=torch.Generator().manual_seed(0)) < 0.4).float()
     for other in (spikes * torch.nan, spikes / 2):
         with pytest.raises(InputError, match="zeros and ones"):
             equivalence.compare(other, spikes)
     for options in ({"dt": 0.0}, {"dt": float("nan")}, {"false_alarm": 2.0}):
-        with pytest.raises(InputError, match="dt and false_alarm"):
+        with pytest.raises(InputError, match=next(iter(options))):
             equivalence.compare(spikes, spikes, **options)
     with pytest.raises(InputError, match="layers"):
         equivalence.mismatches({"a": spikes}, {"a": spikes[:, :3]})
     silent = equivalence.compare(0 * spikes, 0 * spikes)
     assert {line.as_json()["ours"] for line in silent} == {0.0, None}
-
-
-def test_a_check_that_fails_is_exit_code_1(run, monkeypatch):
-    monkeypatch.setattr(equivalence, "mismatches", lambda ours, brian: {"readout": 3})
-    assert cli.main(["crosscheck", str(run), "--trials", "20"]) == 1
-    assert not json.loads((run / "crosscheck.json").read_text())["passed"]
-
-
-def test_synapses_that_two_of_ten_classes_alone_have_are_missed(tmp_path, monkeypatch):
-    monkeypatch.setattr(DigitsExperiment, "evaluate", lambda self: Results({}, {}))
-    quick = ["--steps", "2", "--hidden", "8", "--out", str(tmp_path)]
-    assert cli.main(["train", "digits", *quick]) == 0
-    monkeypatch.setattr(equivalence, "compare", lambda *_, **__: [])  # the replay alone decides
-    check = ["crosscheck", str(tmp_path), "--trials", "20"]
-    assert cli.main(check) == 0
-
-    stages = network._stages
-
-    def without_8_and_9(glm, exogenous):
-        found = stages(glm, exogenous)
-        for stage in found.values():
-            stage.synaptic["label"][:, 8:10] = 0
-        return found
-
-    monkeypatch.setattr(network, "_stages", without_8_and_9)
-    assert cli.main(check) == 1
-
-
-def test_bad_input_is_one_line(run, tmp_path, capsys):
-    for arguments in (["--trials", "3"], ["--seed", "-1"]):
-        assert cli.main(["crosscheck", str(run), *arguments]) == 2
-    assert cli.main(["crosscheck", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.count("\n") == 3

@@ -84,7 +84,7 @@ def test_one_particle_and_particles_in_one_place_are_no_special_case():
 def test_wrong_input_is_named():
     with pytest.raises(InputError, match=r"\[J, P\]"):
         gaussian_kernel(torch.zeros(3), "unit")
-    with pytest.raises(InputError, match="unit, median or none"):
+    with pytest.raises(InputError, match="one of unit, median, none"):
         gaussian_kernel(torch.zeros(3, 1), "wide")
     with pytest.raises(InputError, match="gradients"):
         svgd_direction(torch.zeros(3, 1), torch.zeros(3, 2), "none")

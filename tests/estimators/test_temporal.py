@@ -9,15 +9,15 @@ STEPS = 20
 TIMES = torch.tensor([[4.0, 6.0, 20.0], [9.0, 5.0, 5.0], [20.0, 20.0, 20.0]])
 
 
-def test_relative_targets():
+def test_targets_relative_to_the_earliest_output():
     """Margin 3: label 0 leads; label 2 ties with 1; nothing fires."""
-    targets = temporal.relative_targets(TIMES, torch.tensor([0, 2, 1]), 3, STEPS)
+    targets = temporal.firing_targets(TIMES, torch.tensor([0, 2, 1]), STEPS, margin=3)
     assert targets.tolist() == [[4, 7, 20], [9, 8, 5], [20, 16, 20]]
 
 
-def test_aggressive_targets():
+def test_targets_with_a_deadline():
     """Deadline 5, margin 3: a label that leads is not held back, and none is given more time."""
-    targets = temporal.aggressive_targets(TIMES, torch.tensor([0, 0, 1]), 3, 5, STEPS)
+    targets = temporal.firing_targets(TIMES, torch.tensor([0, 0, 1]), STEPS, margin=3, deadline=5)
     assert targets.tolist() == [[4, 8, 20], [5, 8, 8], [20, 5, 20]]
 
 

@@ -1,112 +1,134 @@
-"""The reproductions' bookkeeping, with quick stand-ins for training or judging."""
+"""The papers' tables: runs that are done once, gone on with, and put together; quick stand-ins train."""
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from snn_gan_ext import InputError
-from snn_gan_ext.coding.images import Labelled, rate_encode
 from snn_gan_ext.experiments import runs
-from snn_gan_ext.experiments.papers import Settings, digits_curves, digits_noise, digits_spikes
+from snn_gan_ext.experiments.evaluation import Results
+from snn_gan_ext.experiments.loop import Interrupted, read_metrics
+from snn_gan_ext.experiments.papers import (
+    PAPERS,
+    Settings,
+    digits_curves,
+    digits_meta,
+    digits_noise,
+    digits_spikes,
+    meta,
+    nmnist_augment,
+)
 from snn_gan_ext.experiments.papers.table_1 import TABLE_1
-from snn_gan_ext.experiments.recipes.digit_spikes import DigitSpikesML, DigitSpikesPooled
-from snn_gan_ext.experiments.recipes.judge import SpikeJudge
+from snn_gan_ext.experiments.recipes import RECIPES
+from snn_gan_ext.experiments.recipes.digit_spikes import SpikeTrainEvaluation
+from snn_gan_ext.experiments.recipes.events import EventEvaluation
+from snn_gan_ext.metrics import classifiers
+from tests.experiments.helpers import SHORT, command, refused, scorecard
 
-QUICK = {"seeds": 1, "steps": 2, "judge_steps": 2}
+QUICK = {"seeds": 1, "updates": 2, "classifier_updates": 2}
+MEASURES = ("snn_tstr", "snn_tstr_count", "tstr", "c2st", "energy_distance")
+
+
+def settings(folder, **options):
+    return Settings(out=folder, **{"evaluate_on": "validation", "progress": False, **options})
+
+
+def table_of(folder):
+    return (folder / "table.md").read_text()
 
 
 @pytest.fixture
-def judged(monkeypatch):
-    """Counts how often something is judged, and scores its mean firing rate."""
+def evaluated(monkeypatch):
+    """Counts evaluations, and scores each sampler by the mean firing rate of its run."""
     calls = []
 
-    def judge(self, draw):
-        spikes = draw(torch.arange(20) % 10, torch.Generator().manual_seed(self.seed))
-        calls.append(spikes.shape)
-        names = ("snn_tstr", "snn_tstr_count", "mlp_tstr", "c2st", "energy_distance")
-        return dict.fromkeys(names, float(spikes.mean()))
+    def evaluate(self, trainer):
+        spikes = trainer.draw(trainer.label, torch.arange(20) % 10, trainer.stream("stand-in"))
+        calls.append((trainer.experiment.name, trainer.split, self.classifier_updates, spikes.shape))
+        row = dict.fromkeys(MEASURES, float(spikes.mean()))
+        return Results({name: row for name in ("real", "class_means", "kmeans", trainer.label)})
 
-    monkeypatch.setattr(SpikeJudge, "judge", judge)
+    monkeypatch.setattr(SpikeTrainEvaluation, "evaluate", evaluate)
+    monkeypatch.setattr(SpikeTrainEvaluation, "monitor", lambda self, trainer: {})
     return calls
 
 
-def test_table_1_is_made_once_and_gone_on_with(judged, tmp_path, monkeypatch):
-    metrics = digits_spikes(settings(tmp_path, **QUICK))
-    assert len(judged) == len(TABLE_1)
-    assert set(judged) == {(16, 20, 64)}
-    for measure in ("snn_tstr", "mlp_tstr", "c2st", "energy_distance"):
-        assert list(metrics[measure]) == list(TABLE_1)
-        assert all(0 < value < 1 for value in metrics[measure].values())
-    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
-    table = (tmp_path / "table.md").read_text()
-    assert table.count("\n|") == len(TABLE_1) + 1
-    assert "| maximum likelihood (VAE) | 0.12 |" in table
+def test_table_1_is_made_once_and_gone_on_with(evaluated, tmp_path, monkeypatch):
+    trained = [row for row in TABLE_1.values() if row.experiment is not None]
+    found = digits_spikes(settings(tmp_path, **QUICK))
+    assert len(evaluated) == len(trained)
+    assert {call[1:] for call in evaluated} == {("validation", 2, (16, 20, 64))}
+    for measure in ("snn_tstr", "tstr", "c2st", "energy_distance"):
+        assert list(found[measure]) == list(TABLE_1)
+        assert all(0 < value < 1 for value in found[measure].values())
+    assert scorecard(tmp_path) == found
+    assert table_of(tmp_path).count("\n|") == len(TABLE_1) + 1
+    assert "| maximum likelihood (VAE) | 0.12 |" in table_of(tmp_path)
 
-    (tmp_path / "ml-seed0" / "metrics.json").unlink()  # stopped while judging
+    (tmp_path / "ml-seed0" / "metrics.json").unlink()  # stopped while it was evaluated
     monkeypatch.setattr(runs, "train", None)  # nothing is trained again
     again = digits_spikes(settings(tmp_path, **QUICK))
-    assert len(judged) == len(TABLE_1) + 1
-    assert again["snn_tstr"] == metrics["snn_tstr"]
+    assert len(evaluated) == len(trained) + 1
+    assert again["snn_tstr"] == found["snn_tstr"]
 
     with pytest.raises(InputError, match="give another --out"):
-        digits_spikes(settings(tmp_path, **{**QUICK, "steps": 3}))
-    with pytest.raises(InputError, match="--seeds"):
-        settings(tmp_path, seeds=0)
+        digits_spikes(settings(tmp_path, **{**QUICK, "updates": 3}))
 
 
-@pytest.mark.parametrize("recipe", [DigitSpikesPooled, DigitSpikesML])
-def test_recipes_refuse_what_they_cannot_do(recipe):
-    for settings in ({"copies": 0}, {"judge_steps": 0}, {"decoding": "time_surface"}):
-        with pytest.raises(InputError):
-            recipe(**settings).check()
-    with pytest.raises(InputError, match="multiple of 4"):
-        DigitSpikesPooled(time_steps=10).check()
+def test_references_of_table_1_are_those_of_one_run_of_the_seed(evaluated, tmp_path):
+    found = digits_spikes(settings(tmp_path, **QUICK))
+    pooled = scorecard(tmp_path / "spikegan_pooled-seed0")["samplers"]
+    for name in ("real", "class_means", "kmeans"):
+        assert found["per_seed"][0][name] == pooled[name]
 
 
-def test_the_judge_tells_good_samplers_from_bad(rng):
-    """Two classes that fire on the left or on the right, and a sampler that mixes them up."""
-    labels = torch.arange(80) % 2
-    images = torch.tensor([[0.9, 0.8, 0.1, 0.1], [0.1, 0.1, 0.8, 0.9]])[labels]
-    images = (images + 0.1 * torch.rand(80, 4, generator=rng)).clamp(0, 1)
-    data = Labelled(images, labels)
-    judge = SpikeJudge(
-        train=data, real=data, time_steps=6, seed=0, count=200, snn_steps=400, snn_hidden=8, copies=2
-    )
-    good = judge.judge(judge.real_sampler())
-    assert good["snn_tstr"] > 0.9
-    assert good["mlp_tstr"] > 0.9
-    assert abs(good["c2st"] - 0.5) < 0.15
+def test_an_interrupted_reproduction_says_how_to_go_on(evaluated, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise Interrupted(2, "after update 1; go on with --resume")
 
-    def mixed_up(labels, generator):
-        return rate_encode(images[1 - labels], 6, rng=generator)
+    monkeypatch.setattr(runs, "train", interrupted)
+    with pytest.raises(Interrupted, match="the same command goes on"):
+        digits_spikes(settings(tmp_path, **QUICK))
 
-    bad = judge.judge(mixed_up)
-    assert bad["snn_tstr"] < 0.1
-    assert bad["mlp_tstr"] < 0.1
-    assert bad["c2st"] > 0.9
-    assert bad["energy_distance"] > good["energy_distance"] + 0.5
+
+def test_an_unfinished_run_is_gone_on_with(evaluated, tmp_path, monkeypatch):
+    digits_spikes(settings(tmp_path, **QUICK))
+    for name in ("metrics.json", "generator.safetensors"):
+        (tmp_path / "ml-seed0" / name).unlink()
+    train, resumed = runs.train, []
+
+    def noted(experiment, folder, **options):
+        resumed.append((folder.name, options["resume"], options["force"]))
+        return train(experiment, folder, **options)
+
+    monkeypatch.setattr(runs, "train", noted)
+    digits_spikes(settings(tmp_path, **QUICK))
+    assert resumed == [("ml-seed0", True, False)]
 
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Counts what is trained, and leaves the log and the scores of a run behind."""
+    """Counts runs, and leaves the log and the scorecard of each behind."""
     names = []
 
-    def train(recipe, folder, **options):
+    def train(experiment, folder, **options):
         names.append(folder.name)
         folder.mkdir(parents=True)
-        (folder / "config.json").write_text(json.dumps(recipe.to_config()))
-        log = [
-            {"step": step, "validation_tstr": step / 3000}
-            for step in range(recipe.monitor_every, 3001, recipe.monitor_every)
-        ]
+        (folder / "config.json").write_text(json.dumps(experiment.to_config()))
+        every = experiment.monitor_every
+        log = [{"update": u, "validation_tstr": u / 3000} for u in range(every, 3001, every)]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
         metrics = {
-            "trts": 0.9 - recipe.noise_fraction / 2,
+            "samplers": {
+                "real": {"trts": 0.92},
+                experiment.label: {
+                    "trts": 0.9 - experiment.data.noise_fraction / 2,
+                    "tstr": 0.8 + experiment.seed / 10,
+                },
+            },
             "noisy_real_accuracy": 0.95,
-            "coded_real_accuracy": 0.92,
-            "tstr": 0.8 + recipe.seed / 10,
         }
         (folder / "metrics.json").write_text(json.dumps(metrics))
         return metrics
@@ -115,19 +137,19 @@ def trained(monkeypatch):
     return names
 
 
-def settings(folder, **options):
-    return Settings(out=folder, **{"evaluate_on": "validation", "progress": False, **options})
-
-
 def test_figure_5_is_made_of_runs_at_every_noise_level(tmp_path, trained, monkeypatch):
-    class ImageSample:
-        def sample(self, labels, rng):
+    class Sampled:
+        def __init__(self, folder):
+            self.experiment = self
+            self.evaluation = self
+
+        def sample(self, trainer, labels, rng):
             return {"images": torch.rand(len(labels), 64, generator=rng)}
 
-    monkeypatch.setattr(runs, "load_run", lambda folder: (None, ImageSample()))
-    metrics = digits_noise(settings(tmp_path, seeds=2))
+    monkeypatch.setattr(runs, "load_run", Sampled)
+    found = digits_noise(settings(tmp_path, seeds=2))
     assert len(set(trained)) == len(trained) == 3 * 2 * 6
-    assert metrics["trts"]["belief"] == {
+    assert found["trts"]["belief"] == {
         "0.0": 0.9,
         "0.05": 0.875,
         "0.1": 0.85,
@@ -135,26 +157,93 @@ def test_figure_5_is_made_of_runs_at_every_noise_level(tmp_path, trained, monkey
         "0.4": 0.7,
         "0.8": 0.5,
     }
-    assert set(metrics["trts"]["spikegan_code"].values()) == {0.92}
-    assert (tmp_path / "table.md").read_text().count("\n|") == 8
+    assert set(found["trts"]["spikegan_code"].values()) == {0.92}
+    assert set(found["trts"]["noisy_real"].values()) == {0.95}
+    assert table_of(tmp_path).count("\n|") == 8
     assert (tmp_path / "samples-0.2.png").stat().st_size > 10_000
     assert (tmp_path / "pca-0.0.png").stat().st_size > 10_000
     digits_noise(settings(tmp_path, seeds=2))
     assert len(trained) == 3 * 2 * 6
-    with pytest.raises(InputError, match="judge-steps"):
-        digits_noise(settings(tmp_path, judge_steps=3))
+    with pytest.raises(InputError, match="classifier-updates"):
+        digits_noise(settings(tmp_path, classifier_updates=3))
     with pytest.raises(InputError, match="give another --out"):
-        digits_noise(settings(tmp_path, steps=5))
+        digits_noise(settings(tmp_path, updates=5))
 
 
 def test_figure_4_is_made_of_the_logs(tmp_path, trained):
-    metrics = digits_curves(settings(tmp_path, seeds=2))
+    found = digits_curves(settings(tmp_path, seeds=2))
     assert len(trained) == 5 * 2
-    assert metrics["steps"] == list(range(250, 3001, 250))
-    assert metrics["validation_tstr"]["digits-belief"][-1] == 1
-    assert metrics["tstr"]["digits"] == 0.85
-    assert (
-        "| 0.083 | 0.167 | 0.333 | 0.667 | 0.850 (0.800 to 0.900) |"
-        in (tmp_path / "table.md").read_text()
-    )
+    assert found["updates"] == list(range(250, 3001, 250))
+    assert found["validation_tstr"]["digits-belief"][-1] == 1
+    assert found["tstr"]["digits"] == 0.85
+    assert "| 0.083 | 0.167 | 0.333 | 0.667 | 0.850 (0.800 to 0.900) |" in table_of(tmp_path)
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_figure_4_needs_the_same_updates_of_all_seeds(tmp_path, trained):
+    digits_curves(settings(tmp_path, seeds=2))
+    log = tmp_path / "digits-seed1" / "metrics.jsonl"
+    log.write_text("".join(f"{line}\n" for line in log.read_text().splitlines()[1:]))
+    assert len(read_metrics(log)) == 11
+    with pytest.raises(InputError, match="remove the damaged run's folder"):
+        digits_curves(settings(tmp_path, seeds=2))
+
+
+def test_figure_8_merges_seeds(tmp_path, monkeypatch):
+    names = {
+        "--stored-tasks": "stored_tasks",
+        "--learner.inner.updates": "learner.inner.updates",
+        "--evaluation.updates": "evaluation.updates",
+        "--evaluation.tasks": "evaluation.tasks",
+        "--evaluation.synthetic-count": "evaluation.synthetic_count",
+    }
+    options = dict(option.split("=") for option in SHORT["digits-meta"].split())
+    short = RECIPES["digits-meta"].vary({names[o]: int(v) for o, v in options.items() if o in names})
+    monkeypatch.setattr(meta, "DIGITS_META", short)
+    fit = classifiers.MLP.fit
+    monkeypatch.setattr(
+        classifiers.MLP, "fit", lambda self, data: fit(type(self)(self.seed, epochs=3), data)
+    )
+    found = digits_meta(settings(tmp_path, seeds=2, updates=5))
+    assert (found["seeds"], found["meta_updates"]) == (2, 5)
+    curves = [scorecard(tmp_path / f"digits-meta-seed{seed}")["curves"]["meta"] for seed in (0, 1)]
+    means = [curve["trts_mean"][1] for curve in curves]
+    assert found["meta"]["trts_mean"][1] == pytest.approx(sum(means) / 2, abs=1e-3)
+    spread = np.sqrt(np.mean([curve["trts_std"][1] ** 2 for curve in curves]) + np.var(means))
+    assert found["meta"]["trts_std"][1] == pytest.approx(spread, abs=1e-3)
+    assert "learned initialisation" in table_of(tmp_path)
+    assert (tmp_path / "meta_updates.png").exists()
+
+
+def test_the_table_of_few_recordings_is_made_of_all_draws(recordings, tmp_path, monkeypatch):
+    pytest.importorskip("tonic", reason="tonic is not installed")
+    monkeypatch.setenv("SNN_GAN_EXT_DATA", str(recordings.parent))
+    monkeypatch.setattr(EventEvaluation, "monitor", lambda self, trainer: {})
+    # A stand-in for classifiers: the number of trials that they learn from.
+    monkeypatch.setattr(
+        classifiers, "tstr", lambda model, synthetic, real, repeats: len(synthetic.labels) / 1e4
+    )
+    found = nmnist_augment(settings(tmp_path, seeds=2, updates=1))
+    assert found["5"]["real"] == 0.005
+    assert found["10"]["spikegan"] == 10 * 10 * 30 * 2 / 1e4
+    assert found["10"]["jitter_and_spikegan"] == 10 * 10 * 30 * 3 / 1e4
+    assert len(found["per_seed"]["5"]["ml"]) == 2
+    assert "| and shifted copies | 0.300 ± 0.000 | 0.600 ± 0.000 |" in table_of(tmp_path)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_reproduction_is_a_command(paper, tmp_path, capsys):
+    error = refused(capsys, "reproduce", paper, "--seeds", 0, "--out", tmp_path)
+    assert "--seeds" in error
+
+
+def test_a_reproduction_prints_its_table(evaluated, tmp_path, capsys):
+    options = ("--seeds", 1, "--updates", 2, "--classifier-updates", 2, "--no-progress")
+    assert command("reproduce", "digits-spikes", *options, "--out", tmp_path) == 0
+    assert capsys.readouterr().out == table_of(tmp_path)
+    assert {split for _, split, *_ in evaluated} == {"test"}
+
+
+def test_a_run_folder_is_no_folder_for_a_reproduction(finished):
+    with pytest.raises(InputError, match="a folder for many runs"):
+        settings(finished("digits"))

@@ -79,7 +79,7 @@ def test_state_dict_round_trip(make, inputs, outputs, dtype, device):
 
 @each_layer
 def test_weights_of_other_delays_are_refused(make, inputs, outputs):
-    with pytest.raises(InputError, match=r"delays \[1\], got \[3\]"):
+    with pytest.raises(InputError, match=r"delays \[1\] .*, got \[3\]"):
         make().load_state_dict(make(delay=3).state_dict())
 
 

@@ -47,7 +47,7 @@ def test_trials_that_cannot_be_compared_are_refused():
         events.nearest_distance(Batch(real.spikes, real.labels + 1), real)
     with pytest.raises(InputError, match="labels: expected"):
         events.count_spread_ratio(real, Batch(real.spikes))
-    with pytest.raises(InputError, match="one size"):
+    with pytest.raises(InputError, match=r"shape \[4, M, 1, 5, 5\]"):
         events.autocorrelation_distance(real, Batch(real.spikes[1:], real.labels))
     with pytest.raises(InputError, match=r"\[T, B, C, H, W\]"):
-        events.count_spread_ratio(real, Batch(real.spikes[0], real.labels))
+        events.count_spread_ratio(Batch(real.spikes[0], real.labels), real)

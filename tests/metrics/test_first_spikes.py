@@ -24,11 +24,13 @@ def test_decisions_by_hand():
 
 
 def test_shapes_that_do_not_match_are_refused():
-    with pytest.raises(InputError, match="outputs and potentials"):
+    with pytest.raises(InputError, match="potentials: expected shape"):
         decisions(HIDDEN, OUTPUTS, POTENTIALS[:, :1], LABELS, T)
-    with pytest.raises(InputError, match="outputs and potentials"):
+    with pytest.raises(InputError, match="labels: expected shape"):
         decisions(HIDDEN, OUTPUTS, POTENTIALS, LABELS[:, None], T)
-    with pytest.raises(InputError, match="earlier ones, or NaN"):
+    with pytest.raises(InputError, match="hidden: expected shape"):
+        decisions(HIDDEN[0], OUTPUTS, POTENTIALS, LABELS, T)
+    with pytest.raises(InputError, match="0 or later"):
         decisions(HIDDEN, OUTPUTS - 9, POTENTIALS, LABELS, T)
-    with pytest.raises(InputError, match="B at least 1"):
+    with pytest.raises(InputError, match="B >= 1"):
         decisions(HIDDEN[:0], OUTPUTS[:0], POTENTIALS[:0], LABELS[:0], T)

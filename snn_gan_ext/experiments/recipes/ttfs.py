@@ -56,6 +56,10 @@ class DigitSource(Data):
             raise InputError(
                 "side", expected=f"{' or '.join(map(str, sides))} for {self.source}", got=f"{self.side}"
             )
+        if self.source == "digits" and (self.path or self.download):
+            raise InputError(
+                "--data", expected="none for scikit-learn's digits", got=self.path or "--data.download"
+            )
 
     @cached_property
     def splits(self) -> DigitSplits:

@@ -8,9 +8,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "compiled"]
+__all__ = ["Array", "Indices", "Number", "compiled"]
 
-Array = NDArray[np.floating[Any]]
+Number = np.floating[Any]
+Array = NDArray[Number]
+Indices = NDArray[np.int64]
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 

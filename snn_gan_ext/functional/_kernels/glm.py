@@ -1,18 +1,14 @@
 """Loops of GLM neurons that skip silent inputs and need no temporaries.
 
-Each computes the function of the same name in `snn_gan_ext.functional.glm`, for one network (spikes
-``[T, B, N]``) in single or double precision and without autograd. Each input spike costs one row of
-additions, so inputs with a few per cent of spikes take less time than a dense product.
+Functions have the names and results of those in `snn_gan_ext.functional.glm`, for one network (spikes
+``[T, B, N]``). A spike costs one row of additions, so sparse inputs are faster than a dense product.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from snn_gan_ext.functional._kernels.compiling import Array, compiled
+from snn_gan_ext.functional._kernels.compiling import Array, Indices, compiled
 
 __all__ = ["feedback_gradient", "is_sparse", "sample", "synaptic_drive", "synaptic_gradient"]
-
-Indices = NDArray[np.int64]
 
 # Below this density one thread that skips zeros beats one that multiplies them (docs/decisions/0009).
 BREAK_EVEN = 0.3
@@ -22,48 +18,7 @@ PROBES = 2**11
 def is_sparse(inputs: Array, threads: int) -> bool:
     """Tell whether skipping zeros beats a dense product on ``threads`` threads."""
     probes = inputs.reshape(-1)[:: inputs.size // PROBES | 1]
-    return bool(_count(probes) * threads <= BREAK_EVEN * len(probes))
-
-
-def synaptic_drive(inputs: Array, weight: Array, basis: Array, delay: int) -> Array:
-    """See `snn_gan_ext.functional.glm.synaptic_drive`."""
-    functions, in_features, out_features = weight.shape
-    drive = np.zeros((*inputs.shape[:2], out_features), inputs.dtype)
-    side_by_side = weight.transpose(1, 0, 2).reshape(in_features, functions * out_features)
-    _add_drive(inputs, np.ascontiguousarray(side_by_side), basis, delay, drive)
-    return drive
-
-
-def synaptic_gradient(inputs: Array, error: Array, basis: Array, delay: int) -> Array:
-    """See `snn_gan_ext.functional.glm.synaptic_gradient`."""
-    shape = (inputs.shape[2], len(basis), error.shape[2])
-    gradient = np.zeros((shape[0], shape[1] * shape[2]), inputs.dtype)
-    _add_gradient(inputs, error, basis, delay, gradient)
-    return np.ascontiguousarray(gradient.reshape(shape).transpose(1, 0, 2))
-
-
-def sample(
-    drive: Array, bias: Array, kernel: Array, thresholds: Array, overwrite: bool
-) -> tuple[Array, Array]:
-    """See `snn_gan_ext.functional.glm.sample`; ``thresholds`` hold log-odds and become the spikes."""
-    potentials = drive if overwrite else np.empty_like(drive)
-    _fire(drive, bias, kernel, potentials, thresholds)
-    return thresholds, potentials
-
-
-def feedback_gradient(outputs: Array, error: Array, basis: Array) -> Array:
-    """See `snn_gan_ext.functional.glm.feedback_gradient`."""
-    by_lag = np.zeros((basis.shape[1], outputs.shape[2]), outputs.dtype)
-    _correlate(outputs, error, by_lag)
-    return basis @ by_lag
-
-
-@compiled
-def _count(probes: Array) -> int:
-    count = 0
-    for probe in probes:
-        count += probe != 0
-    return count
+    return bool(np.count_nonzero(probes) * threads <= BREAK_EVEN * len(probes))
 
 
 @compiled
@@ -94,32 +49,36 @@ def _add_rows(row: Array, events: Indices, count: int, weight: Array, drive: Arr
 
 
 @compiled
-def _add_drive(inputs: Array, weight: Array, basis: Array, delay: int, drive: Array) -> None:
+def synaptic_drive(inputs: Array, weight: Array, basis: Array, delay: int) -> Array:
     """Weight the events of each step and add their effect to the later steps."""
     steps, batch, in_features = inputs.shape
     functions, length = basis.shape
-    out_features = drive.shape[2]
+    out_features = weight.shape[2]
+    drive = np.zeros((steps, batch, out_features), inputs.dtype)
+    side_by_side = np.ascontiguousarray(weight.transpose(1, 0, 2)).reshape(in_features, -1)
     weighed = np.empty((functions, out_features), drive.dtype)
     events = np.empty(in_features, np.int64)
     for t in range(steps - delay):
         for b in range(batch):
             weighed[:] = 0
             count = _find_events(inputs[t, b], events)
-            _add_rows(inputs[t, b], events, count, weight, weighed.reshape(-1))
+            _add_rows(inputs[t, b], events, count, side_by_side, weighed.reshape(-1))
             for k in range(functions):
                 for lag in range(min(length, steps - t - delay)):
                     tap, later = basis[k, lag], drive[t + delay + lag, b]
                     for o in range(out_features):
                         later[o] += tap * weighed[k, o]
+    return drive
 
 
 @compiled
-def _add_gradient(inputs: Array, error: Array, basis: Array, delay: int, gradient: Array) -> None:
+def synaptic_gradient(inputs: Array, error: Array, basis: Array, delay: int) -> Array:
     """Filter the errors back to each step and add them to the rows of its events."""
     steps, batch, in_features = inputs.shape
     functions, length = basis.shape
     out_features = error.shape[2]
     history = steps - error.shape[0]
+    gradient = np.zeros((in_features, functions * out_features), inputs.dtype)
     back = np.empty((functions, out_features), error.dtype)
     events = np.empty(in_features, np.int64)
     for t in range(steps - delay):
@@ -135,11 +94,16 @@ def _add_gradient(inputs: Array, error: Array, basis: Array, delay: int, gradien
                 x, row = inputs[t, b, event], gradient[event]
                 for o in range(len(flat)):
                     row[o] += x * flat[o]
+    by_function = gradient.reshape(in_features, functions, out_features).transpose(1, 0, 2)
+    return np.ascontiguousarray(by_function)
 
 
 @compiled
-def _fire(drive: Array, bias: Array, kernel: Array, potentials: Array, spikes: Array) -> None:
-    """Compute potentials and turn thresholds into spikes, step by step."""
+def sample(
+    drive: Array, bias: Array, kernel: Array, thresholds: Array, overwrite: bool
+) -> tuple[Array, Array]:
+    """Compute potentials and turn thresholds (log-odds) into spikes, step by step."""
+    potentials, spikes = drive if overwrite else np.empty_like(drive), thresholds
     steps, batch, neurons = potentials.shape
     for t in range(steps):
         for b in range(batch):
@@ -152,12 +116,18 @@ def _fire(drive: Array, bias: Array, kernel: Array, potentials: Array, spikes: A
                     potential[o] += effect[o] * earlier[o]
             for o in range(neurons):
                 spike[o] = potential[o] > spike[o]
+    return spikes, potentials
+
+
+def feedback_gradient(outputs: Array, error: Array, basis: Array) -> Array:
+    return basis @ _correlate(outputs, error, basis.shape[1])
 
 
 @compiled
-def _correlate(outputs: Array, error: Array, by_lag: Array) -> None:
+def _correlate(outputs: Array, error: Array, length: int) -> Array:
     """Sum error times own spike over time and trials, for each lag."""
     steps, batch, neurons = error.shape
+    by_lag = np.zeros((length, neurons), outputs.dtype)
     history = outputs.shape[0] - steps
     for t in range(steps):
         for b in range(batch):
@@ -165,3 +135,4 @@ def _correlate(outputs: Array, error: Array, by_lag: Array) -> None:
                 total, earlier = by_lag[lag], outputs[history + t - 1 - lag, b]
                 for o in range(neurons):
                     total[o] += earlier[o] * error[t, b, o]
+    return by_lag

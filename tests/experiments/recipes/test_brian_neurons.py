@@ -1,43 +1,43 @@
-"""Learning from neurons simulated in Brian2, end to end on a few steps."""
+"""Learning from neurons simulated in Brian2, end to end on a few updates."""
 
-import json
+from dataclasses import replace
 
 import pytest
-import torch
 
-from snn_gan_ext import cli
+from snn_gan_ext import InputError
 from snn_gan_ext.experiments.recipes import RECIPES
+from tests.experiments.helpers import pictures, scorecard
 
 pytest.importorskip("brian2", reason="brian2 is not installed")
 
-QUICK = ["--steps", "3", "--monitor-every", "2", "--trials", "60", "--synthetic-count", "200"]
-QUICK += ["--judge-updates", "3"]
 
-
-@pytest.mark.parametrize("name", ["brian-adex", "brian-modes"])
-def test_each_generator_is_held_against_new_simulations(name, tmp_path):
-    folder = tmp_path / "run"
-    assert cli.main(["train", name, *QUICK, "--out", str(folder)]) == 0
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["real"]["over_poisson"] < 0.5
-    assert metrics["poisson"]["over_poisson"] == 1
-    assert metrics["real"]["c2st"] < 0.65
-    for generator in ("ml", "spikegan", "bayes"):
-        assert set(metrics[generator]) == set(metrics["real"])
-    pictures = {"raster", "statistics", "learning_curves"}
-    assert {path.stem for path in folder.glob("*.png")} == pictures
+def test_each_generator_is_compared_with_new_simulations(finished):
+    rows = scorecard(finished("brian-adex"))["samplers"]
+    assert list(rows) == ["real", "poisson", "ml", "spikegan", "bayes"]
+    assert rows["real"]["over_poisson"] < 0.6
+    assert rows["poisson"]["over_poisson"] == 1
+    assert rows["real"]["c2st"] < 0.65
+    assert all(row.keys() == rows["real"].keys() for row in rows.values())
+    assert pictures(finished("brian-adex")) == {"raster", "statistics", "learning_curves"}
 
 
 def trials_of(spikes):
     return {trial.numpy().tobytes() for trial in spikes.unbind(1)}
 
 
-def test_trials_are_of_all_kinds_and_no_trial_is_in_two_splits():
-    modes, adex = (RECIPES[f"brian-{name}"]().build(torch.device("cpu")) for name in ("modes", "adex"))
-    train, validation, test = (trials_of(adex._real(20, salt)) for salt in (0, 500, 1000))
+def test_trials_are_of_all_kinds_and_no_trial_is_in_two_sets():
+    adex, modes = (replace(RECIPES[f"brian-{name}"].data, trials=20) for name in ("adex", "modes"))
+    train = trials_of(adex.trials_to_learn_from[..., 0])
+    validation, test = (trials_of(adex.held_out(split, 20)) for split in ("validation", "test"))
     assert len(train | validation | test) == 60
-    # The kinds take turns: a third of the trials are AdEx neurons of the same seed.
-    assert len(modes.recipe.neurons) == 3
-    among = trials_of(modes._real(60, 0))
+    # The kinds take turns: a third of the trials are those of the AdEx neurons alone.
+    assert len(modes.neurons) == 3
+    among = trials_of(replace(modes, trials=60).trials_to_learn_from[..., 0])
     assert len(among) == 60
     assert train < among
+
+
+def test_each_kind_has_a_trial():
+    data = replace(RECIPES["brian-modes"].data, trials=2)
+    with pytest.raises(InputError, match="trials: expected 3 or more"):
+        _ = data.trials_to_learn_from

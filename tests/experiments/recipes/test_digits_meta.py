@@ -1,112 +1,98 @@
-"""The meta-learning recipe end to end: a short run, its lists, samples, and the reproduction."""
+"""The meta-learning recipe: a short run, its curves, its samples, and other ways to learn."""
 
-import json
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
-from snn_gan_ext import InputError, cli
-from snn_gan_ext.experiments.recipes.digits_meta import ARMS, DigitsMeta
+from snn_gan_ext import InputError
+from snn_gan_ext.experiments.recipes import RECIPES
+from snn_gan_ext.experiments.recipes.digits_meta import ARMS
+from snn_gan_ext.experiments.trainer import build
 from snn_gan_ext.metrics import classifiers
+from tests.experiments.helpers import pictures, scorecard
 
-QUICK = {"inner_steps": 1, "stored_tasks": 1, "adapt_steps": 5, "tasks": 2, "synthetic_count": 20}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_judges():
-    fit = classifiers.fit_classifier
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifiers, "fit_classifier", lambda data, seed, epochs=60: fit(data, seed, 3))
-        yield
+META = RECIPES["digits-meta"].vary({"learner.inner.updates": 1, "stored_tasks": 1})
+CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in QUICK.items()]
-    arguments = ["train", "digits-meta", "--steps", "6", "--monitor-every", "3", *options]
-    assert cli.main([*arguments, "--no-progress", "--out", str(folder)]) == 0
-    return folder
-
-
-def test_all_starts_are_measured(run):
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["steps"] == [0, 5]
-    assert (metrics["tasks"], metrics["seeds"], metrics["meta_updates"]) == (2, 1, 6)
+def test_all_initialisations_are_measured(finished):
+    found = scorecard(finished("digits-meta"))
+    assert list(found["samplers"]) == list(ARMS)
+    assert found["within_task_updates"] == [0, 5]
+    assert (found["tasks"], found["seed"], found["updates"]) == (2, 0, 6)
     for arm in ARMS:
-        for key in ("trts_mean", "trts_std", "tstr_mean", "energy_mean"):
-            assert len(metrics[arm][key]) == 2
-        assert metrics[arm]["energy_mean"][1] < metrics[arm]["energy_mean"][0]
-    # What differs is the start alone: the learned generator is one for both arms.
-    assert metrics["meta"]["trts_mean"][0] == metrics["meta_generator"]["trts_mean"][0]
-    assert len(metrics["first_tasks"]["trts_mean"]) == 2
-    pictures = {path.stem for path in run.glob("*.png")}
-    assert pictures == {"trts", "tstr", "samples_random", "samples_meta", "learning_curves"}
+        curves = found["curves"][arm]
+        for measure in ("trts", "tstr", "energy_distance"):
+            assert len(curves[f"{measure}_mean"]) == len(curves[f"{measure}_std"]) == 2
+            assert found["samplers"][arm][measure] == curves[f"{measure}_mean"][-1]
+        assert curves["energy_distance_mean"][1] < curves["energy_distance_mean"][0]
+    assert len(found["stream"]["first_tasks"]["trts_mean"]) == 2
+    shown = {"trts", "tstr", "samples_random", "samples_meta", "learning_curves"}
+    assert pictures(finished("digits-meta")) == shown
 
 
-def test_a_run_is_judged_again_with_both_of_its_starts(run):
-    before = json.loads((run / "metrics.json").read_text())
-    assert cli.main(["evaluate", str(run)]) == 0
-    assert json.loads((run / "metrics.json").read_text()) == before
-
-
-def test_samples_are_the_starts(run, tmp_path):
-    out = tmp_path / "s.npz"
-    assert cli.main(["sample", str(run), "--n", "8", "--label", "1", "--out", str(out)]) == 0
-    assert np.load(out)["spikes"].shape == (5, 8, 64)
-    assert cli.main(["sample", str(run), "--label", "2", "--out", str(out)]) == 2
-
-
-@pytest.mark.parametrize("settings", [{"fresh": "none"}, {"fresh": "all"}, {"meta_update": "maml"}])
-def test_other_ways_to_learn(settings):
-    recipe = DigitsMeta(steps=8, batch=10, task_steps=2, classes=3, any_angle=True, **settings, **QUICK)
-    experiment = recipe.build(torch.device("cpu"))
-    for _ in range(4):
-        batch = experiment.next_batch(experiment.state.rng)
-        metrics = experiment.algorithm.update(experiment.state, batch)
-    assert metrics["moved"] > 0
-    assert metrics["stored_tasks"] == 1
-
-
-def test_held_out_tasks_and_few_examples():
-    experiment = DigitsMeta(examples=4, **QUICK).build(torch.device("cpu"))
-    assert all(set(task.digits) <= {7, 8, 9} for task in experiment._tasks((7, 8, 9), 20))
-    assert all(set(task.digits) <= {0, 1, 2, 3, 4, 5, 6} for task in experiment.stream)
-    assert all(set(task.digits) != {5, 6} for task in experiment.stream)
-    curves = experiment._curves("meta", experiment.stream[:1], experiment.splits.validation, [0, 2])
-    assert len(curves.mean("tstr")) == 2
-
-
-def test_the_reproduction_merges_seeds(tmp_path, monkeypatch):
-    from snn_gan_ext.experiments.papers import Settings, digits_meta, meta
-
-    monkeypatch.setattr(meta, "DigitsMeta", lambda **given: DigitsMeta(**QUICK, **given))
-    settings = Settings(out=tmp_path, seeds=2, steps=5, progress=False)
-    metrics = digits_meta(settings)
-    assert metrics["seeds"] == 2
-    runs = [
-        json.loads((tmp_path / f"digits-meta-seed{seed}" / "metrics.json").read_text())
-        for seed in (0, 1)
-    ]
-    means = [run["meta"]["trts_mean"][1] for run in runs]
-    assert metrics["meta"]["trts_mean"][1] == pytest.approx(sum(means) / 2, abs=1e-3)
-    spread = np.sqrt(np.mean([run["meta"]["trts_std"][1] ** 2 for run in runs]) + np.var(means))
-    assert metrics["meta"]["trts_std"][1] == pytest.approx(spread, abs=1e-3)
-    assert "learned starts" in (tmp_path / "table.md").read_text()
-    assert (tmp_path / "meta_updates.png").exists()
+def test_arms_differ_in_their_initialisation_alone(finished):
+    curves = scorecard(finished("digits-meta"))["curves"]
+    # The learned generator is one for both arms, and so is the noise.
+    assert curves["meta"]["trts_mean"][0] == curves["meta_generator"]["trts_mean"][0]
+    assert curves["random"]["energy_distance_mean"][0] != curves["meta"]["energy_distance_mean"][0]
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    "changes",
+    [{"learner.fresh": ()}, {"learner.fresh": ("layers",)}, {"learner.meta_update": "maml"}],
+    ids=str,
+)
+def test_other_ways_to_learn(changes):
+    small = {"batch": 10, "task_updates": 2, "data.classes": 3, "data.any_angle": True}
+    trainer = build(META.vary({**small, **changes}).with_updates(8), CPU)
+    for _ in range(4):
+        found = trainer.algorithm.update(trainer.state, trainer.next_batch(trainer.state.rng))
+    assert found["moved"] > 0
+    assert found["stored_tasks"] == 1
+
+
+def test_held_out_tasks_have_digits_of_their_own():
+    trainer = build(META, CPU)
+    drawn = trainer.data.tasks((7, 8, 9), 20, torch.Generator().manual_seed(0))
+    assert all(set(task.digits) <= {7, 8, 9} for task in drawn)
+    assert all(set(task.digits) <= {0, 1, 2, 3, 4, 5, 6} for task in trainer.tasks)
+    assert all(set(task.digits) != {5, 6} for task in trainer.tasks)
+
+
+def test_few_examples_of_a_held_out_task_are_the_first_of_each_digit():
+    trainer = build(META, CPU)
+    data, task = replace(trainer.data, examples=4), trainer.tasks[0]
+    few, all_of_them = data.to_learn_from(task), task.pick(data.splits.train)
+    assert few.labels.bincount().tolist() == [4, 4]
+    first = all_of_them.images[all_of_them.labels == 1][:4]
+    assert torch.equal(few.images[few.labels == 1], first)
+
+
+def test_initialisations_learn_within_a_task(monkeypatch):
+    fit = classifiers.MLP.fit
+    monkeypatch.setattr(classifiers.MLP, "fit", lambda self, data: fit(replace(self, epochs=3), data))
+    trainer = build(META.vary({"evaluation.synthetic_count": 20}), CPU)
+    curves = trainer.experiment.evaluation._curves(
+        trainer, "meta", trainer.tasks[:1], trainer.data.splits.validation, [0, 2]
+    )
+    assert len(curves.mean("tstr")) == 2
+    assert curves.mean("energy_distance")[1] != curves.mean("energy_distance")[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
     [
-        ({"classes": 4}, "classes"),
-        ({"tasks": 0}, "tasks"),
-        ({"examples": -1}, "examples"),
-        ({"steps": 4}, "steps"),
-        ({"meta_lr": 1e9}, "meta_lr"),
+        ({"data.classes": 4}, "classes"),
+        ({"data.examples": -1}, "examples"),
+        ({"evaluation.tasks": 0}, "tasks"),
+        ({"evaluation.meta_lr": 1e9}, "meta_lr"),
+        ({"learner.updates": 4}, "updates"),
+        ({"task_updates": 0}, "task_updates"),
+        ({"stored_tasks": 0}, "stored_tasks"),
     ],
 )
-def test_settings_without_a_meaning_are_refused(settings, words):
-    with pytest.raises(InputError, match=words):
-        DigitsMeta(**settings).build(torch.device("cpu"))
+def test_settings_out_of_bounds_are_refused(changes, says):
+    with pytest.raises(InputError, match=says):
+        build(META.vary(changes), CPU)

@@ -1,229 +1,156 @@
-"""The N-MNIST recipes end to end on a few recordings, made up so that no data are needed."""
+"""SpikeGAN on event recordings, made up here, and classifiers that have few of them."""
 
-import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, DataLoader
 
-from snn_gan_ext import InputError, cli
-from snn_gan_ext.coding.events import EVENT, Binning, bin_events
+from snn_gan_ext import InputError
+from snn_gan_ext.coding.events import EVENT
 from snn_gan_ext.datasets import event_files
-from snn_gan_ext.datasets.event_frames import EventFrames, time_first
-from snn_gan_ext.datasets.recordings import Recordings, open_recordings
-from snn_gan_ext.experiments.papers import Settings, nmnist_augment
-from snn_gan_ext.experiments.recipes.event_judge import EventJudge
-from snn_gan_ext.experiments.recipes.nmnist import NMNISTSmall
-from snn_gan_ext.experiments.recipes.nmnist_augment import NMNISTAugment
-from snn_gan_ext.experiments.synthetic import SyntheticEvents
-from snn_gan_ext.metrics import events
-from snn_gan_ext.metrics.events import LabelledFrames
+from snn_gan_ext.experiments.recipes import RECIPES
+from snn_gan_ext.experiments.trainer import build
+from tests.experiments.helpers import command, pictures, refused, scorecard
 
-tonic = pytest.importorskip("tonic", reason="tonic is not installed")
+pytest.importorskip("tonic", reason="tonic is not installed")
 
-QUICK = ["--steps", "3", "--monitor-every", "100", "--synthetic-count", "100", "--pool", "4"]
-QUICK += ["--judge-updates", "60"]
+SMALL, AUGMENT = RECIPES["nmnist-small"], RECIPES["nmnist-augment"]
 
 
-def digit(label, rng, count=300):
-    """A blob whose place is the digit's."""
-    recording = np.empty(count, EVENT)
-    centre = np.array([6 + 2 * label, 30 - 2 * label])
-    x, y = np.clip(centre[:, None] + rng.normal(0, 2, (2, count)), 0, 33).astype(int)
-    recording["x"], recording["y"] = x, y
-    recording["t"], recording["p"] = np.sort(rng.integers(0, 100_000, count)), rng.integers(0, 2, count)
-    return recording
+def test_all_samplers_are_measured(finished):
+    found = scorecard(finished("nmnist-small"))
+    rows = found["samplers"]
+    assert list(rows) == ["real", "class_means", "kmeans", "spikegan", "ml"]
+    for row in rows.values():
+        assert row.keys() == rows["real"].keys()
+        assert row["tstr"] > 0.5
+        assert row["autocorrelation_distance"] > 0
+        assert row["nearest_ratio"] > 0
+    assert rows["real"]["nearest_ratio"] == 1
+    assert found["peak_memory_mb"] > 0
+    shown = {"frames", "time_surfaces", "learning_curves"}
+    assert pictures(finished("nmnist-small")) == shown
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "nmnist-small"
-    rng = np.random.default_rng(0)
-    labels = np.arange(200) % 10
-    event_files.write_nmnist_folder([digit(label, rng) for label in labels], labels, folder)
-    return folder
+def test_generators_are_initialised_at_the_classes_rates(finished):
+    rows = scorecard(finished("nmnist-small"))["samplers"]
+    assert rows["class_means"]["rate_ratio"] == pytest.approx(1, abs=0.05)
+    assert rows["ml"]["rate_ratio"] == pytest.approx(1, abs=0.3)
 
 
-@pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    arguments = ["train", "nmnist-small", *QUICK, "--data", str(data), "--out", str(folder)]
-    assert cli.main(arguments) == 0
-    return folder
+def test_classifiers_differ_in_the_samples_that_they_learn_from(finished):
+    rows = scorecard(finished("nmnist-augment"))["samplers"]
+    added = {"real", "jitter", "spikegan", "ml", "class_means", "jitter_and_spikegan"}
+    assert rows.keys() == added
+    assert all(0.5 < row["accuracy"] <= 1 for row in rows.values())
 
 
-def test_all_samplers_are_measured(run):
-    metrics = json.loads((run / "metrics.json").read_text())
-    for prefix in ("", "ml_", "class_mean_", "kmeans_"):
-        assert metrics[f"{prefix}tstr"] > 0.5
-        assert metrics[f"{prefix}autocorrelation_distance"] > 0
-    for name in ("real_accuracy", "nearest_ratio", "peak_memory_mb", "train_seconds", "c2st"):
-        assert metrics[name] > 0
-    # It starts at the classes' rates.
-    assert metrics["class_mean_rate_ratio"] == pytest.approx(1, abs=0.05)
-    assert metrics["ml_rate_ratio"] == pytest.approx(1, abs=0.3)
-    assert {path.stem for path in run.glob("*.png")} == {"frames", "time_surfaces", "learning_curves"}
+def few(recordings, **changes):
+    return replace(AUGMENT.data, path=str(recordings), pool=4, **changes)
 
 
-def test_samples_are_read_by_tonic_and_are_the_generators_spikes(run, tmp_path):
-    out = tmp_path / "synthetic"
-    assert cli.main(["sample", str(run), "--format", "nmnist", "--n", "20", "--out", str(out)]) == 0
-    assert len(list(out.glob("Train/3/*.bin"))) == 2
-    assert cli.main(["sample", str(run), "--n", "20", "--out", str(tmp_path / "s.npz")]) == 0
-    drawn = np.load(tmp_path / "s.npz")
-    assert drawn["spikes"].shape == (10, 20, 2, 9, 9)
-    opened = open_recordings("nmnist", out)
-    binning = Binning(sensor=opened.sensor, steps=10, step_us=10_000)
-    for index in range(20):
-        theirs = tonic.io.read_mnist_file(opened.dataset.data[index], tonic.datasets.NMNIST.dtype)
-        number = int(opened.name(index)[-9:-4])
-        start, end = drawn["offsets"][number : number + 2]
-        assert (theirs == drawn["events"][start:end]).all()
-        spikes = bin_events(theirs, binning)[..., :9, :9]
-        assert (spikes == drawn["spikes"][:, number]).all()
-    assert cli.main(["sample", str(run), "--format", "hdf5", "--out", str(tmp_path / "s.h5")]) == 0
-    assert (tmp_path / "s.h5").stat().st_size > 1000
+def test_few_recordings_are_of_each_class_and_held_out_ones_stay(recordings):
+    data = few(recordings, shots=3)
+    everything = few(recordings, shots=0)
+    assert np.bincount(data.frames.targets[data.splits["train"]]).tolist() == [3] * 10
+    assert set(data.splits["train"].tolist()) <= set(everything.splits["train"].tolist())
+    for split in ("validation", "test"):
+        assert (data.splits[split] == everything.splits[split]).all()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_synthetic_and_real_recordings_in_one_loader(run, data, workers):
-    window = {"time_window": 10_000, "start_time": 0, "end_time": 100_000}
-    to_frame = tonic.transforms.ToFrame(sensor_size=(34, 34, 2), **window)
-    synthetic = SyntheticEvents(run, 12, transform=to_frame, target_transform=int)
-    real = open_recordings("nmnist", data).dataset
-    real = [(to_frame(real[k][0]), real[k][1]) for k in range(12)]
-    loader = DataLoader(ConcatDataset([synthetic, real]), 8, num_workers=workers, shuffle=True)
-    frames, targets = zip(*loader, strict=True)
-    assert torch.cat(frames).shape == (24, 10, 2, 34, 34)
-    assert torch.cat(targets).bincount().sum() == 24
+def test_the_few_depend_on_their_own_seed_alone(recordings):
+    draws = [few(recordings, shots=3, shots_seed=seed).splits["train"] for seed in (0, 0, 1)]
+    assert (draws[0] == draws[1]).all()
+    assert not (draws[0] == draws[2]).all()
 
 
-def test_synthetic_recordings_are_a_data_set_of_tonics_kind(run, data, monkeypatch):
-    monkeypatch.setenv("SNN_GAN_EXT_DATA", "nowhere")  # the real recordings are not needed
-    data.rename(data.with_name("away"))
-    try:
-        synthetic = SyntheticEvents(run, 30, seed=3)
-        again = SyntheticEvents(run, 30, seed=3)
-    finally:
-        data.with_name("away").rename(data)
-    assert synthetic.sensor_size == (9, 9, 2)
-    assert synthetic.dtype == tonic.datasets.NMNIST.dtype
-    assert synthetic.ordering == tonic.datasets.NMNIST.dtype.names
-    assert all((synthetic[k][0] == again[k][0]).all() for k in range(30))
-    assert [synthetic[k][1] for k in range(11)] == [*range(10), 0]
-    assert not all(len(synthetic[0][0]) == len(synthetic[k][0]) for k in (10, 20))
-    binning = synthetic.binning
-    own = Binning(sensor=binning.sensor_size, steps=10, step_us=10_000)
-    loader = DataLoader(
-        EventFrames(Recordings(synthetic), own, progress=False), 5, collate_fn=time_first
-    )
-    assert next(iter(loader))[0].shape == (10, 5, 2, 9, 9)
-
-
-def test_few_recordings_and_what_a_classifier_makes_of_them(data, tmp_path):
-    folder = tmp_path / "run"
-    few = ["--shots", "3", "--copies", "2"]
-    arguments = ["train", "nmnist-augment", *QUICK, *few, "--data", str(data), "--out", str(folder)]
-    assert cli.main(arguments) == 0
-    metrics = json.loads((folder / "metrics.json").read_text())
-    taught = {"real", "jitter", "spikegan", "ml", "class_means", "jitter_and_spikegan"}
-    assert all(0.5 < metrics[name] <= 1 for name in taught)
-    experiment = NMNISTAugment(data=str(data), shots=3, pool=4).build(torch.device("cpu"))
-    assert len(experiment.splits["train"]) == 30
-    everything = np.concatenate(list(experiment.splits.values()))
-    assert len(set(everything.tolist())) == len(everything)
-
-
-def test_recordings_are_known_by_their_content(data, tmp_path):
+def test_recordings_are_known_by_their_content(recordings, tmp_path):
     def fingerprint(folder):
-        return NMNISTSmall(data=str(folder)).build(torch.device("cpu")).fingerprint()
+        return replace(SMALL.data, path=str(folder)).fingerprint()
 
-    same, other = (shutil.copytree(data, tmp_path / name) for name in ("same", "other"))
+    same, other = (shutil.copytree(recordings, tmp_path / name) for name in ("same", "other"))
     one, another = sorted(other.rglob("*.bin"))[:2]
     shutil.copy(another, one)
-    assert fingerprint(same) == fingerprint(data)
-    assert fingerprint(other) != fingerprint(data)
+    assert fingerprint(same) == fingerprint(recordings)
+    assert fingerprint(other) != fingerprint(recordings)
 
 
-def test_the_convolutional_generator_takes_the_dense_ones_place(data, tmp_path):
-    folder = tmp_path / "run"
-    conv = ["--generator", "convolutional", "--maps", "2", "--data", str(data), "--out", str(folder)]
-    assert cli.main(["train", "nmnist-small", *QUICK, "--judge-updates", "1", *conv]) == 0
-    drawn = SyntheticEvents(folder, 3)
-    assert drawn.sensor_size == (9, 9, 2)
-    assert len(drawn[0][0]) > 0
-
-
-def test_the_table_of_few_recordings_is_made_of_all_draws(data, tmp_path, monkeypatch):
-    monkeypatch.setenv("SNN_GAN_EXT_DATA", str(data.parent))
-    # A stand-in for training classifiers: how much there was to learn from.
-    monkeypatch.setattr(
-        EventJudge, "tstr", lambda self, taught, real, classes: len(taught.labels) / 1e4
-    )
-    found = nmnist_augment(Settings(out=tmp_path, seeds=2, steps=1, progress=False))
-    assert found["5"]["real"] == 0.005
-    assert found["10"]["spikegan"] == 10 * 10 * 30 * 2 / 1e4
-    assert found["10"]["jitter_and_spikegan"] == 10 * 10 * 30 * 3 / 1e4
-    assert len(found["per_seed"]["5"]["ml"]) == 2
-    assert (
-        "| and shifted copies | 0.300 ± 0.000 | 0.600 ± 0.000 |" in (tmp_path / "table.md").read_text()
-    )
-
-
-def test_bad_input_is_named(data, tmp_path, monkeypatch, capsys):
+def test_missing_and_foreign_recordings_are_named(recordings, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("SNN_GAN_EXT_DATA", raising=False)
-    assert cli.main(["train", "nmnist-small", "--out", str(tmp_path / "a")]) == 2
-    wrong = ["--data", str(tmp_path), "--out", str(tmp_path / "a")]
-    assert cli.main(["train", "nmnist-small", *wrong]) == 2
-    errors = capsys.readouterr().err
-    assert "--download" in errors
-    assert "NMNIST/Train" in errors
-    assert not (tmp_path / "a").exists()
-    for settings in ({"batch": 55}, {"time_steps": 5}, {"pool": 0}):
-        with pytest.raises(InputError):
-            NMNISTSmall(**settings).check()
-    with pytest.raises(InputError, match="shots"):
-        NMNISTAugment(data=str(data), shots=99).build(torch.device("cpu")).prepare()
+    out = ("--out", tmp_path / "run")
+    assert "--data FOLDER" in refused(capsys, "train", "nmnist-small", *out)
+    foreign = refused(capsys, "train", "nmnist-small", "--data", tmp_path, *out)
+    assert "Train/[0-9]/*.bin" in foreign
+    odd = ("--data", recordings, "--data.pool", 8, "--batch", 55, *out)
+    assert "multiple of the 10 classes" in refused(capsys, "train", "nmnist-small", *odd)
+    assert not (tmp_path / "run").exists()
 
 
-def test_sampling_events_from_a_run_without_them_is_refused(tmp_path):
-    folder = tmp_path / "modes"
-    quick = ["--steps", "1", "--trials", "50", "--synthetic-count", "100", "--out", str(folder)]
-    assert cli.main(["train", "temporal-modes", *quick]) == 0
-    out = ["--format", "nmnist", "--out", str(tmp_path / "x")]
-    assert cli.main(["sample", str(folder), *out]) == 2
-    with pytest.raises(InputError, match="recipe with events"):
-        SyntheticEvents(folder, 3)
+def test_recordings_are_found_by_the_environment(recordings, tmp_path, monkeypatch):
+    monkeypatch.setenv("SNN_GAN_EXT_DATA", str(recordings.parent))
+    assert len(replace(SMALL.data, path="", pool=8).frames.targets) == 200
 
 
-def labelled(rate, trials=400, seed=0):
-    rng = torch.Generator().manual_seed(seed)
-    spikes = (torch.rand(4, trials, 1, 5, 5, generator=rng) < rate).float()
-    return LabelledFrames(spikes, torch.arange(trials) % 2)
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"data.classes": 20}, "at least 20 of each of 20 classes"),
+        ({"data.shots": 99}, "shots: expected at most"),
+    ],
+)
+def test_settings_that_the_recordings_do_not_allow_are_refused(changes, says, recordings):
+    data = SMALL.with_data(str(recordings)).vary({"data.pool": 4, **changes}).data
+    with pytest.raises(InputError, match=says):
+        data.load()
 
 
-def test_independent_spikes_have_no_residual_correlation_and_copies_have():
-    independent = labelled(0.3)
-    found = events.residual_autocorrelation(independent)
-    assert found[0, 1, 1] == pytest.approx(1)
-    found[0, 1, 1] = 0
-    assert found.abs().max() < 0.02
-    # Every pixel copies its left neighbour: full correlation at one pixel of distance.
-    copied = independent.spikes[..., :1].expand(-1, -1, -1, -1, 5)
-    stripes = LabelledFrames(copied, independent.labels)
-    assert events.residual_autocorrelation(stripes)[0, 1, 2] == pytest.approx(4 / 5, abs=0.01)
-    assert events.autocorrelation_distance(independent, stripes) > 0.04
-    assert events.autocorrelation_distance(independent, labelled(0.3, seed=1)) < 0.01
+@pytest.mark.filterwarnings("ignore:recordings")
+def test_a_window_without_events_is_refused(tmp_path):
+    late = np.zeros(50, EVENT)
+    late["t"] = 1000
+    event_files.write_nmnist_folder([late] * 20, np.zeros(20, int), tmp_path)
+    data = replace(SMALL.data, path=str(tmp_path), classes=1, step_us=10)
+    with pytest.raises(InputError, match="nearly silent"):
+        data.load()
 
 
-def test_spread_and_nearest_neighbours():
-    real, same = labelled(0.3), labelled(0.3, seed=1)
-    assert events.count_spread_ratio(real, same) == pytest.approx(1, abs=0.2)
-    constant = LabelledFrames(real.spikes[:, :2].repeat(1, 200, 1, 1, 1), real.labels)
-    assert events.count_spread_ratio(real, constant) == pytest.approx(0, abs=1e-5)
-    assert events.nearest_distance(real, real) == pytest.approx(0, abs=0.01)
-    assert events.nearest_distance(same, real) > 0.5
-    with pytest.raises(InputError, match="same classes"):
-        events.nearest_distance(LabelledFrames(real.spikes, real.labels + 1), real)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data.pool": 0},
+        {"data.num_steps": 0},
+        {"data.step_us": 0},
+        {"data.shots": -1},
+        {"data.format": "flowers"},
+        {"evaluation.copies": 0},
+        {"evaluation.jitter": -1},
+        {"evaluation.classifier_updates": 0},
+        {"evaluation.synthetic_count": 99},
+    ],
+    ids=str,
+)
+def test_settings_out_of_bounds_are_refused(changes):
+    with pytest.raises(InputError):
+        AUGMENT.vary(changes).check()
+
+
+def test_time_is_divided_into_the_discriminators_bins():
+    with pytest.raises(InputError, match="5 steps"):
+        build(SMALL.vary({"data.num_steps": 5}), torch.device("cpu"))
+
+
+def test_recordings_may_be_downloaded_by_an_option(tmp_path, monkeypatch):
+    from snn_gan_ext.experiments.recipes import events
+
+    asked = []
+
+    def open_recordings(name, folder, *, download):
+        asked.append((name, folder, download))
+        raise InputError("nmnist", expected="a network", got="none")
+
+    monkeypatch.setattr(events, "open_recordings", open_recordings)
+    options = ("--data", tmp_path, "--data.download", "--out", tmp_path / "run")
+    assert command("train", "nmnist-small", *options) == 2
+    assert asked == [("nmnist", tmp_path, True)]
