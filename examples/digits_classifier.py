@@ -1,12 +1,12 @@
-"""An snnTorch classifier of handwritten digits whose read-out becomes a stochastic GLM layer.
+"""An snnTorch classifier of handwritten digits with a stochastic GLM layer as its read-out.
 
-Three networks on the 8 x 8 digits that scikit-learn ships, rate-coded over 20 steps:
+Three networks learn scikit-learn's 8 x 8 digits, rate-coded over 20 time steps:
 
-1. snnTorch alone: two layers of `snn.Leaky`, by backpropagation through time (BPTT);
-2. one line changed, a `GLMLayer` as read-out, all of it by BPTT with a surrogate slope (biased);
-3. the trained network of 1 with a `GLMLayer` as read-out, and this layer alone by its local rule:
-   the exact gradient of the log-likelihood of "the neuron of the right class fires, no other does".
-   No graph through time is stored, and nothing is sent back to the layers before.
+1. Two layers of `snn.Leaky`, trained by backpropagation through time (BPTT).
+2. The same with a `GLMLayer` as read-out: one line changes. BPTT takes a surrogate slope (biased).
+3. The trained network of 1 with a `GLMLayer` as read-out. Its local rule trains this layer alone: the
+   exact gradient of the log-likelihood of "the neuron of the right class fires, no other does". It
+   stores no graph through time and sends nothing back to the layers before.
 
 Usage: python examples/digits_classifier.py [--epochs N] [--seed N]
 """
@@ -18,11 +18,11 @@ import torch
 from snntorch import functional, spikegen, utils
 from torch import Tensor, nn
 
-from snn_gan_ext import GLMLayer
+import snn_gan_ext as sg
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.datasets.digits import load_digits
 
-STEPS, HIDDEN, CLASSES, BATCH = 20, 128, 10, 100
+NUM_STEPS, HIDDEN, CLASSES, BATCH = 20, 128, 10, 100
 
 
 def classifier(*readout: nn.Module) -> nn.Sequential:
@@ -30,9 +30,9 @@ def classifier(*readout: nn.Module) -> nn.Sequential:
 
 
 def run(net: nn.Module, images: Tensor) -> Tensor:
-    """Output spikes ``[T, B, classes]``."""
+    """Return output spikes ``[T, B, classes]``."""
     utils.reset(net)
-    return torch.stack([net(frame) for frame in spikegen.rate(images, num_steps=STEPS)])
+    return torch.stack([net(frame) for frame in spikegen.rate(images, num_steps=NUM_STEPS)])
 
 
 def accuracy(net: nn.Module, digits: Labelled) -> float:
@@ -60,9 +60,9 @@ def train_readout_by_local_rule(net: nn.Sequential, digits: Labelled, epochs: in
     for batch in batches(digits, epochs):
         with torch.no_grad():
             features = run(body, digits.images[batch])
-        target = nn.functional.one_hot(digits.labels[batch], CLASSES).expand(STEPS, -1, -1)
+        target = nn.functional.one_hot(digits.labels[batch], CLASSES).expand(NUM_STEPS, -1, -1)
         observed = readout.observe(features, target)
-        gradients = readout.gradients(observed, observed.score / (STEPS * BATCH))
+        gradients = readout.gradients(observed, observed.score / (NUM_STEPS * BATCH))
         for name, parameter in readout.named_parameters():
             parameter.grad = gradients[name]
         optimizer.step()
@@ -80,12 +80,12 @@ def main() -> None:
     train_by_bptt(net, digits.train, options.epochs)
     print(f"snn.Leaky read-out, BPTT:            {accuracy(net, digits.test):.3f}", flush=True)
 
-    # The one line that changes:
-    stochastic = classifier(GLMLayer(HIDDEN, CLASSES, delay=0, init_hidden=True))
+    # The line that changes:
+    stochastic = classifier(sg.GLMLayer(HIDDEN, CLASSES, delay=0, init_hidden=True))
     train_by_bptt(stochastic, digits.train, options.epochs)
     print(f"GLMLayer read-out, BPTT:             {accuracy(stochastic, digits.test):.3f}", flush=True)
 
-    swapped = nn.Sequential(*net[:2], GLMLayer(HIDDEN, CLASSES, delay=0, init_hidden=True))
+    swapped = nn.Sequential(*net[:2], sg.GLMLayer(HIDDEN, CLASSES, delay=0, init_hidden=True))
     train_readout_by_local_rule(swapped, digits.train, options.epochs)
     print(f"GLMLayer read-out, local rule alone: {accuracy(swapped, digits.test):.3f}")
 

@@ -3,14 +3,16 @@
 Commands import the modules that need PyTorch, so that help and errors of arguments come at once.
 """
 
+import contextlib
 import difflib
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+T = TypeVar("T")
 Command = Callable[[], None]
 Format = Literal["npz", "hdf5", "nmnist"]
 Target = Literal["numpy", "cython", "cpp_standalone"]
@@ -92,19 +95,38 @@ def _parse_train(
         experiment: Annotated[Any, tyro.conf.arg(name="")] = default
         run: Annotated[RunOptions, tyro.conf.arg(name="")] = field(default_factory=RunOptions)
 
-    parsed = tyro.cli(
-        Train,
-        args=arguments,
-        prog=f"{PROGRAM} train {name}",
-        description=SUMMARIES[name],
-        config=(tyro.conf.AvoidSubcommands, tyro.conf.SuppressFixed),
-    )
+    def parse() -> Train:
+        return tyro.cli(
+            Train,
+            args=arguments,
+            prog=f"{PROGRAM} train {name}",
+            description=SUMMARIES[name],
+            config=(tyro.conf.AvoidSubcommands, tyro.conf.SuppressFixed),
+        )
+
+    parsed = _in_one_line(parse)
     experiment: Experiment = parsed.experiment
     if parsed.run.updates is not None:
         experiment = experiment.with_updates(parsed.run.updates)
     if parsed.run.data:
         experiment = experiment.with_data(parsed.run.data)
     return experiment, parsed.run
+
+
+def _in_one_line(parse: Callable[[], T]) -> T:
+    """Parse, and raise an `InputError` of the settings that tyro would print in a box."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return parse()
+    except SystemExit as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, InputError):
+            cause = cause.__context__
+        if cause is not None:
+            raise cause from None
+        if not error.code:
+            raise
+        return parse()  # once more, for its message
 
 
 def train(recipe: tyro.conf.Positional[str]) -> Command:

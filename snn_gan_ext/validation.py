@@ -90,7 +90,7 @@ def check_positive(**sizes: int) -> None:
     """Check that sizes, by name, are whole numbers of at least 1.
 
     Raises:
-        InputError: At the first size that is not.
+        InputError: At the first other size.
     """
     for name, value in sizes.items():
         check_setting(name, value, whole(1))
@@ -118,10 +118,8 @@ def between(
 ) -> Rule:
     """Return the rule for numbers in an interval; ``closed`` names the ends that belong to it."""
     left, right = closed in ("both", "left"), closed in ("both", "right")
-    meaning = f"{least} .. {most}"
-    if closed != "both":
-        meaning = f"{least} or more" if left else f"above {least}"
-        meaning += f", at most {most}" if right else f", below {most}"
+    lower, upper = f"{least} or more" if left else f"above {least}", "at most" if right else "below"
+    meaning = f"{least} .. {most}" if closed == "both" else f"{lower}, {upper} {most}"
     return _number(
         meaning, lambda x: least <= x <= most and (left or x != least) and (right or x != most)
     )

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-# The networks here are tiny: more threads only get in each other's way.
+# The networks are tiny: a second thread would slow them down.
 torch.set_num_threads(1)
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -19,7 +19,7 @@ def rng():
 
 @pytest.fixture
 def double():
-    """Runs a test in float64, in which equality to 1e-10 has a meaning."""
+    """Run a test in float64, for equality to 1e-10."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)

@@ -73,6 +73,13 @@ def test_a_command_has_no_unknown_options(recipe, options):
     cli._parse_train(RECIPES[recipe], recipe, arguments)
 
 
+def test_the_first_tutorial_needs_one_import_of_the_package():
+    page = (DOCS / "tutorials" / "first_generator.md").read_text()
+    assert set(re.findall(r"^[ \t]*(?:import|from) snn_gan_ext.*$", page, re.MULTILINE)) == {
+        "import snn_gan_ext as sg"
+    }
+
+
 def test_all_recipes_and_measures_are_explained():
     page = (DOCS / "recipes.md").read_text()
     missing = [name for name in MEASURES if f"`{name}`" not in page]

@@ -1,4 +1,4 @@
-"""The examples run, and print what they say they do."""
+"""The examples run and show what they claim."""
 
 import os
 import subprocess
@@ -10,22 +10,22 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 def run(name, *options):
     command = [sys.executable, str(EXAMPLES / name), *options]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # more get in each other's way
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # more threads slow these networks down
     return subprocess.run(command, capture_output=True, text=True, check=True, env=one_thread).stdout
 
 
-def test_sequential():
+def test_a_layer_fires_the_same_step_by_step_and_in_one_call():
     assert "the same spikes: True" in run("sequential.py")
 
 
-def test_firing_modes_for_a_few_steps():
+def test_particles_learn_for_a_few_updates():
     lines = run("firing_modes.py", "5").splitlines()
-    assert lines[0].startswith("step 0: discriminator's loss 1.")
+    assert lines[0].startswith("update 0: discriminator's loss 1.")
     assert [line.split(":")[0] for line in lines[1:]] == [f"particle {place}" for place in range(3)]
 
 
-def test_digits_classifier_with_either_way_of_learning():
-    """Half the epochs of the default; every line ends with an accuracy on the test digits."""
+def test_digits_are_classified_after_either_way_of_learning():
+    """Half the default's epochs; every line ends with an accuracy on the test digits."""
     lines = run("digits_classifier.py", "--epochs", "10").splitlines()
     accuracies = {name.strip(): float(value) for name, value in (li.split(":") for li in lines)}
     assert len(accuracies) == 3

@@ -10,16 +10,22 @@ import torch
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.validation import (
+    FINITE,
     above,
     at_least,
     between,
     check_basis,
     check_finite,
+    check_floats,
     check_labels,
     check_positive,
     check_setting,
     check_settings,
+    check_shapes,
+    check_spikes,
     check_tensor,
+    check_uniforms,
+    check_values,
     concrete,
     one_of,
     whole,
@@ -33,6 +39,7 @@ from snn_gan_ext.validation import (
         (whole(0, 3), (0, 3), (-1, 4, 2.5), "a whole number from 0 to 3"),
         (at_least(0), (0, 0.5, 10**6), (-1e-9, math.inf, math.nan, "0", False, 10**400), "0 or more"),
         (above(0), (1e-9, 1), (0, -1, math.inf), "above 0"),
+        (FINITE, (-1e300, 0), (math.inf, math.nan, None), "a finite number"),
         (between(0, 1), (0, 1, 0.5), (-0.1, 1.1, math.nan), "0 .. 1"),
         (between(0, 1, closed="left"), (0, 0.9), (1, -0.1), "0 or more, below 1"),
         (between(0, 1, closed="right"), (1, 0.1), (0, 1.1), "above 0, at most 1"),
@@ -105,6 +112,53 @@ def test_values_are_unchecked_where_none_exist():
     with pytest.raises(InputError, match="x: expected finite numbers"):
         check_finite("x", torch.tensor([1.0, torch.inf, -torch.inf]))
     check_finite("x", torch.full((9,), 3e38))  # the sum overflows, the numbers do not
+
+
+def test_equal_letters_are_equal_sizes():
+    x = torch.ones(5, 3)
+    check_shapes(inputs=(x, "BI"), weight=(torch.ones(3, 2), ("I", "O")), out=(torch.ones(5, 2), "BO"))
+    check_shapes(inputs=(x, (5, 3)), empty=(x[:0], ("B", 3)))
+    with pytest.raises(InputError, match=r"^weight: expected shape \[3, O\], got \[4, 2\]; turn it$"):
+        check_shapes("turn it", inputs=(x, "BI"), weight=(torch.ones(4, 2), "IO"))
+
+
+@pytest.mark.parametrize(
+    ("value", "axes"),
+    [(torch.ones(5, 3), "B"), (torch.ones(5, 3), (5, 4)), (torch.ones(0, 3), "TN"), ([1.0], "B")],
+)
+def test_other_shapes_are_refused(value, axes):
+    with pytest.raises(InputError, match="x: expected"):
+        check_shapes(x=(value, axes))
+
+
+def test_the_first_value_out_of_range_is_shown():
+    x = torch.tensor([0.5, -2.25, 7.0, torch.nan])
+    check_values("x", x, x != 3, "not 3")
+    with pytest.raises(InputError, match=r"^x: expected 0 or more, got -2\.25; add 3$"):
+        check_values("x", x, x >= 0, "0 or more", "add 3")
+
+
+def test_spikes_are_zeros_and_ones():
+    check_spikes("s", torch.tensor([0, 1]))
+    for wrong in (0.5, 2.0, -1.0, torch.nan):
+        with pytest.raises(InputError, match="s: expected zeros and ones, got "):
+            check_spikes("s", torch.tensor([0.0, wrong]))
+
+
+@pytest.mark.parametrize(
+    "uniforms",
+    [torch.zeros(2, 3), torch.zeros(3).long(), torch.tensor([0.0, 1.1, 0.0]), [0.0, 0.0, 0.0]],
+)
+def test_uniform_noise_has_a_shape_a_dtype_and_a_range(uniforms):
+    check_uniforms(torch.rand(3), (3,))
+    with pytest.raises(InputError, match="uniforms"):
+        check_uniforms(uniforms, (3,))
+
+
+def test_whole_numbers_are_no_floats():
+    check_floats("x", torch.ones(1).bfloat16())
+    with pytest.raises(InputError, match=r"x: expected floats, got torch\.int64"):
+        check_floats("x", torch.ones(1).long())
 
 
 @pytest.mark.parametrize(

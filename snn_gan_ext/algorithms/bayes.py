@@ -42,7 +42,7 @@ class BayesSpikeGAN(SpikeGAN):
         \nabla_{\phi_{j'}} \bigl(\log p(\phi_{j'}) + E \log D_\Phi(\tilde x)\bigr)
         + \nabla_{\phi_{j'}} \kappa(\phi_j, \phi_{j'}),
 
-    over the kernel's row sum (see `snn_gan_ext.estimators.svgd.svgd_direction`), through Adam. Each needs
+    over the kernel's row sum (see `snn_gan_ext.estimators.svgd.svgd_direction`), through Adam. Each has
     an equal share of the batch, two trials or more. The metric ``particle_spread`` is the root mean
     square distance of the particles' parameters from their mean.
 

@@ -84,8 +84,7 @@ class MaximumLikelihood:
         spikes = torch.cat([batch.spikes] * self.copies, 1)
         labels = None if batch.labels is None else batch.labels.repeat(self.copies)
         noise = state.network.noise(spikes.shape[1], state.rng)
-        rate = self.lr * self.schedule.at(state.updates, self.updates)
-        state.optimizer.param_groups[0]["lr"] = rate
+        state.optimizer.param_groups[0]["lr"] = self.lr * self.schedule.at(state.updates, self.updates)
         log_likelihood, hidden_rate, states = 0.0, 0.0, None
         width = self.update_every or len(spikes)
         for start in range(0, len(spikes), width):

@@ -94,8 +94,7 @@ class SpikeGAN(GAN[Generator, Batch]):
         check_tensor("batch", spikes)
         if spikes.dim() < 2 or spikes.shape[1] < 2:
             raise InputError("batch", expected="spikes [T, B >= 2, ...]", got=f"{list(spikes.shape)}")
-        noise = state.generator.noise(spikes.shape[1], state.rng)
-        sample = state.generator.sample(labels, noise)
+        sample = state.generator.sample(labels, state.generator.noise(spikes.shape[1], state.rng))
         spikes = _checked(spikes, sample.spikes)
         real, fake = self.decode(spikes), self.decode(sample.spikes)
         metrics = self._train_discriminator(state, real, fake, labels, self.r1, self.real_target)

@@ -104,8 +104,7 @@ class TemporalBackprop:
         deadline = self.deadline if self.targets == "aggressive" else None
         targets = temporal.firing_targets(outputs, labels, self.window, self.margin, deadline)
         loss = temporal.temporal_loss(outputs, targets, self.window)
-        rate = self.lr * self.schedule.at(state.updates, self.updates)
-        state.optimizer.param_groups[0]["lr"] = rate
+        state.optimizer.param_groups[0]["lr"] = self.lr * self.schedule.at(state.updates, self.updates)
         state.optimizer.zero_grad()
         torch.autograd.backward(loss)
         state.optimizer.step()

@@ -30,6 +30,7 @@ EVENT = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.in
 """Dtype of an event, as in Tonic's N-MNIST."""
 
 Events = NDArray[np.void]
+FLAG = Rule("True or False", lambda x: type(x) is bool)
 TIME = whole(1 - 2**53, 2**53 - 1)  # in microseconds
 
 
@@ -78,8 +79,7 @@ class Binning:
         object.__setattr__(self, "sensor", Sensor(*self.sensor))
         check_positive(**{f"sensor.{name}": size for name, size in self.sensor._asdict().items()})
         check_positive(num_steps=self.num_steps, step_us=self.step_us, pool=self.pool)
-        flag = Rule("True or False", lambda x: type(x) is bool)
-        check_settings(self, start_us=TIME, merge_polarities=flag)
+        check_settings(self, start_us=TIME, merge_polarities=FLAG)
         if self.crop is None:
             return
         if not isinstance(self.crop, tuple) or len(self.crop) != 4:

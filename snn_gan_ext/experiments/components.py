@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext.coding.events import Binning
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments.settings import Settings, setting
+from snn_gan_ext.experiments.settings import Settings
 from snn_gan_ext.functional import bases
 from snn_gan_ext.networks.discriminators import (
     IntervalDiscriminator,
@@ -27,6 +27,7 @@ from snn_gan_ext.networks.generators import (
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.networks.images import MLPGenerator
 from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSClassifier, TTFSGenerator
+from snn_gan_ext.types import setting
 from snn_gan_ext.validation import above, at_least, whole
 
 __all__ = [

@@ -25,8 +25,8 @@ from snn_gan_ext.experiments.components import (
     Particles,
 )
 from snn_gan_ext.experiments.evaluation import Evaluation
-from snn_gan_ext.experiments.settings import Settings, check_rules, setting
-from snn_gan_ext.types import Schedule
+from snn_gan_ext.experiments.settings import Settings
+from snn_gan_ext.types import Schedule, check_rules, setting
 from snn_gan_ext.validation import SEED, check_setting, one_of, whole
 
 __all__ = ["Arm", "Experiment", "Learner", "flat"]

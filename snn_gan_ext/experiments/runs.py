@@ -116,6 +116,8 @@ def _train(
     progress: bool,
 ) -> dict[str, Any]:
     experiment = trainer.experiment
+    for remains in folder.glob(".*.tmp"):  # of writes that were killed
+        remains.unlink()
     about = {"version": __version__, "fingerprint": fingerprint}
     _write_json(folder / "config.json", {**about, **experiment.to_config()})
     seconds = fit(

@@ -3,8 +3,6 @@
 - `bases`: temporal bases of synaptic and feedback filters.
 - `glm`: generalized linear model neurons, their sampling and their closed-form gradients.
 - `ttfs`: integrate-and-fire neurons that spike at most once, as functions of firing times.
-
-Compiled kernels take over where they can. They load at the first call that uses them.
 """
 
 from snn_gan_ext.functional import bases, glm, ttfs

@@ -1,5 +1,6 @@
 """Choice between compiled kernels and PyTorch operations."""
 
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 __all__ = ["arrays_of", "kernels"]
 
 
+@cache
 def kernels(name: str) -> ModuleType:
     """Return a module of kernels, loaded at its first use: numba takes a good part of a second."""
     return import_module(f"snn_gan_ext.functional._kernels.{name}")

@@ -100,13 +100,9 @@ def _pad_front(error: Tensor, num_steps: int) -> Tensor:
 
 
 def _traces(inputs: Tensor, basis: Tensor, delay: int, num_steps: int | None = None) -> Tensor:
-    """Return traces over all basis functions ``[..., T, B, K * I]``, the pre-synaptic term of eq. 5."""
-    return torch.cat([causal_filter(inputs, taps, delay, num_steps) for taps in basis], -1)
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    """Join time and batch: ``[..., T, B, N]`` to ``[..., T * B, N]``."""
-    return tensor.flatten(-3, -2)
+    """Return the pre-synaptic terms of eq. 5, over all basis functions, ``[..., T * B, K * I]``."""
+    traces = [causal_filter(inputs, taps, delay, num_steps) for taps in basis]
+    return torch.cat(traces, -1).flatten(-3, -2)
 
 
 def synaptic_drive(
@@ -132,9 +128,9 @@ def synaptic_drive(
     batch, in_features = inputs.shape[-2:]
     out_features = weight.shape[-1]
     if in_features <= out_features or mostly_past:
-        drive = _rows(_traces(inputs, basis, delay, num_steps)) @ weight.flatten(-3, -2)
+        drive = _traces(inputs, basis, delay, num_steps) @ weight.flatten(-3, -2)
         return drive.reshape(*drive.shape[:-2], num_steps, batch, out_features)
-    weighed = _rows(inputs) @ weight.transpose(-3, -2).flatten(-2)
+    weighed = inputs.flatten(-3, -2) @ weight.transpose(-3, -2).flatten(-2)
     weighed = weighed.reshape(*weighed.shape[:-2], past + num_steps, batch, len(basis), out_features)
     drive = causal_filter(weighed[..., 0, :], basis[0], delay, num_steps)
     for function in range(1, len(basis)):
@@ -156,10 +152,7 @@ def synaptic_gradient(
         error: Post-synaptic error ``[..., T, B, O]``.
         basis: Synaptic basis ``[K, L]``.
         delay: Synaptic delay ``d`` in steps.
-        per_sample: Whether to keep the batch axis instead of summing over it.
-
-    Returns:
-        Gradient ``[..., K, I, O]``, or ``[..., B, K, I, O]`` per sample.
+        per_sample: Whether to return ``[..., B, K, I, O]`` instead of the sum ``[..., K, I, O]``.
     """
     in_features, out_features, functions = inputs.shape[-1], error.shape[-1], len(basis)
     summed = _matches(error, inputs) and not per_sample
@@ -170,11 +163,11 @@ def synaptic_gradient(
         traces = torch.stack([causal_filter(inputs, taps, delay) for taps in basis], -2)
         return torch.einsum("...tbki,...tbo->...bkio", traces, error)
     if in_features <= out_features:
-        gradient = _rows(_traces(inputs, basis, delay)).transpose(-2, -1) @ _rows(error)
+        gradient = _traces(inputs, basis, delay).transpose(-2, -1) @ error.flatten(-3, -2)
         return gradient.reshape(*gradient.shape[:-2], functions, in_features, out_features)
     # The adjoint of a causal filter is the same filter, backwards in time.
     back = torch.cat([causal_filter(error.flip(-3), taps, delay).flip(-3) for taps in basis], -1)
-    gradient = _rows(inputs).transpose(-2, -1) @ _rows(back)
+    gradient = inputs.flatten(-3, -2).transpose(-2, -1) @ back.flatten(-3, -2)
     gradient = gradient.reshape(*gradient.shape[:-1], functions, out_features)
     # Fused optimisers read memory in order and ignore strides.
     return gradient.transpose(-3, -2).contiguous()
@@ -189,7 +182,7 @@ def sample(
     *,
     overwrite: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    r"""Run the neurons: potentials by eq. 2, spikes by eq. 3.
+    r"""Return spikes (eq. 3) and potentials (eq. 2) of neurons, each ``[..., T, B, O]``.
 
     A neuron fires where :math:`\sigma(u) > U` for a uniform ``U``, computed as
     :math:`u > \mathrm{logit}(U)`. Only the feedback of a neuron on itself is recurrent, so this is the
@@ -202,9 +195,6 @@ def sample(
         basis: Feedback basis ``[K, L]``.
         uniforms: Noise in [0, 1), ``[..., T, B, O]``. Its dtype is that of the comparison.
         overwrite: Whether the result may reuse the memory of ``drive`` and ``uniforms``.
-
-    Returns:
-        Spikes and potentials, each ``[..., T, B, O]``; spikes are exactly 0 or 1.
     """
     kernel = feedback_kernel(feedback, basis)
     thresholds = uniforms.logit_() if overwrite else torch.logit(uniforms)
@@ -235,7 +225,7 @@ def sample_differentiable(
     uniforms: Tensor,
     spike_grad: Callable[[Tensor], Tensor] | None,
 ) -> tuple[Tensor, Tensor]:
-    r"""Run the neurons as `sample` does, with a graph through time for autograd.
+    r"""Return spikes and potentials as `sample` does, with a graph through time for autograd.
 
     The derivative of a spike by its potential is 0 almost everywhere. It is replaced by the slope of
     ``spike_grad`` at :math:`u - \mathrm{logit}(U)`, or by the slope of the firing probability,
@@ -248,9 +238,6 @@ def sample_differentiable(
         basis: Feedback basis ``[K, L]``.
         uniforms: Noise in [0, 1), ``[..., T, B, O]``.
         spike_grad: Function of `snntorch.surrogate`, or None for the slope of the firing probability.
-
-    Returns:
-        Spikes and potentials, each ``[..., T, B, O]``.
     """
     length, thresholds = basis.shape[-1], torch.logit(uniforms)
     kernel = feedback_kernel(feedback, basis).unsqueeze(-2)
@@ -308,10 +295,7 @@ def feedback_gradient(
         outputs: Spikes of the neurons ``[..., H + T, B, O]`` with ``H >= 0`` steps of history.
         error: Post-synaptic error ``[..., T, B, O]``.
         basis: Feedback basis ``[K, L]``.
-        per_sample: Whether to keep the batch axis instead of summing over it.
-
-    Returns:
-        Gradient ``[..., K, O]``, or ``[..., B, K, O]`` per sample.
+        per_sample: Whether to return ``[..., B, K, O]`` instead of the sum ``[..., K, O]``.
     """
     summed = _matches(error, outputs) and error.shape[2] == outputs.shape[2] and not per_sample
     if summed and (arrays := arrays_of(outputs, error, basis)):

@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import wraps
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -44,22 +44,22 @@ CHUNK = 2**24
 # Largest whole number up to which single precision is exact.
 LONGEST = 2**24
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Tensors = tuple[Tensor, ...]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _without_autocast(function: Callable[P, R]) -> Callable[P, R]:
+def _without_autocast(function: Function) -> Function:
     """Switch autocast off for a function: half precision confuses neighbouring steps."""
 
     @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+    def run(*args: Any, **kwargs: Any) -> Any:
         devices = (x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
         device = next(devices, "cpu")
         known = torch.amp.is_autocast_available(device)
         with torch.autocast(device, enabled=False) if known else nullcontext():
             return function(*args, **kwargs)
 
-    return run
+    return cast(Function, run)
 
 
 class StepSpikes(NamedTuple):
@@ -147,7 +147,7 @@ def ramp_times(
 def ramp_ticks(
     inputs: Tensor, weight: Tensor, current: Tensor, threshold: float, horizon: float, ticks: int
 ) -> Tensor:
-    """Return `ramp_times` on a clock: the first tick with a potential at the threshold or above.
+    """Return `ramp_times` on a clock, without gradient: the first ticks at the threshold or above.
 
     Args:
         inputs: Firing times of the inputs ``[B, I]``.
@@ -156,14 +156,11 @@ def ramp_ticks(
         threshold: Firing threshold of the potential.
         horizon: End of the window.
         ticks: Number of ticks, at multiples of ``horizon / ticks``.
-
-    Returns:
-        Firing times ``[B, O]``, without gradient.
     """
     grid = horizon / ticks * torch.arange(1, ticks + 1, device=inputs.device, dtype=inputs.dtype)
     grid = grid.view(-1, 1, 1)
 
-    def fire(inputs: Tensor) -> tuple[Tensor]:
+    def fire(inputs: Tensor) -> Tensors:
         above = grid * current + (grid - inputs).clamp(min=0) @ weight >= threshold
         return (torch.where(above.any(0), grid.flatten()[above.byte().argmax(0)], horizon),)
 
@@ -374,12 +371,10 @@ def _chunks(batch: int, size: int) -> list[slice]:
     return [slice(start, start + width) for start in range(0, max(batch, 1), width)]
 
 
-def _first_steps(
-    inputs: Tensor, weight: Tensor, threshold: float, num_steps: int
-) -> tuple[Tensor, ...]:
+def _first_steps(inputs: Tensor, weight: Tensor, threshold: float, num_steps: int) -> Tensors:
     """Compute `step_times` with PyTorch operations, from the potentials at all steps."""
 
-    def fire(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def fire(inputs: Tensor) -> Tensors:
         moments = torch.arange(num_steps, device=inputs.device, dtype=inputs.dtype).view(-1, 1, 1)
         potentials = (inputs <= moments).to(weight.dtype) @ weight
         above = potentials >= threshold
@@ -395,7 +390,7 @@ def _first_crossings(
 ) -> Tensor:
     """Compute `ramp_times` with PyTorch operations, from the potentials at all events."""
 
-    def fire(inputs: Tensor) -> tuple[Tensor]:
+    def fire(inputs: Tensor) -> Tensors:
         events, order = inputs.clamp(max=horizon).sort(1)
         start, end = events.new_zeros(len(events), 1), events.new_full((len(events), 1), horizon)
         steps = weight[order] * (events < horizon).unsqueeze(2)
@@ -413,8 +408,6 @@ def _first_crossings(
     return _in_chunks(fire, inputs, (weight.shape[0] + 1) * weight.shape[1])[0]
 
 
-def _in_chunks(
-    fire: Callable[[Tensor], tuple[Tensor, ...]], inputs: Tensor, size: int
-) -> tuple[Tensor, ...]:
+def _in_chunks(fire: Callable[[Tensor], Tensors], inputs: Tensor, size: int) -> Tensors:
     parts = [fire(inputs[part]) for part in _chunks(len(inputs), size)]
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import bases, glm
@@ -95,7 +95,7 @@ class GLMNeurons(nn.Module, ABC):
         weight_std: float | None = None,
         bias_init: float | None = None,
         feedback_init: float | None = None,
-        rng: torch.Generator | None = None,
+        rng: Generator | None = None,
     ) -> None:
         """Draw new initial weights, by default as the constructor does; absent synapses stay zero.
 
@@ -137,13 +137,10 @@ class GLMNeurons(nn.Module, ABC):
 
     def initial_state(self, inputs: Tensor) -> GLMState:
         """Return the state before the first step, of silence, for inputs of one step ``[B, *in]``."""
-        batch, out = inputs.shape[0], self._output_shape(inputs)
-        bias = self._per_neuron(self.bias.detach(), out).reshape(out)
-        return GLMState(
-            mem=bias.expand(batch, *out).clone(),
-            inputs=self.bias.new_zeros(self._windows[0], batch, *inputs.shape[1:]),
-            outputs=self.bias.new_zeros(self._windows[1], batch, *out),
-        )
+        out, (past, own) = self._output_shape(inputs), self._windows
+        mem = self._per_neuron(self.bias.detach(), out).reshape(out).expand(len(inputs), *out).clone()
+        silence = self.bias.new_zeros
+        return GLMState(mem, silence(past, *inputs.shape), silence(own, len(inputs), *out))
 
     def forward(
         self,
@@ -151,7 +148,7 @@ class GLMNeurons(nn.Module, ABC):
         state: GLMState | None = None,
         *,
         uniforms: Tensor | None = None,
-        rng: torch.Generator | None = None,
+        rng: Generator | None = None,
     ) -> Tensor | tuple[Tensor, GLMState]:
         """Sample spikes for one step or a sequence.
 
@@ -191,7 +188,7 @@ class GLMNeurons(nn.Module, ABC):
         state: GLMState | None = None,
         *,
         uniforms: Tensor | None = None,
-        rng: torch.Generator | None = None,
+        rng: Generator | None = None,
     ) -> GLMSample:
         """Sample a sequence and return the record that the local learning rule needs.
 
@@ -251,13 +248,10 @@ class GLMNeurons(nn.Module, ABC):
         impulses[0] = torch.eye(count).to(impulses).reshape(count, *axes)
         self._check_inputs(impulses)
         out = self._output_shape(impulses[0])
-        synaptic = self._drive(self._align(impulses), len(impulses))
+        synaptic = self._drive(self._align(impulses), len(impulses)).reshape(-1, *axes, *out)
         feedback = self._per_neuron(glm.feedback_kernel(self.feedback, self.feedback_basis), out)
-        filters = GLMFilters(
-            synaptic.reshape(-1, *axes, *out),
-            feedback.reshape(-1, *out),
-            self._per_neuron(self.bias, out).reshape(out).clone(),
-        )
+        bias = self._per_neuron(self.bias, out).reshape(out).clone()
+        filters = GLMFilters(synaptic, feedback.reshape(-1, *out), bias)
         for name, values in filters._asdict().items():
             check_finite(f"{name} filter", values)
         return filters
@@ -312,11 +306,7 @@ class GLMNeurons(nn.Module, ABC):
         }
 
     def _run(
-        self,
-        inputs: Tensor,
-        state: GLMState | None,
-        uniforms: Tensor | None,
-        rng: torch.Generator | None,
+        self, inputs: Tensor, state: GLMState | None, uniforms: Tensor | None, rng: Generator | None
     ) -> GLMSample:
         self._check_inputs(inputs)
         steps, out = len(inputs), self._output_shape(inputs[0])
@@ -356,10 +346,9 @@ class GLMNeurons(nn.Module, ABC):
 
     def _per_channel(self, by_neuron: Tensor) -> Tensor:
         """Sum ``[..., O]`` over the places of each channel: ``[..., C]``."""
-        channels = len(self.bias)
-        if by_neuron.shape[-1] == channels:
+        if by_neuron.shape[-1] == len(self.bias):
             return by_neuron
-        return by_neuron.reshape(*by_neuron.shape[:-1], channels, -1).sum(-1)
+        return by_neuron.reshape(*by_neuron.shape[:-1], len(self.bias), -1).sum(-1)
 
     @property
     def _windows(self) -> tuple[int, int]:
@@ -399,6 +388,11 @@ class GLMNeurons(nn.Module, ABC):
         for name, (history, _) in shapes.items():
             if history.dtype != self.bias.dtype:
                 raise InputError(name, expected=f"{self.bias.dtype}", got=f"{history.dtype}", cure=cure)
+
+    def extra_repr(self) -> str:
+        functions, length = self.basis.shape
+        delays = sorted(set(self.delays))
+        return f"basis={functions}x{length}, delay={delays}, init_hidden={self.init_hidden}"
 
     def get_extra_state(self) -> Tensor:
         """Return the delays, a part of the meaning of the weights."""

@@ -96,12 +96,8 @@ class _Convolutional(GLMNeurons):
         return gradient if self._transposed else gradient.transpose(0, 1).contiguous()
 
     def extra_repr(self) -> str:
-        functions, length = self.basis.shape
         geometry = f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-        return (
-            f"{self.in_channels}, {self.out_channels}, {geometry}, basis={functions}x{length}, "
-            f"delay={self.delay}, init_hidden={self.init_hidden}"
-        )
+        return f"{self.in_channels}, {self.out_channels}, {geometry}, {super().extra_repr()}"
 
 
 class GLMConv2d(_Convolutional):

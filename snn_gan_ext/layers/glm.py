@@ -128,11 +128,7 @@ class GLMLayer(GLMNeurons):
         return gradient if self.mask is None else gradient * self.mask
 
     def extra_repr(self) -> str:
-        functions, length = self.basis.shape
-        return (
-            f"{self.in_features}, {self.out_features}, basis={functions}x{length}, "
-            f"delay={sorted(set(self.delays))}, init_hidden={self.init_hidden}"
-        )
+        return f"{self.in_features}, {self.out_features}, {super().extra_repr()}"
 
 
 def _check_delay(delay: int | Sequence[int], in_features: int) -> tuple[int, ...]:

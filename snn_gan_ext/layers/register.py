@@ -54,11 +54,9 @@ def unregister() -> None:
     for layer in LAYERS:
         name = layer.__name__
         before = _replaced.pop(name, MISSING)
-        if getattr(snntorch, name, None) is not layer:
-            continue
-        if before is MISSING:
+        if getattr(snntorch, name, None) is layer:
             delattr(snntorch, name)
-        else:
-            setattr(snntorch, name, before)
+            if before is not MISSING:
+                setattr(snntorch, name, before)
     if snntorch.utils.reset in _resets:
         snntorch.utils.reset = _resets.pop().__wrapped__

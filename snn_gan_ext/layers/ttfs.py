@@ -49,8 +49,7 @@ class _TTFSNeurons(nn.Module):
 
     def _check_times(self, times: Tensor) -> None:
         check_shapes(times=(times, ("B", self.in_features)))
-        check_finite("times", times)
-        check_values("times", times, times >= 0, "0 or later")
+        check_values("times", times, (times >= 0) & times.isfinite(), "finite times, 0 or later")
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, threshold={self.threshold}"
@@ -103,10 +102,8 @@ class TTFSLinear(_TTFSNeurons):
         weight_std: float | None = None,
         rng: torch.Generator | None = None,
     ) -> None:
-        if weight_mean is None:
-            weight_mean = 2 * threshold / max(in_features, 1)
-        if weight_std is None:
-            weight_std = 2 * abs(weight_mean)
+        weight_mean = 2 * threshold / max(in_features, 1) if weight_mean is None else weight_mean
+        weight_std = 2 * abs(weight_mean) if weight_std is None else weight_std
         super().__init__(in_features, out_features, threshold, weight_mean, weight_std, rng)
 
     def forward(self, spikes: Tensor) -> Tensor:
@@ -194,8 +191,7 @@ class TTFSRampLinear(_TTFSNeurons):
         current: float = 1.0,
         rng: torch.Generator | None = None,
     ) -> None:
-        if weight_std is None:
-            weight_std = max(in_features, 1) ** -0.5
+        weight_std = max(in_features, 1) ** -0.5 if weight_std is None else weight_std
         super().__init__(in_features, out_features, threshold, weight_mean, weight_std, rng)
         check_setting("horizon", horizon, above(0))
         check_setting("current", current, FINITE)

@@ -1,7 +1,6 @@
 """The training loop: logs, monitoring, interruption, resumption bit for bit, early failure."""
 
 import contextlib
-import json
 import os
 import random
 import signal
@@ -14,6 +13,7 @@ import torch
 from snn_gan_ext import InputError
 from snn_gan_ext.experiments import checkpoint
 from snn_gan_ext.experiments.loop import Interrupted, NonFiniteError, catch_signals, fit, read_metrics
+from tests.algorithms import toy
 from tests.algorithms.toy import CONFIG, ToyAlgorithm, ToyState, next_batch
 
 
@@ -146,31 +146,24 @@ def test_tensorboard_is_optional(tmp_path, monkeypatch):
 @pytest.mark.parametrize("estimator", ["reinforce", "hybrid"])
 def test_resume_after_a_kill_is_bit_for_bit(tmp_path, estimator):
     """A real SIGKILL in a random update; both networks, both optimisers and the noise go on exactly."""
-
-    def start(folder, mode):
-        folder.mkdir(exist_ok=True)
-        arguments = [sys.executable, "-m", "tests.algorithms.toy", str(folder), estimator, mode]
-        return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-
-    whole = start(tmp_path / "whole", "fresh")
-    killed = start(tmp_path / "killed", "fresh")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    arguments = [sys.executable, "-m", "tests.algorithms.toy", str(killed), estimator, "fresh"]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    toy.train_spikegan(whole, hybrid=estimator == "hybrid", resume=False)
     last = str(random.Random().randint(7, 38))
-    for line in killed.stdout:
+    for line in process.stdout:
         if line.strip() == last:
-            killed.send_signal(signal.SIGKILL)
+            process.send_signal(signal.SIGKILL)
             break
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
-    resumed = start(tmp_path / "killed", "resume")
-    for process in (whole, resumed):
-        process.communicate()
-        assert process.returncode == 0
-    one, other = (torch.load(tmp_path / n / "final.pt") for n in ("whole", "killed"))
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    toy.train_spikegan(killed, hybrid=estimator == "hybrid", resume=True)
+    one, other = (torch.load(folder / "final.pt") for folder in (whole, killed))
     assert_equal(one, other, f"killed in update {last}")
-    logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "killed")]
-    assert [json.loads(line) for line in logs[0].splitlines()] == [
-        json.loads(line) for line in logs[1].splitlines()
-    ]
+    logs = [(folder / "metrics.jsonl").read_text() for folder in (whole, killed)]
+    assert logs[0] == logs[1]
 
 
 def assert_equal(one, other, where):

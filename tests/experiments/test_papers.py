@@ -1,4 +1,4 @@
-"""The papers' tables: runs that are done once, gone on with, and put together; quick stand-ins train."""
+"""The papers' tables: runs are done once and gone on with. Quick stand-ins train and evaluate."""
 
 import json
 

@@ -190,8 +190,11 @@ def test_an_unfinished_run_is_finished_by_resuming_it(copied):
     before = scorecard(folder)
     for name in ("metrics.json", "generator.safetensors"):
         (folder / name).unlink()
+    killed = folder / ".checkpoint.pt.123.tmp"
+    killed.touch()
     assert command("train", "temporal-modes", "--resume", "--no-progress", "--out", folder) == 0
     assert scorecard(folder)["samplers"] == before["samplers"]
+    assert not killed.exists()
 
 
 def changed(config, place, value):

@@ -95,7 +95,7 @@ def test_halves_that_cannot_be_compared_are_refused(shape, rng):
 def test_anything_but_trains_is_refused(classifier, rng):
     real = trains(rng, 20)
     for other in (real * math.nan, real * 5, real[:, 0], real.numpy()):
-        with pytest.raises(InputError, match="spikes|synthetic"):
+        with pytest.raises(InputError, match=r"spikes|synthetic"):
             c2st(*halves(real, other, 0), classifier)
     for seed in (-1, 0.5):
         with pytest.raises(InputError, match="seed"):

@@ -14,10 +14,10 @@ from snn_gan_ext.experiments.components import Basis, Intervals, StepResponse
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
-from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.metrics import classifiers, references, spike_trains
 from snn_gan_ext.metrics.c2st import c2st, halves
 from snn_gan_ext.rng import stream, stream_seed
+from snn_gan_ext.types import setting
 from snn_gan_ext.validation import whole
 
 __all__ = ["RECIPES", "SimulatedNeurons", "SpikeTrainStatistics"]

@@ -18,9 +18,8 @@ from snn_gan_ext.experiments.recipes.digits import (
     RateCodedDigits,
     Sampler,
 )
-from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.metrics import classifiers
-from snn_gan_ext.types import Batch
+from snn_gan_ext.types import Batch, setting
 from snn_gan_ext.validation import whole
 
 __all__ = ["RECIPES", "SpikeTrainEvaluation"]

@@ -16,14 +16,13 @@ from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.experiments.components import MLP, Basis, Conditional, Data, Particles
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
-from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.functional.bases import exponential_basis
 from snn_gan_ext.metrics import classifiers, distributions, references
 from snn_gan_ext.metrics.c2st import c2st, image_classifier
 from snn_gan_ext.metrics.references import ImageSampler
 from snn_gan_ext.metrics.references import SpikeSampler as Sampler
 from snn_gan_ext.rng import stream
-from snn_gan_ext.types import Batch
+from snn_gan_ext.types import Batch, setting
 from snn_gan_ext.validation import between, check_setting, whole
 
 if TYPE_CHECKING:

@@ -18,13 +18,12 @@ from snn_gan_ext.datasets.tasks import DigitTask, draw_tasks
 from snn_gan_ext.experiments.components import MLP, Conditional, Data
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
-from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.experiments.trainer import Trainer, build
 from snn_gan_ext.metrics import classifiers, distributions
 from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.rng import stream
-from snn_gan_ext.types import Batch, Schedule
+from snn_gan_ext.types import Batch, Schedule, setting
 from snn_gan_ext.validation import between, check_settings, whole
 
 if TYPE_CHECKING:

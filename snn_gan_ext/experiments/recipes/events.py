@@ -21,13 +21,13 @@ from snn_gan_ext.datasets.recordings import DataSetName, Recordings, open_record
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Data
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
-from snn_gan_ext.experiments.settings import location, setting
+from snn_gan_ext.experiments.settings import location
 from snn_gan_ext.metrics import classifiers, events, references
 from snn_gan_ext.metrics.c2st import c2st
 from snn_gan_ext.metrics.events import labels_of
 from snn_gan_ext.metrics.references import ImageSampler
 from snn_gan_ext.metrics.references import SpikeSampler as Sampler
-from snn_gan_ext.types import Batch
+from snn_gan_ext.types import Batch, setting
 from snn_gan_ext.validation import SEED, whole
 
 if TYPE_CHECKING:

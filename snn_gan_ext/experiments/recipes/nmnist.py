@@ -18,10 +18,9 @@ from snn_gan_ext.experiments.recipes.events import (
     reference,
     sampler,
 )
-from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.metrics import classifiers, references
 from snn_gan_ext.metrics.events import labels_of
-from snn_gan_ext.types import Batch, Schedule
+from snn_gan_ext.types import Batch, Schedule, setting
 from snn_gan_ext.validation import whole
 
 __all__ = ["RECIPES", "AugmentationEvaluation"]

@@ -19,8 +19,7 @@ from snn_gan_ext.experiments.components import (
 )
 from snn_gan_ext.experiments.evaluation import Trained
 from snn_gan_ext.experiments.experiment import Arm
-from snn_gan_ext.experiments.settings import setting
-from snn_gan_ext.types import Batch
+from snn_gan_ext.types import Batch, setting
 from snn_gan_ext.validation import check_setting, whole
 
 __all__ = ["TITLES", "SingleNeuronData", "arms"]

@@ -14,11 +14,10 @@ from snn_gan_ext.experiments.components import MLP, TTFS, OnOff, OrdinaryGenerat
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.experiments.recipes.ttfs import DigitSource
-from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.metrics import classifiers, distributions, images, references
 from snn_gan_ext.metrics.references import ImageSampler as Sampler
 from snn_gan_ext.networks.ttfs import TTFSGenerator
-from snn_gan_ext.types import ImageBatch
+from snn_gan_ext.types import ImageBatch, setting
 from snn_gan_ext.validation import whole
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from snn_gan_ext.experiments.components import Basis, StepResponse, Temporal
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
-from snn_gan_ext.experiments.settings import setting
 from snn_gan_ext.metrics import spike_trains
 from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.rng import stream
+from snn_gan_ext.types import setting
 from snn_gan_ext.validation import whole
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Classifier, Data
 from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
 from snn_gan_ext.experiments.experiment import Arm, Experiment
-from snn_gan_ext.experiments.settings import location, setting
+from snn_gan_ext.experiments.settings import location
 from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
 from snn_gan_ext.metrics import first_spikes
+from snn_gan_ext.types import setting
 from snn_gan_ext.validation import between, whole
 
 if TYPE_CHECKING:

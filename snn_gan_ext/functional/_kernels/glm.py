@@ -6,7 +6,7 @@ Functions have the names and results of those in `snn_gan_ext.functional.glm`, f
 
 import numpy as np
 
-from snn_gan_ext.functional._kernels.compiling import Array, Indices, compiled
+from snn_gan_ext.functional._kernels import Array, Indices, compiled
 
 __all__ = ["feedback_gradient", "is_sparse", "sample", "synaptic_drive", "synaptic_gradient"]
 

@@ -6,7 +6,7 @@ one addition. Inputs after the last output cost nothing.
 
 import numpy as np
 
-from snn_gan_ext.functional._kernels.compiling import Array, Indices, Number, compiled
+from snn_gan_ext.functional._kernels import Array, Indices, Number, compiled
 
 __all__ = ["masked", "ramp_times", "step_times"]
 
