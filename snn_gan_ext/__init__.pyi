@@ -4,7 +4,7 @@ from .algorithms.image_gan import ImageGAN
 from .algorithms.likelihood import MaximumLikelihood
 from .algorithms.meta import MetaSpikeGAN
 from .algorithms.spikegan import SpikeGAN
-from .algorithms.temporal_backprop import TemporalBackprop
+from .algorithms.temporal_backprop import FiringTimes, TemporalBackprop
 from .brian.network import BrianNetwork
 from .coding.events import Binning, to_events
 from .coding.images import rate_decode, rate_encode, time_surface_decode
@@ -47,6 +47,7 @@ __all__ = [
     "DiscriminatorEnsemble",
     "Ensemble",
     "EventFrames",
+    "FiringTimes",
     "GLMConv2d",
     "GLMConvTranspose2d",
     "GLMLayer",

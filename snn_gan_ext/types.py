@@ -1,6 +1,7 @@
 """Types that signatures share: batches, schedules, and the protocols of networks and algorithms."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NamedTuple, Protocol, Self, get_origin, get_type_hints
@@ -8,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol, Self, get_origin, get_typ
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.validation import Rule, at_least, check_setting, one_of
+from snn_gan_ext.validation import Rule, at_least, check_setting, one_of, whole
 
 __all__ = [
     "CONSTANT",
@@ -22,6 +23,7 @@ __all__ = [
     "ImageBatch",
     "ImageGenerator",
     "LayerRun",
+    "Learner",
     "Network",
     "Observation",
     "ObservedRun",
@@ -128,6 +130,28 @@ class ImageBatch(NamedTuple):
 
     images: Tensor
     labels: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner(ABC):
+    """Base class of all learning algorithms: frozen settings, with ``init`` and ``update``.
+
+    Attributes:
+        updates: Length of the run in updates.
+    """
+
+    updates: int = setting(3000, whole(1))
+
+    def __post_init__(self) -> None:
+        check_rules(self)
+
+    @abstractmethod
+    def init(self, *args: Any, **options: Any) -> Any:
+        """Return the state of a new run, for networks and a random source."""
+
+    @abstractmethod
+    def update(self, state: Any, batch: Any) -> dict[str, float]:
+        """Make one update of a state, in place, and return its metrics by name."""
 
 
 class LayerRun(Protocol):

@@ -207,13 +207,13 @@ def check_shapes(cure: str = "", /, **tensors: tuple[Tensor, Sequence[int | str]
     known: dict[int | str, int | str] = {}
     for name, (tensor, axes) in tensors.items():
         check_tensor(name, tensor)
-        shape, expected = list(tensor.shape), [known.get(axis, axis) for axis in axes]
-        if len(shape) != len(expected) or not all(
-            size == axis or (isinstance(axis, str) and (size > 0 or axis == "B"))
-            for size, axis in zip(shape, expected, strict=True)
-        ):
+        shape, expected = tensor.shape, tuple(map(known.get, axes, axes))
+        fits = shape == expected or len(shape) == len(expected)
+        for size, axis in zip(shape, expected, strict=False):
+            fits = fits and (size == axis or (isinstance(axis, str) and (size > 0 or axis == "B")))
+        if not fits:
             shown = ", ".join(map(str, expected))
-            raise InputError(name, expected=f"shape [{shown}]", got=f"{shape}", cure=cure)
+            raise InputError(name, expected=f"shape [{shown}]", got=f"{list(shape)}", cure=cure)
         known.update(zip(axes, shape, strict=True))
 
 

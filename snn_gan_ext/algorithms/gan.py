@@ -15,12 +15,12 @@ from snn_gan_ext.types import (
     LINEAR,
     Discriminator,
     LabelledNetwork,
+    Learner,
     Network,
     Schedule,
-    check_rules,
     setting,
 )
-from snn_gan_ext.validation import at_least, between, whole
+from snn_gan_ext.validation import at_least, between
 
 __all__ = ["GAN", "update_average"]
 
@@ -31,7 +31,7 @@ SHARE = between(0, 1, closed="left")
 
 
 @dataclass(frozen=True, kw_only=True)
-class GAN(ABC, Generic[G, B]):
+class GAN(Learner, ABC, Generic[G, B]):
     r"""Base class of the adversarial algorithms: each update trains both networks once.
 
     Attributes:
@@ -50,7 +50,6 @@ class GAN(ABC, Generic[G, B]):
         InputError: If a setting is out of its range.
     """
 
-    updates: int = setting(3000, whole(1))
     generator_lr: float = setting(3e-3, at_least(0))
     discriminator_lr: float = setting(3e-3, at_least(0))
     beta1: float = setting(0.5, SHARE)
@@ -59,9 +58,6 @@ class GAN(ABC, Generic[G, B]):
     averaging: float = setting(0.0, SHARE)
     r1: float = setting(1.0, at_least(0))
     fused: ClassVar[bool | None] = None
-
-    def __post_init__(self) -> None:
-        check_rules(self)
 
     def init(
         self, generator: G, discriminator: Discriminator, rng: torch.Generator

@@ -10,7 +10,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import likelihood
 from snn_gan_ext.estimators.likelihood import Signal
 from snn_gan_ext.functional import glm
-from snn_gan_ext.types import LINEAR, Batch, Observation, Observer, Schedule, check_rules, setting
+from snn_gan_ext.types import LINEAR, Batch, Learner, Observation, Observer, Schedule, setting
 from snn_gan_ext.validation import at_least, between, check_spikes, whole
 
 __all__ = ["LikelihoodState", "MaximumLikelihood"]
@@ -20,7 +20,7 @@ LikelihoodState = NetworkState[Observer]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaximumLikelihood:
+class MaximumLikelihood(Learner):
     r"""Ascent of :math:`E_h \log p(\upsilon \mid h)`, with visible spikes given and hidden ones drawn.
 
     Visible neurons learn by their score (eq. 5). Hidden neurons learn by REINFORCE, with a learning
@@ -46,7 +46,6 @@ class MaximumLikelihood:
         SpikeGAN paper, appendix A; Jang et al. (2019), its [4].
     """
 
-    updates: int = setting(3000, whole(1))
     lr: float = setting(3e-3, at_least(0))
     signal: Signal = "reward_to_go"
     copies: int = setting(1, whole(1))
@@ -54,9 +53,6 @@ class MaximumLikelihood:
     rate: float = setting(0.3, between(0, 1, closed="neither"))
     update_every: int = setting(0, whole(0))
     schedule: Schedule = LINEAR
-
-    def __post_init__(self) -> None:
-        check_rules(self)
 
     def init(self, network: Observer, rng: torch.Generator) -> LikelihoodState:
         """Return the state of a new run.

@@ -16,9 +16,9 @@ from snn_gan_ext.types import (
     Batch,
     Discriminator,
     Generator,
+    Learner,
     Network,
     Schedule,
-    check_rules,
     setting,
 )
 from snn_gan_ext.validation import check_shapes, whole
@@ -101,7 +101,7 @@ class MetaState(NetworksState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaSpikeGAN:
+class MetaSpikeGAN(Learner):
     r"""Fig. 2: within-task training on stored tasks, which moves the initialisations.
 
     Each update puts trials of the current task into the task buffer. N + 1 pairs of networks begin at
@@ -134,7 +134,6 @@ class MetaSpikeGAN:
     """
 
     inner: SpikeGAN = INNER
-    updates: int = setting(3000, whole(1))
     inner_steps: int = setting(20, whole(1))
     inner_batch: int = setting(50, whole(2))
     rate: Schedule = RATE
@@ -143,9 +142,6 @@ class MetaSpikeGAN:
     fresh_discriminator: Callable[[torch.Generator], nn.Module] | None = None
     task_capacity: int = setting(500, whole(2))
     meta_capacity: int = setting(50, whole(1))
-
-    def __post_init__(self) -> None:
-        check_rules(self)
 
     def init(
         self,

@@ -11,7 +11,7 @@ from snn_gan_ext.algorithms.state import NetworkState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import temporal
 from snn_gan_ext.functional.ttfs import StepSpikes
-from snn_gan_ext.types import COSINE, Network, Schedule, check_rules, setting
+from snn_gan_ext.types import COSINE, Learner, Network, Schedule, setting
 from snn_gan_ext.validation import at_least, between, check_labels, check_settings, whole
 
 __all__ = ["FiringTimes", "Targets", "TemporalBackprop", "TemporalNetwork", "TemporalState"]
@@ -39,7 +39,7 @@ TemporalState = NetworkState[TemporalNetwork]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemporalBackprop:
+class TemporalBackprop(Learner):
     """Adam on the squared distance of output times from their targets, with homeostasis.
 
     Attributes:
@@ -59,7 +59,6 @@ class TemporalBackprop:
         InputError: If a setting is out of its range.
     """
 
-    updates: int = setting(3000, whole(1))
     window: int = setting(64, whole(2))
     targets: Targets = "aggressive"
     margin: float = 10.0
@@ -70,7 +69,7 @@ class TemporalBackprop:
     boost: float = setting(2e-3, at_least(0))
 
     def __post_init__(self) -> None:
-        check_rules(self)
+        super().__post_init__()
         margin, deadline = between(0, self.window, closed="neither"), between(0, self.window - 1)
         check_settings(self, margin=margin, deadline=deadline)
 

@@ -62,7 +62,7 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         binning: Binning,
         *,
         damaged: Damaged = "refuse",
-        cache: Path | None = None,
+        cache: Path | str | None = None,
         workers: int = 0,
         progress: bool = True,
     ) -> None:

@@ -125,7 +125,7 @@ def _files_of(dataset: EventDataset) -> list[Path]:
 
 
 def open_recordings(
-    name: DataSetName, folder: Path, *, train: bool = True, download: bool = False
+    name: DataSetName, folder: Path | str, *, train: bool = True, download: bool = False
 ) -> Recordings:
     """Open a data set through Tonic.
 

@@ -26,12 +26,12 @@ from snn_gan_ext.experiments.components import (
 )
 from snn_gan_ext.experiments.evaluation import Evaluation
 from snn_gan_ext.experiments.settings import Settings
-from snn_gan_ext.types import Schedule, check_rules, setting
+from snn_gan_ext.types import Learner, Schedule, check_rules, setting
 from snn_gan_ext.validation import SEED, check_setting, one_of, whole
 
-__all__ = ["Arm", "Experiment", "Learner", "flat"]
+__all__ = ["Arm", "Experiment", "flat"]
 
-Learner = BayesSpikeGAN | SpikeGAN | MaximumLikelihood | MetaSpikeGAN | TemporalBackprop | ImageGAN
+LEARNERS = (BayesSpikeGAN, SpikeGAN, MaximumLikelihood, MetaSpikeGAN, TemporalBackprop, ImageGAN)
 LARGEST = 1e10
 
 
@@ -295,5 +295,5 @@ KNOWN: dict[str, type] = {
     for module in (components, decoders)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and is_dataclass(kind) and not isabstract(kind)
-} | {kind.__name__: kind for kind in (Arm, Schedule, *get_args(Learner))}
+} | {kind.__name__: kind for kind in (Arm, Schedule, *LEARNERS)}
 """Types that may stand in a configuration beside those of the recipe itself."""

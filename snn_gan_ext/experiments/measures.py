@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["MEASURES", "Measure"]
+__all__ = ["MEASURES", "OTHERS", "PICTURES", "SAMPLERS", "Measure"]
 
 
 class Measure(NamedTuple):
@@ -83,3 +83,15 @@ SAMPLERS = {
     "ann_gan": "ordinary GAN",
 }
 """Samplers in words."""
+
+OTHERS = {
+    "noisy_real_accuracy": "accuracy of the TRTS classifier on held-out digits with noise, uncoded",
+    "peak_memory_mb": "largest memory of the process, MB",
+    "latency_saved": "share of the latency that aggressive targets save",
+    "spikes_to_decision_saved": "share of the spikes to the decision that they save",
+    "spikes_full_saved": "share of the spikes in the whole window that they save",
+}
+"""Numbers that belong to no sampler, in words."""
+
+PICTURES = {"pca": "Principal components"}
+"""Titles of pictures whose file names are none."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snn_gan_ext.experiments.experiment import Experiment, flat
-from snn_gan_ext.experiments.measures import MEASURES, SAMPLERS, Measure
+from snn_gan_ext.experiments.measures import MEASURES, OTHERS, PICTURES, SAMPLERS, Measure
 from snn_gan_ext.experiments.recipes import SUMMARIES
 
 __all__ = ["number", "render"]
@@ -46,6 +46,9 @@ def render(
             measures={key: MEASURES.get(key, Measure(key.replace("_", " "), "")) for key in keys},
             others=_plain_entries(metrics),
             brian=brian,
+            cell=cell,
+            titles_of_pictures=PICTURES,
+            words=OTHERS,
             shown=number,
             pictures=[(p.stem, base64.b64encode(p.read_bytes()).decode()) for p in pictures],
             settings=flat(experiment.to_config()),
@@ -61,6 +64,11 @@ def _plain_entries(metrics: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in metrics.items()
         if key not in IN_HEADER and not isinstance(value, Mapping)
     }
+
+
+def cell(value: float | None) -> str:
+    """Return a number as a cell of the scorecard, so that the digits of a row stand in line."""
+    return "-" if value is None else f"{value:.3f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def number(value: float | None) -> str:

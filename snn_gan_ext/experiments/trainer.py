@@ -1,6 +1,5 @@
 """An experiment made real: its networks, its algorithm and its training state."""
 
-from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -44,7 +43,7 @@ class Trainer:
         self._take_over(experiment)
         networks = self._networks()
         self.states: dict[str, TrainingState] = {
-            name: _init(arm.learner, networks[name], self.stream(f"training of {name}"))
+            name: arm.learner.init(*networks[name], self.stream(f"training of {name}"))
             for name, arm in experiment.arms.items()
         }
         self.generators = nn.ModuleDict(
@@ -159,11 +158,6 @@ class Trainer:
 
     def _here(self, labels: Tensor | int) -> Tensor | int:
         return labels.to(self.device) if isinstance(labels, Tensor) else labels
-
-
-def _init(learner: Any, networks: Sequence[nn.Module], rng: torch.Generator) -> TrainingState:
-    state: TrainingState = learner.init(*networks, rng)
-    return state
 
 
 def _to_draw_from(state: TrainingState, network: nn.Module) -> nn.Module:

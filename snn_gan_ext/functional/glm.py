@@ -201,8 +201,9 @@ def sample(
     fits = drive.dim() == 3 and drive.shape == uniforms.shape and bias.shape == drive.shape[-1:]
     one_network = fits and kernel.shape[1:] == bias.shape
     if one_network and (arrays := arrays_of(drive, bias, kernel, thresholds)):
-        spikes, potentials = map(torch.from_numpy, kernels("glm").sample(*arrays, overwrite))
-        return spikes, potentials
+        arrays[0] = arrays[0] if overwrite else arrays[0].copy()
+        kernels("glm").sample(*arrays)
+        return torch.from_numpy(arrays[3]), torch.from_numpy(arrays[0])
     # A sum, not a copy: under vmap the noise alone may be batched, and the result must be, too.
     potentials = drive + bias[..., None, None, :] + torch.zeros_like(uniforms, dtype=drive.dtype)
     spikes = torch.empty_like(potentials)

@@ -297,19 +297,19 @@ class GLMNeurons(nn.Module, ABC):
         check_floats("error", error)
         check_finite("error", error)
         error = error.to(run.potentials.dtype)
-        flat, outputs = error.flatten(2), run.outputs.flatten(2)
+        flat, outputs, channels = error.flatten(2), run.outputs.flatten(2), self.bias.shape[0]
         feedback = glm.feedback_gradient(outputs, flat, self.feedback_basis, per_sample=per_sample)
         return {
             "weight": self._weight_gradient(run.aligned, error, per_sample),
-            "feedback": self._per_channel(feedback),
-            "bias": self._per_channel(flat.sum(0 if per_sample else (0, 1))),
+            "feedback": _per_channel(feedback, channels),
+            "bias": _per_channel(flat.sum(0 if per_sample else (0, 1)), channels),
         }
 
     def _run(
         self, inputs: Tensor, state: GLMState | None, uniforms: Tensor | None, rng: Generator | None
     ) -> GLMSample:
         self._check_inputs(inputs)
-        steps, out = len(inputs), self._output_shape(inputs[0])
+        steps, out = inputs.shape[0], self._output_shape(inputs[0])
         shape = (*inputs.shape[:2], *out)
         self._check_state(state, inputs, out)
         if uniforms is None:
@@ -343,12 +343,6 @@ class GLMNeurons(nn.Module, ABC):
         """Repeat ``[..., C]`` for each place of a channel: ``[..., O]``."""
         places = math.prod(out[1:])
         return by_channel if places == 1 else by_channel.repeat_interleave(places, -1)
-
-    def _per_channel(self, by_neuron: Tensor) -> Tensor:
-        """Sum ``[..., O]`` over the places of each channel: ``[..., C]``."""
-        if by_neuron.shape[-1] == len(self.bias):
-            return by_neuron
-        return by_neuron.reshape(*by_neuron.shape[:-1], len(self.bias), -1).sum(-1)
 
     @property
     def _windows(self) -> tuple[int, int]:
@@ -417,6 +411,13 @@ class GLMNeurons(nn.Module, ABC):
     def __getstate__(self) -> dict[str, Any]:
         # A hidden state with a graph can be neither copied nor pickled.
         return self.__dict__ | {"_state": _changed(self._state, Tensor.detach)}
+
+
+def _per_channel(by_neuron: Tensor, channels: int) -> Tensor:
+    """Sum ``[..., O]`` over the places of each channel: ``[..., C]``."""
+    if by_neuron.shape[-1] == channels:
+        return by_neuron
+    return by_neuron.reshape(*by_neuron.shape[:-1], channels, -1).sum(-1)
 
 
 def _changed(state: GLMState | None, change: Callable[[Tensor], Tensor]) -> GLMState | None:

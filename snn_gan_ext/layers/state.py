@@ -108,6 +108,7 @@ class GLMSample(NamedTuple):
 
 def _last(signal: Tensor, num_steps: int) -> Tensor:
     """Copy the last steps of a signal, after zeros if it is shorter."""
-    missing = max(num_steps - len(signal), 0)
-    silence = signal.new_zeros(missing, *signal.shape[1:])
-    return torch.cat([silence, signal[len(signal) + missing - num_steps :]])
+    missing = num_steps - signal.shape[0]
+    if missing <= 0:
+        return signal[-missing:].clone()
+    return torch.cat([signal.new_zeros(missing, *signal.shape[1:]), signal])

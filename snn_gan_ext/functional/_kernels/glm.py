@@ -21,6 +21,24 @@ def is_sparse(inputs: Array, threads: int) -> bool:
     return bool(np.count_nonzero(probes) * threads <= BREAK_EVEN * len(probes))
 
 
+def synaptic_drive(inputs: Array, weight: Array, basis: Array, delay: int) -> Array:
+    drive = np.zeros((*inputs.shape[:2], weight.shape[2]), inputs.dtype)
+    _add_drive(inputs, weight, basis, delay, drive)
+    return drive
+
+
+def synaptic_gradient(inputs: Array, error: Array, basis: Array, delay: int) -> Array:
+    gradient = np.zeros((inputs.shape[2], len(basis), error.shape[2]), inputs.dtype)
+    _add_gradient(inputs, error, basis, delay, gradient.reshape(len(gradient), -1))
+    return np.ascontiguousarray(gradient.transpose(1, 0, 2))
+
+
+def feedback_gradient(outputs: Array, error: Array, basis: Array) -> Array:
+    by_lag = np.zeros((basis.shape[1], outputs.shape[2]), outputs.dtype)
+    _correlate(outputs, error, by_lag)
+    return basis @ by_lag
+
+
 @compiled
 def _find_events(row: Array, events: Indices) -> int:
     """List the nonzero entries of a row, without a branch: each event would mispredict it."""
@@ -49,12 +67,11 @@ def _add_rows(row: Array, events: Indices, count: int, weight: Array, drive: Arr
 
 
 @compiled
-def synaptic_drive(inputs: Array, weight: Array, basis: Array, delay: int) -> Array:
-    """Weight the events of each step and add their effect to the later steps."""
+def _add_drive(inputs: Array, weight: Array, basis: Array, delay: int, drive: Array) -> None:
+    """Weight the events of each step and add their effect to the drive of the later steps."""
     steps, batch, in_features = inputs.shape
     functions, length = basis.shape
     out_features = weight.shape[2]
-    drive = np.zeros((steps, batch, out_features), inputs.dtype)
     side_by_side = np.ascontiguousarray(weight.transpose(1, 0, 2)).reshape(in_features, -1)
     weighed = np.empty((functions, out_features), drive.dtype)
     events = np.empty(in_features, np.int64)
@@ -68,17 +85,15 @@ def synaptic_drive(inputs: Array, weight: Array, basis: Array, delay: int) -> Ar
                     tap, later = basis[k, lag], drive[t + delay + lag, b]
                     for o in range(out_features):
                         later[o] += tap * weighed[k, o]
-    return drive
 
 
 @compiled
-def synaptic_gradient(inputs: Array, error: Array, basis: Array, delay: int) -> Array:
-    """Filter the errors back to each step and add them to the rows of its events."""
+def _add_gradient(inputs: Array, error: Array, basis: Array, delay: int, gradient: Array) -> None:
+    """Filter the errors back to each step and add them to the rows ``[I, K * O]`` of its events."""
     steps, batch, in_features = inputs.shape
     functions, length = basis.shape
     out_features = error.shape[2]
     history = steps - error.shape[0]
-    gradient = np.zeros((in_features, functions * out_features), inputs.dtype)
     back = np.empty((functions, out_features), error.dtype)
     events = np.empty(in_features, np.int64)
     for t in range(steps - delay):
@@ -94,40 +109,29 @@ def synaptic_gradient(inputs: Array, error: Array, basis: Array, delay: int) -> 
                 x, row = inputs[t, b, event], gradient[event]
                 for o in range(len(flat)):
                     row[o] += x * flat[o]
-    by_function = gradient.reshape(in_features, functions, out_features).transpose(1, 0, 2)
-    return np.ascontiguousarray(by_function)
 
 
 @compiled
-def sample(
-    drive: Array, bias: Array, kernel: Array, thresholds: Array, overwrite: bool
-) -> tuple[Array, Array]:
-    """Compute potentials and turn thresholds (log-odds) into spikes, step by step."""
-    potentials, spikes = drive if overwrite else np.empty_like(drive), thresholds
+def sample(potentials: Array, bias: Array, kernel: Array, spikes: Array) -> None:
+    """Turn drives into potentials and thresholds (log-odds) into spikes in place, step by step."""
     steps, batch, neurons = potentials.shape
     for t in range(steps):
         for b in range(batch):
             potential, spike = potentials[t, b], spikes[t, b]
             for o in range(neurons):
-                potential[o] = drive[t, b, o] + bias[o]
+                potential[o] += bias[o]
             for lag in range(min(len(kernel), t)):
                 effect, earlier = kernel[lag], spikes[t - 1 - lag, b]
                 for o in range(neurons):
                     potential[o] += effect[o] * earlier[o]
             for o in range(neurons):
                 spike[o] = potential[o] > spike[o]
-    return spikes, potentials
-
-
-def feedback_gradient(outputs: Array, error: Array, basis: Array) -> Array:
-    return basis @ _correlate(outputs, error, basis.shape[1])
 
 
 @compiled
-def _correlate(outputs: Array, error: Array, length: int) -> Array:
+def _correlate(outputs: Array, error: Array, by_lag: Array) -> None:
     """Sum error times own spike over time and trials, for each lag."""
     steps, batch, neurons = error.shape
-    by_lag = np.zeros((length, neurons), outputs.dtype)
     history = outputs.shape[0] - steps
     for t in range(steps):
         for b in range(batch):
@@ -135,4 +139,3 @@ def _correlate(outputs: Array, error: Array, length: int) -> Array:
                 total, earlier = by_lag[lag], outputs[history + t - 1 - lag, b]
                 for o in range(neurons):
                     total[o] += earlier[o] * error[t, b, o]
-    return by_lag

@@ -9,8 +9,9 @@ import pytest
 from snn_gan_ext import SyntheticEvents
 from snn_gan_ext.coding.events import EVENT
 from snn_gan_ext.experiments import runs
-from snn_gan_ext.experiments.recipes import RECIPES, SUMMARIES, _registered
+from snn_gan_ext.experiments.recipes import RECIPES, SUMMARIES, _registered, register
 from tests.experiments.helpers import command, pictures, refused, scorecard
+from tests.experiments.recipes.toy_recordings import TOY
 
 RECIPE = Path(__file__).with_name("toy_recordings.py")
 QUICK = "--updates=3 --batch=30 --evaluation.synthetic-count=100 --evaluation.classifier-updates=20"
@@ -18,11 +19,10 @@ QUICK = "--updates=3 --batch=30 --evaluation.synthetic-count=100 --evaluation.cl
 
 @pytest.fixture(scope="module")
 def _registered_recipe():
-    from tests.experiments.recipes import toy_recordings
-
+    register(TOY, "SpikeGAN on toy gestures")
     yield
     for names in (SUMMARIES, _registered):
-        names.pop(toy_recordings.TOY.name)
+        names.pop(TOY.name)
 
 
 @pytest.fixture(scope="module")

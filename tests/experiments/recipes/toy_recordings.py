@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from snn_gan_ext.datasets.recordings import Recordings
-from snn_gan_ext.experiments.recipes import RECIPES, register
 from snn_gan_ext.experiments.recipes.events import EventRecordings
+from snn_gan_ext.experiments.recipes.nmnist import SMALL
 
 CLASSES = ("left", "right", "up")
 
@@ -35,5 +35,4 @@ class Gestures(EventRecordings):
         return Recordings(Files(self.path), self.sensor)
 
 
-TOY = replace(RECIPES["nmnist-small"], name="toy-gestures", data=Gestures())
-register(TOY, "SpikeGAN on toy gestures")
+TOY = replace(SMALL, name="toy-gestures", data=Gestures())
