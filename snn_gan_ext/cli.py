@@ -5,6 +5,7 @@ Commands import the modules that need PyTorch, so that help and errors of argume
 
 import contextlib
 import difflib
+import functools
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-T = TypeVar("T")
-Command = Callable[[], None]
 Format = Literal["npz", "hdf5", "nmnist"]
 Target = Literal["numpy", "cython", "cpp_standalone"]
 Split = Literal["validation", "test"]
@@ -74,15 +73,8 @@ def _train(name: str, arguments: Sequence[str]) -> None:
         stored = runs.read_experiment(folder)
         if stored.name == name:
             experiment, run = _parse_train(stored, name, arguments)
-    metrics = runs.train(
-        experiment,
-        folder,
-        resume=run.resume,
-        force=run.force,
-        device=run.device,
-        tensorboard=run.tensorboard,
-        progress=run.progress,
-    )
+    names = ("resume", "force", "device", "tensorboard", "progress")
+    metrics = runs.train(experiment, folder, **{name: getattr(run, name) for name in names})
     print(json.dumps(metrics, indent=2))
     print(f"report: {folder / 'report.html'}", file=sys.stderr)
 
@@ -90,34 +82,19 @@ def _train(name: str, arguments: Sequence[str]) -> None:
 def _parse_train(
     default: "Experiment", name: str, arguments: Sequence[str]
 ) -> tuple["Experiment", RunOptions]:
+    """Parse options. What a setting refuses comes as an `InputError`; tyro would print it in a box."""
+
     @dataclass(frozen=True)
     class Train:
         experiment: Annotated[Any, tyro.conf.arg(name="")] = default
         run: Annotated[RunOptions, tyro.conf.arg(name="")] = field(default_factory=RunOptions)
 
-    def parse() -> Train:
-        return tyro.cli(
-            Train,
-            args=arguments,
-            prog=f"{PROGRAM} train {name}",
-            description=SUMMARIES[name],
-            config=(tyro.conf.AvoidSubcommands, tyro.conf.SuppressFixed),
-        )
-
-    parsed = _in_one_line(parse)
-    experiment: Experiment = parsed.experiment
-    if parsed.run.updates is not None:
-        experiment = experiment.with_updates(parsed.run.updates)
-    if parsed.run.data:
-        experiment = experiment.with_data(parsed.run.data)
-    return experiment, parsed.run
-
-
-def _in_one_line(parse: Callable[[], T]) -> T:
-    """Parse, and raise an `InputError` of the settings that tyro would print in a box."""
+    config = (tyro.conf.AvoidSubcommands, tyro.conf.SuppressFixed)
+    texts: dict[str, Any] = {"prog": f"{PROGRAM} train {name}", "description": SUMMARIES[name]}
+    parse = functools.partial(tyro.cli, Train, args=arguments, config=config, **texts)
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            return parse()
+            parsed = parse()
     except SystemExit as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, InputError):
@@ -126,10 +103,16 @@ def _in_one_line(parse: Callable[[], T]) -> T:
             raise cause from None
         if not error.code:
             raise
-        return parse()  # once more, for its message
+        parsed = parse()  # once more, for its message
+    experiment: Experiment = parsed.experiment
+    if parsed.run.updates is not None:
+        experiment = experiment.with_updates(parsed.run.updates)
+    if parsed.run.data:
+        experiment = experiment.with_data(parsed.run.data)
+    return experiment, parsed.run
 
 
-def train(recipe: tyro.conf.Positional[str]) -> Command:
+def train(recipe: tyro.conf.Positional[str]) -> None:
     """Train a recipe into a run folder; `train RECIPE --help` lists its settings.
 
     Args:
@@ -138,7 +121,7 @@ def train(recipe: tyro.conf.Positional[str]) -> Command:
     raise AssertionError("`main` parses the recipe's own options")
 
 
-def evaluate(run: tyro.conf.Positional[Path], device: str = "cpu", data: str = "") -> Command:
+def evaluate(run: tyro.conf.Positional[Path], device: str = "cpu", data: str = "") -> None:
     """Evaluate a trained run again, from its weights, and write its report anew.
 
     Args:
@@ -146,13 +129,9 @@ def evaluate(run: tyro.conf.Positional[Path], device: str = "cpu", data: str = "
         device: Device to sample on: cpu, cuda, ...
         data: File or folder of its data, if they have moved since training.
     """
+    from snn_gan_ext.experiments import runs
 
-    def command() -> None:
-        from snn_gan_ext.experiments import runs
-
-        print(json.dumps(runs.evaluate(run, device, data), indent=2))
-
-    return command
+    print(json.dumps(runs.evaluate(run, device, data), indent=2))
 
 
 def sample(
@@ -163,7 +142,7 @@ def sample(
     label: int | None = None,
     seed: int = 0,
     device: str = "cpu",
-) -> Command:
+) -> None:
     """Draw spike trains from a trained run into a file.
 
     Args:
@@ -176,14 +155,10 @@ def sample(
         seed: Seed of the draws.
         device: Device to sample on: cpu, cuda, ...
     """
+    from snn_gan_ext.experiments import samples
 
-    def command() -> None:
-        from snn_gan_ext.experiments import samples
-
-        drawn = samples.sample(run, out, n, label, seed, device, format)
-        print(f"{out}: spikes {list(drawn['spikes'].shape)}")
-
-    return command
+    drawn = samples.sample(run, out, n, label, seed, device, format)
+    print(f"{out}: spikes {list(drawn['spikes'].shape)}")
 
 
 def reproduce(
@@ -194,7 +169,7 @@ def reproduce(
     classifier_updates: int | None = None,
     evaluate_on: Split = "test",
     progress: bool = True,
-) -> Command:
+) -> None:
     """Run a paper's experiment over seeds and print its table; go on where it was stopped.
 
     With three seeds, runs of one to five minutes each, one after another: digits-curves 15 of them,
@@ -212,31 +187,24 @@ def reproduce(
         evaluate_on: Split of the evaluation.
         progress: Show progress bars.
     """
+    from snn_gan_ext.experiments.papers import PAPERS, Settings
+
     folder = out or Path("runs") / experiment
-
-    def command() -> None:
-        from snn_gan_ext.experiments.papers import PAPERS, Settings
-
-        settings = Settings(
-            out=folder,
-            seeds=seeds,
-            updates=updates,
-            classifier_updates=classifier_updates,
-            evaluate_on=evaluate_on,
-            progress=progress,
-        )
-        PAPERS[experiment](settings)
-        print((folder / "table.md").read_text(), end="")
-
-    return command
+    settings = Settings(
+        out=folder,
+        seeds=seeds,
+        updates=updates,
+        classifier_updates=classifier_updates,
+        evaluate_on=evaluate_on,
+        progress=progress,
+    )
+    PAPERS[experiment](settings)
+    print((folder / "table.md").read_text(), end="")
 
 
 def crosscheck(
-    run: tyro.conf.Positional[Path],
-    target: Target = "numpy",
-    trials: int = 200,
-    seed: int = 0,
-) -> Command:
+    run: tyro.conf.Positional[Path], target: Target = "numpy", trials: int = 200, seed: int = 0
+) -> None:
     """Run a trained run in Brian2: the same spikes on the same noise, the same statistics on its own.
 
     Args:
@@ -245,91 +213,71 @@ def crosscheck(
         trials: Trials of each free run.
         seed: Seed of all noise.
     """
-
-    def command() -> None:
-        from snn_gan_ext.experiments.brian_check import crosscheck_run
-
-        found = crosscheck_run(run, target=target, trials=trials, seed=seed)
-        _print_checks(found)
-        failed = [name for name, network in found["networks"].items() if not network["passed"]]
-        if failed:
-            raise CheckFailedError(f"{run / 'crosscheck.json'}: a check failed: {', '.join(failed)}")
-        print(f"passed: {len(found['networks'])} of {len(found['networks'])}")
-
-    return command
-
-
-def _print_checks(found: dict[str, Any]) -> None:
+    from snn_gan_ext.experiments.brian_check import crosscheck_run
     from snn_gan_ext.experiments.report import number
 
+    found = crosscheck_run(run, target=target, trials=trials, seed=seed)
     for name, network in found["networks"].items():
-        wrong = sum(network["mismatches"].values())
-        print(f"{name}: {wrong} mismatched spikes of {network['replayed_spikes']}", end=" ")
-        print(f"in {found['replayed_trials']} trials on the same noise;")
+        wrong, spikes = sum(network["mismatches"].values()), network["replayed_spikes"]
+        same = f"in {found['replayed_trials']} trials on the same noise"
+        print(f"{name}: {wrong} mismatched spikes of {spikes} {same};")
         each = f"in {found['trials']} trials each"
         print(f"  ours and Brian2's {each} (p: corrected, - not testable; ISI in s):")
         for line in network["statistics"]:
             values = f"{number(line['ours'])} and {number(line['brian'])}"
             print(f"  {line['name']:18} {values:24} p {number(line['p'])}")
+    failed = [name for name, network in found["networks"].items() if not network["passed"]]
+    if failed:
+        raise CheckFailedError(f"{run / 'crosscheck.json'}: a check failed: {', '.join(failed)}")
+    print(f"passed: {len(found['networks'])} of {len(found['networks'])}")
 
 
-def recipes() -> Command:
+def recipes() -> None:
     """List the recipes."""
-
-    def command() -> None:
-        width = max(map(len, SUMMARIES))
-        for name, summary in SUMMARIES.items():
-            print(f"{name:{width}}  {summary}")
-
-    return command
+    width = max(map(len, SUMMARIES))
+    for name, summary in SUMMARIES.items():
+        print(f"{name:{width}}  {summary}")
 
 
-COMMANDS: dict[str, Callable[..., Command]] = {
-    "train": train,
-    "reproduce": reproduce,
-    "evaluate": evaluate,
-    "sample": sample,
-    "crosscheck": crosscheck,
-    "recipes": recipes,
+def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """Bind arguments alone: within its parser, tyro would take a command's errors for its own."""
+
+    @functools.wraps(command)
+    def bind(*arguments: Any, **options: Any) -> Callable[[], None]:
+        return functools.partial(command, *arguments, **options)
+
+    return bind
+
+
+COMMANDS = {
+    command.__name__: _later(command)
+    for command in (train, reproduce, evaluate, sample, crosscheck, recipes)
 }
 
 
 def _run(arguments: Sequence[str]) -> None:
     if list(arguments) == ["--version"]:
         print(__version__)
-    elif len(arguments) > 1 and arguments[0] == "train" and not arguments[1].startswith("-"):
-        _check_recipe(arguments[1])
-        _use_one_thread()
-        _train(arguments[1], arguments[2:])
+        return
+    command: Callable[[], None]
+    if len(arguments) > 1 and arguments[0] == "train" and not arguments[1].startswith("-"):
+        name = arguments[1]
+        if name not in SUMMARIES:
+            cure = f"did you mean {difflib.get_close_matches(name, SUMMARIES, n=1, cutoff=0)[0]!r}?"
+            expected = f"one of {', '.join(SUMMARIES)}"
+            raise InputError("recipe", expected=expected, got=f"{name!r}", cure=cure)
+        command = functools.partial(_train, name, arguments[2:])
     else:
-        command: Command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            args=arguments,
-            prog=PROGRAM,
-            description="Spiking networks that learn distributions of spike trains (also: --version).",
+        text = "Spiking networks that learn distributions of spike trains (also: --version)."
+        command = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, args=arguments, prog=PROGRAM, description=text
         )
-        if "torch" in sys.modules or arguments[0] != "recipes":
-            _use_one_thread()
-        command()
+    if "torch" in sys.modules or arguments[0] != "recipes":
+        import torch
 
-
-def _use_one_thread() -> None:
-    """The networks are small: a second thread gains nothing, and loses much on a busy machine."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _check_recipe(name: str) -> None:
-    """Name the nearest recipe, where the parser would list all of them."""
-    if name not in SUMMARIES:
-        nearest = difflib.get_close_matches(name, SUMMARIES, n=1, cutoff=0)[0]
-        raise InputError(
-            "recipe",
-            expected=f"one of {', '.join(SUMMARIES)}",
-            got=f"{name!r}",
-            cure=f"did you mean {nearest!r}?",
-        )
+        # The networks are small: a second thread gains nothing, and loses much on a busy machine.
+        torch.set_num_threads(1)
+    command()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -305,8 +305,7 @@ def check_labels(labels: Tensor, classes: int | None = None, count: int | None =
     if wrong or labels.dim() != 1 or (count is not None and len(labels) != count):
         expected = f"whole numbers [{'B' if count is None else count}]"
         raise InputError("labels", expected=expected, got=f"{labels.dtype} {list(labels.shape)}")
-    if classes is None:
-        check_values("labels", labels, labels >= 0, "0 or more")
-    else:
-        check_values("labels", labels, (labels >= 0) & (labels < classes), f"0 .. {classes - 1}")
+    expected = "0 or more" if classes is None else f"0 .. {classes - 1}"
+    fits = (labels >= 0) & (labels < (math.inf if classes is None else classes))
+    check_values("labels", labels, fits, expected)
     return labels.long()

@@ -1,13 +1,13 @@
 """A trained run in Brian2: replayed spike for spike, and compared by statistics."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
 
+from snn_gan_ext import plots
 from snn_gan_ext.brian import equivalence
 from snn_gan_ext.brian.network import Target, use_target
 from snn_gan_ext.errors import InputError
@@ -49,29 +49,17 @@ def crosscheck_run(
     check_setting("--trials", trials, whole(20))
     check_setting("--seed", seed, SEED)
     if replayed < 1 or not 0 < false_alarm < 1:
-        raise InputError(
-            "replayed and false_alarm",
-            expected="at least one trial, and a rate between 0 and 1",
-            got=f"{replayed} and {false_alarm}",
-        )
+        expected = "at least one trial, and a rate between 0 and 1"
+        got = f"{replayed} and {false_alarm}"
+        raise InputError("replayed and false_alarm", expected=expected, got=got)
     trainer = runs.load_run(folder)
     metrics = runs.read_metrics_json(folder)
     networks = trainer.glm_networks()
     if not networks:
-        raise InputError(
-            f"{folder}",
-            expected="a run with a network of GLM layers",
-            got=f"recipe {trainer.experiment.name!r}",
-        )
-    found: dict[str, Any] = {
-        "target": target,
-        "trials": trials,
-        "replayed_trials": replayed,
-        "false_alarm": false_alarm,
-        "dt": dt,
-        "seed": seed,
-        "networks": {},
-    }
+        got = f"recipe {trainer.experiment.name!r}"
+        raise InputError(f"{folder}", expected="a run with a network of GLM layers", got=got)
+    options = dict(target=target, trials=trials, replayed_trials=replayed, false_alarm=false_alarm)
+    found: dict[str, Any] = {**options, "dt": dt, "seed": seed, "networks": {}}
     free_runs: dict[str, tuple[Tensor, Tensor]] = {}
     bar = tqdm(networks.items(), "crosscheck", unit="network", disable=None, leave=False)
     for name, generator in bar:
@@ -81,30 +69,19 @@ def crosscheck_run(
         with use_target(target):
             free = equivalence.free_run(generator, trainer.data.labels(trials), rng, seed, dt)
         table = equivalence.compare(*free, dt, false_alarm, comparisons=len(networks))
-        found["networks"][name] = _verdict(ours, equivalence.mismatches(ours, brian), table)
+        wrong = equivalence.mismatches(ours, brian)
+        found["networks"][name] = {
+            "replayed_spikes": int(sum(spikes.sum() for spikes in ours.values())),
+            "mismatches": wrong,
+            "statistics": [line.as_json() for line in table],
+            "passed": not any(wrong.values()) and all(line.passed for line in table),
+        }
         free_runs[name] = free
     for name, free in free_runs.items():
-        _draw(folder, name, free, dt)
+        figure = plots.spike_comparison({"snn_gan_ext": free[0], "Brian2": free[1]}, dt)
+        figure.suptitle(name)
+        plots.save(figure, folder / f"crosscheck_{name.replace(' ', '_')}.png")
     found["passed"] = all(network["passed"] for network in found["networks"].values())
     write_atomically(folder / "crosscheck.json", json.dumps(found, indent=2) + "\n")
     runs.write_report(folder, trainer.experiment, metrics)
     return found
-
-
-def _verdict(
-    ours: Mapping[str, Tensor], wrong: dict[str, int], table: list[equivalence.Comparison]
-) -> dict[str, Any]:
-    return {
-        "replayed_spikes": int(sum(spikes.sum() for spikes in ours.values())),
-        "mismatches": wrong,
-        "statistics": [line.as_json() for line in table],
-        "passed": not any(wrong.values()) and all(line.passed for line in table),
-    }
-
-
-def _draw(folder: Path, name: str, free: tuple[Tensor, Tensor], dt: float) -> None:
-    from snn_gan_ext import plots
-
-    figure = plots.spike_comparison({"snn_gan_ext": free[0], "Brian2": free[1]}, dt)
-    figure.suptitle(name)
-    plots.save(figure, folder / f"crosscheck_{name.replace(' ', '_')}.png")

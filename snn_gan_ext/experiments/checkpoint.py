@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 import torch
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments.experiment import flat
+from snn_gan_ext.experiments.experiment import differences
 from snn_gan_ext.version import __version__
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "write_atomically"]
+
+AFRESH = "start afresh with --force"
+"""The cure where a checkpoint is of no use."""
 
 
 class Checkpoint(NamedTuple):
@@ -44,26 +47,18 @@ def load_checkpoint(path: Path, config: Mapping[str, Any]) -> Checkpoint:
         InputError: If it is missing, damaged, or from another version, recipe or setting.
     """
     if not path.is_file():
-        raise InputError(
-            f"{path}", expected="a checkpoint", got="no such file", cure="start afresh with --force"
-        )
+        raise InputError(f"{path}", expected="a checkpoint", got="no such file", cure=AFRESH)
     version, checkpoint = _read(path)
     if version != __version__:
-        raise InputError(
-            f"{path}",
-            expected=f"a checkpoint of snn_gan_ext {__version__}",
-            got=f"one of {version}",
-            cure=f"install snn_gan_ext=={version}, or start afresh with --force",
-        )
-    ours, theirs = flat(config), flat(checkpoint.config)
-    other = sorted(key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key))
+        expected = f"a checkpoint of snn_gan_ext {__version__}"
+        cure = f"install snn_gan_ext=={version}, or {AFRESH}"
+        raise InputError(f"{path}", expected=expected, got=f"one of {version}", cure=cure)
+    other = sorted(differences(config, checkpoint.config).items())
     if other:
-        raise InputError(
-            f"{path}",
-            expected="a checkpoint with " + ", ".join(f"{key} = {ours.get(key)!r}" for key in other),
-            got=", ".join(f"{theirs.get(key)!r}" for key in other),
-            cure="restore config.json, or give another --out",
-        )
+        expected = "a checkpoint with " + ", ".join(f"{name} = {ours!r}" for name, (ours, _) in other)
+        got = ", ".join(f"{theirs!r}" for _, (_, theirs) in other)
+        cure = "restore config.json, or give another --out"
+        raise InputError(f"{path}", expected=expected, got=got, cure=cure)
     return checkpoint
 
 
@@ -78,12 +73,8 @@ def _read(path: Path) -> tuple[str, Checkpoint]:
         if not isinstance(checkpoint.config, dict) or not isinstance(checkpoint.seconds, float):
             raise TypeError
     except Exception:  # damage shows up as almost any exception in there
-        raise InputError(
-            f"{path}",
-            expected="a whole checkpoint",
-            got="a damaged or foreign file",
-            cure="start afresh with --force",
-        ) from None
+        got = "a damaged or foreign file"
+        raise InputError(f"{path}", expected="a whole checkpoint", got=got, cure=AFRESH) from None
     return str(version), checkpoint
 
 

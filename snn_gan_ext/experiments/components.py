@@ -10,25 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.coding.events import Binning
+from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.settings import Settings
 from snn_gan_ext.functional import bases
-from snn_gan_ext.networks.discriminators import (
-    IntervalDiscriminator,
-    MLPDiscriminator,
-    TemporalDiscriminator,
-)
+from snn_gan_ext.networks import discriminators, generators, ttfs
 from snn_gan_ext.networks.ensembles import Ensemble
-from snn_gan_ext.networks.generators import (
-    ConditionalGenerator,
-    ConvolutionalGenerator,
-    StepResponseGenerator,
-)
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.networks.images import MLPGenerator
-from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSClassifier, TTFSGenerator
 from snn_gan_ext.types import setting
-from snn_gan_ext.validation import above, at_least, whole
+from snn_gan_ext.validation import above, at_least, check_setting, whole
 
 __all__ = [
     "MLP",
@@ -46,6 +37,8 @@ __all__ = [
     "Particles",
     "StepResponse",
     "Temporal",
+    "in_turn",
+    "pick",
 ]
 
 Decode = Callable[[Tensor], Tensor] | None
@@ -95,15 +88,34 @@ class Data(Settings, ABC):
                 raise InputError("label", expected="none, as trials have no labels", got=f"{label}")
             return count
         if label is None:
-            return torch.arange(count) % self.classes
+            return in_turn(count, self.classes)
         if not 0 <= label < self.classes:
             raise InputError("label", expected=f"0 .. {self.classes - 1}", got=f"{label}")
         return torch.full((count,), label)
 
 
+def in_turn(count: int, classes: int) -> Tensor:
+    """Return labels ``[count]``, the classes in turn."""
+    return torch.arange(count) % classes
+
+
+def pick(data: Labelled, size: int, rng: torch.Generator) -> Labelled:
+    """Draw images with replacement, on the device of the random source."""
+    picks = torch.randint(len(data.labels), (size,), generator=rng, device=rng.device).cpu()
+    return Labelled(data.images[picks].to(rng.device), data.labels[picks].to(rng.device))
+
+
 @dataclass(frozen=True, kw_only=True)
-class GeneratorSettings(Settings, ABC):
-    """Settings of a generator; subclasses are frozen dataclasses."""
+class NetworkSettings(Settings, ABC):
+    """Settings of a network; subclasses are frozen dataclasses."""
+
+    def initialise(self, network: nn.Module, data: Data) -> None:
+        """Initialise a network from the data, before training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorSettings(NetworkSettings):
+    """Settings of a generator."""
 
     @abstractmethod
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
@@ -113,20 +125,14 @@ class GeneratorSettings(Settings, ABC):
         """Build the members of an ensemble."""
         return [self.build(data, rng) for _ in range(count)]
 
-    def initialise(self, network: nn.Module, data: Data) -> None:
-        """Initialise a network from the data, before training."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class DiscriminatorSettings(Settings, ABC):
-    """Settings of a discriminator; subclasses are frozen dataclasses."""
+class DiscriminatorSettings(NetworkSettings):
+    """Settings of a discriminator."""
 
     @abstractmethod
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
         """Build the network for decoded trials, with weights drawn from ``rng``."""
-
-    def initialise(self, network: nn.Module, data: Data) -> None:
-        """Initialise a network from the data, before training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +153,9 @@ class Basis(Settings):
     decay: float = setting(2.0, above(0))
     area: float = setting(0.0, at_least(0))
 
+    def check(self) -> None:
+        check_setting("basis.functions", self.functions, whole(1, self.window))
+
     def tensor(self) -> Tensor:
         """Return the basis ``[K, L]``."""
         if self.kind == "identity":
@@ -158,11 +167,12 @@ class Basis(Settings):
         return basis * (self.area / basis.sum()) if self.area else basis
 
 
-def _options(settings: Settings, *without: str) -> dict[str, Any]:
-    """Return settings as keyword arguments of a network."""
-    found = {each.name: getattr(settings, each.name) for each in fields(settings)}
-    tensors = {name: x.tensor() if isinstance(x, Basis) else x for name, x in found.items()}
-    return {name: x for name, x in tensors.items() if name not in without}
+def _options(settings: Settings, rng: torch.Generator, *without: str) -> dict[str, Any]:
+    """Return settings and the random source as keyword arguments of a network."""
+    names = [each.name for each in fields(settings) if each.name not in without]
+    found = {name: getattr(settings, name) for name in names}
+    tensors = {name: x.tensor() for name, x in found.items() if isinstance(x, Basis)}
+    return {**found, **tensors, "rng": rng}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,12 +206,12 @@ class Conditional(GeneratorSettings):
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         num_steps, *readout = data.shape
         frame = tuple(readout) if len(readout) > 1 else readout[0]
-        options = _options(self, "class_rates")
-        return ConditionalGenerator(max(data.classes, 1), frame, num_steps, **options, rng=rng)
+        options = _options(self, rng, "class_rates")
+        return generators.ConditionalGenerator(max(data.classes, 1), frame, num_steps, **options)
 
     def initialise(self, network: nn.Module, data: Data) -> None:
         if self.class_rates:
-            assert isinstance(network, ConditionalGenerator)
+            assert isinstance(network, generators.ConditionalGenerator)
             rates: Tensor = data.class_rates()  # type: ignore[attr-defined]
             rates = rates.reshape(*rates.shape[:2], *data.shape[1:])
             network.initialise_rates(rates.to(next(network.parameters()).device))
@@ -226,8 +236,9 @@ class Convolutional(GeneratorSettings):
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         num_steps, channels, height, width = data.shape
         kernel = self.stride + 2 - height % 2  # of the frame's parity, for even margins
-        options = {**_options(self), "kernel_size": kernel, "rng": rng}
-        return ConvolutionalGenerator(data.classes, (channels, height, width), num_steps, **options)
+        options = {**_options(self, rng), "kernel_size": kernel}
+        frame = (channels, height, width)
+        return generators.ConvolutionalGenerator(data.classes, frame, num_steps, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,11 +264,11 @@ class StepResponse(GeneratorSettings):
 
     def build_many(self, count: int, data: Data, rng: torch.Generator) -> list[nn.Module]:
         num_steps, neurons = data.shape
-        options = _options(self, "shared_std", "bias_std")
-        members: list[nn.Module] = [
-            StepResponseGenerator(neurons, num_steps, **options, rng=rng) for _ in range(count)
-        ]
+        options = _options(self, rng, "shared_std", "bias_std")
         shared: dict[str, Tensor] = {}
+        members: list[nn.Module] = [
+            generators.StepResponseGenerator(neurons, num_steps, **options) for _ in range(count)
+        ]
         for member in members:
             for name, parameter in member.named_parameters():
                 if name.endswith("bias"):
@@ -298,7 +309,7 @@ class Classifier(GeneratorSettings):
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         num_steps, features = data.shape
-        return TTFSClassifier(features, data.classes, num_steps, **_options(self), rng=rng)
+        return ttfs.TTFSClassifier(features, data.classes, num_steps, **_options(self, rng))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,12 +321,12 @@ class TTFS(GeneratorSettings):
         hidden: Number of hidden neurons.
     """
 
-    network: ClassVar[type[nn.Module]] = TTFSGenerator
+    network: ClassVar[type[nn.Module]] = ttfs.TTFSGenerator
     latents: int = setting(32, whole(1, 10_000))
     hidden: int = setting(128, whole(1, LARGE))
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
-        return self.network(data.shape[-1], max(data.classes, 1), **_options(self), rng=rng)
+        return self.network(data.shape[-1], max(data.classes, 1), **_options(self, rng))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,7 +334,6 @@ class OrdinaryGenerator(TTFS):
     """`MLPGenerator`: an ordinary network with one hidden layer.
 
     Attributes:
-        latents: Number of random inputs.
         hidden: Number of hidden units.
     """
 
@@ -347,7 +357,7 @@ class MLP(DiscriminatorSettings):
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
         silence = torch.zeros(data.shape[0], 1, *data.shape[1:])
         features = data.shape[-1] if decode is None else decode(silence).shape[1]
-        return MLPDiscriminator(features, max(data.classes, 1), **_options(self), rng=rng)
+        return discriminators.MLPDiscriminator(features, max(data.classes, 1), **_options(self, rng))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,9 +373,10 @@ class Temporal(DiscriminatorSettings):
     label_scale: float = 4.0
 
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
-        num_steps, *sizes = data.shape
-        neurons = math.prod(sizes)
-        return TemporalDiscriminator(neurons, data.classes, num_steps, **_options(self), rng=rng)
+        neurons = math.prod(data.shape[1:])
+        return discriminators.TemporalDiscriminator(
+            neurons, data.classes, data.shape[0], **_options(self, rng)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,7 +385,7 @@ class Intervals(DiscriminatorSettings):
 
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
         num_steps, neurons = data.shape
-        return IntervalDiscriminator(neurons, num_steps, rng=rng)
+        return discriminators.IntervalDiscriminator(neurons, num_steps, rng=rng)
 
     def initialise(self, network: nn.Module, data: Data) -> None:
         """Set the scale to the mean number of spikes in a trial."""
@@ -395,5 +406,4 @@ class OnOff(DiscriminatorSettings):
     weight_scale: float = setting(3.0, at_least(0))
 
     def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
-        pixels, classes = data.shape[-1], max(data.classes, 1)
-        return OnOffDiscriminator(pixels, classes, **_options(self), rng=rng)
+        return ttfs.OnOffDiscriminator(data.shape[-1], max(data.classes, 1), **_options(self, rng))

@@ -3,23 +3,28 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.datasets.digits import Split
+from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Data
 from snn_gan_ext.experiments.settings import Settings
+from snn_gan_ext.networks.ensembles import Ensemble
+from snn_gan_ext.networks.glm import NetworkGenerator
+from snn_gan_ext.rng import stream, stream_seed
 from snn_gan_ext.types import TrainingState
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Evaluation", "Results", "Trained"]
-
+__all__ = ["Evaluation", "Figures", "Results", "Trained", "in_one"]
 
 D = TypeVar("D", bound=Data)
+Figures: TypeAlias = Mapping[str, "Figure"]
+"""Pictures by file name without ending."""
 
 
 @dataclass(frozen=True)
@@ -34,36 +39,83 @@ class Results:
     """
 
     samplers: Mapping[str, Mapping[str, float]]
-    figures: Mapping[str, "Figure"] = field(default_factory=dict)
+    figures: Figures = field(default_factory=dict)
     others: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Trained(Protocol):
+def in_one(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return the numbers of several samplers in one row, as ``SAMPLER_MEASURE``."""
+    return {f"{name}_{key}": value for name, row in rows.items() for key, value in row.items()}
+
+
+class Trained:
     """Trained networks, as an evaluation uses them; `Trainer` is one.
 
     Attributes:
         data: Real trials.
         device: Device of the networks.
+        seed: Seed of all randomness in the run.
         split: Split of the final evaluation.
         label: Name of the experiment's own generator.
         learner: Its learning algorithm.
         state: Training state.
-        generators: Networks to draw from, by arm.
+        generators: Networks to draw from, by arm; kept in ``generator.safetensors``.
     """
 
     data: Data
     device: torch.device
+    seed: int
     split: Split
     label: str
     learner: Any
     state: TrainingState
     generators: nn.ModuleDict
 
-    def data_as(self, kind: type[D]) -> D: ...
-    def stream(self, role: str, device: torch.device | str | None = None) -> torch.Generator: ...
-    def seed_of(self, role: str) -> int: ...
-    def draw(self, name: str, labels: Tensor | int, rng: torch.Generator) -> Tensor: ...
-    def sample(self, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]: ...
+    @property
+    def generator(self) -> nn.Module:
+        """The experiment's own generator, to draw from."""
+        return self.generators[self.label]
+
+    def data_as(self, kind: type[D]) -> D:
+        """Return the experiment's data, which an evaluation needs to be of a kind.
+
+        Raises:
+            InputError: If they are of another kind.
+        """
+        if not isinstance(self.data, kind):
+            raise InputError("data", expected=kind.__name__, got=type(self.data).__name__)
+        return self.data
+
+    def stream(self, role: str, device: torch.device | str | None = None) -> torch.Generator:
+        """Return the run's random source of a role, by default on the networks' device."""
+        return stream(self.seed, role, self.device if device is None else device)
+
+    def seed_of(self, role: str) -> int:
+        """Return the run's seed of a role, for classifiers and the like."""
+        return stream_seed(self.seed, role)
+
+    def sample(self, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
+        """Draw trials of the experiment's own generator; see `Evaluation.sample`."""
+        network, here = self.generator, self._here(labels)
+        labelled = {"labels": labels} if isinstance(labels, Tensor) else {}
+        if isinstance(network, Ensemble):
+            spikes, members = network.draw(here, rng)
+            return {"spikes": spikes.cpu(), **labelled, "particles": members.cpu()}
+        if not isinstance(network, NetworkGenerator):
+            kind, cure = type(network).__name__, "train spiking-gan-digits or spiking-gan-mnist"
+            raise InputError("sample", expected="a run with a generator", got=kind, cure=cure)
+        return {"spikes": network(here, rng).cpu(), **labelled}
+
+    def draw(self, name: str, labels: Tensor | int, rng: torch.Generator) -> Tensor:
+        """Draw spikes ``[T, B, ...]`` of one arm's generator, on the CPU."""
+        if rng.device.type != self.device.type:
+            there = int(torch.randint(2**31, (1,), generator=rng, device=rng.device))
+            rng = torch.Generator(self.device).manual_seed(there)
+        spikes: Tensor = self.generators[name](self._here(labels), rng)
+        return spikes.cpu()
+
+    def _here(self, labels: Tensor | int) -> Tensor | int:
+        return labels.to(self.device) if isinstance(labels, Tensor) else labels
 
 
 @dataclass(frozen=True, kw_only=True)

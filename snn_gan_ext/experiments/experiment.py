@@ -18,18 +18,13 @@ from snn_gan_ext.coding import decoders
 from snn_gan_ext.datasets.digits import Split
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import components
-from snn_gan_ext.experiments.components import (
-    Data,
-    DiscriminatorSettings,
-    GeneratorSettings,
-    Particles,
-)
+from snn_gan_ext.experiments.components import Data, DiscriminatorSettings, GeneratorSettings, Particles
 from snn_gan_ext.experiments.evaluation import Evaluation
 from snn_gan_ext.experiments.settings import Settings
 from snn_gan_ext.types import Learner, Schedule, check_rules, setting
 from snn_gan_ext.validation import SEED, check_setting, one_of, whole
 
-__all__ = ["Arm", "Experiment", "flat"]
+__all__ = ["Arm", "Experiment", "differences", "flat"]
 
 LEARNERS = (BayesSpikeGAN, SpikeGAN, MaximumLikelihood, MetaSpikeGAN, TemporalBackprop, ImageGAN)
 LARGEST = 1e10
@@ -150,13 +145,11 @@ class Experiment:
 
     def to_config(self) -> dict[str, Any]:
         """Return the experiment as plain values, for ``config.json``."""
-        config: dict[str, Any] = _plain(self)
-        return config
+        return dict(_plain(self))
 
     def identity(self) -> dict[str, Any]:
         """Return all settings but the location of the data: a checkpoint is bound to these."""
-        config: dict[str, Any] = _plain(self, locations=False)
-        return config
+        return dict(_plain(self, locations=False))
 
     def from_config(self, config: Mapping[str, Any]) -> Self:
         """Return the experiment that `to_config` of a variant of this one has described.
@@ -170,6 +163,13 @@ class Experiment:
         return found
 
 
+def differences(ours: Any, theirs: Any) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which two configurations differ, by name; None for those that lack one."""
+    here, there = flat(ours), flat(theirs)
+    pairs = {name: (here.get(name), there.get(name)) for name in {**here, **there}}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
 def flat(config: Any, name: str = "") -> dict[str, Any]:
     """Return the settings of a configuration by the names that options have."""
     if not isinstance(config, Mapping):
@@ -180,27 +180,24 @@ def flat(config: Any, name: str = "") -> dict[str, Any]:
 
 def _varied(value: Any, path: list[str], new: Any) -> Any:
     name, *rest = path
-    names = list(value) if isinstance(value, dict) else _names(value)
-    if name not in names:
-        raise InputError("setting", expected=f"one of {names}", got=f"{name!r}")
-    if isinstance(value, dict):
-        return {**value, name: _varied(value[name], rest, new) if rest else new}
-    return replace(value, **{name: _varied(getattr(value, name), rest, new) if rest else new})
+    parts = dict(value) if isinstance(value, dict) else _parts(value)
+    if name not in parts:
+        raise InputError("setting", expected=f"one of {list(parts)}", got=f"{name!r}")
+    changed = {name: _varied(parts[name], rest, new) if rest else new}
+    return {**value, **changed} if isinstance(value, dict) else replace(value, **changed)
 
 
-def _names(value: Any) -> list[str]:
-    return [each.name for each in fields(value)] if is_dataclass(value) else []
+def _parts(value: Any) -> dict[str, Any]:
+    """Settings of a dataclass by name; of other values there are none."""
+    return {x.name: getattr(value, x.name) for x in fields(value)} if is_dataclass(value) else {}
 
 
 def _components(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     """All dataclasses in a value, itself included, with their places."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _components(part, f"{place}.{key}")
-    elif is_dataclass(value):
+    if is_dataclass(value):
         yield place, value
-        for each in fields(value):
-            yield from _components(getattr(value, each.name), f"{place}.{each.name}")
+    for name, part in (value if isinstance(value, dict) else _parts(value)).items():
+        yield from _components(part, f"{place}.{name}")
 
 
 def _plain(value: Any, locations: bool = True) -> Any:
@@ -217,9 +214,8 @@ def _plain(value: Any, locations: bool = True) -> Any:
         return [_plain(part, locations) for part in value]
     if value is None or type(value) in (int, float, str, bool):
         return value
-    raise InputError(
-        "experiment", expected="plain values and dataclasses of them", got=f"{value!r}"[:80]
-    )
+    got = f"{value!r}"[:80]
+    raise InputError("experiment", expected="plain values and dataclasses of them", got=got)
 
 
 def _restored(like: Any, value: Any, kinds: Mapping[str, type]) -> Any:
@@ -241,23 +237,20 @@ def _restored(like: Any, value: Any, kinds: Mapping[str, type]) -> Any:
             got=f"{sorted(set(given) ^ names)} missing or unknown" if kind else f"{value['type']!r}",
             cure="use the version of snn_gan_ext that wrote it, or start afresh with --force",
         )
-    return kind(
-        **{name: _restored(getattr(like, name, None), part, kinds) for name, part in given.items()}
-    )
+    parts = {name: _restored(getattr(like, name, None), part, kinds) for name, part in given.items()}
+    return kind(**parts)
 
 
 def _check_types(value: Any) -> None:
     """Check that plain settings have their declared types, which those from a file may not."""
     for place, part in _components(value):
         hints = get_type_hints(type(part))
-        for each in fields(part):
-            name = f"{place}.{each.name}".removeprefix(".")
-            _check_type(name, getattr(part, each.name), hints[each.name])
+        for name, found in _parts(part).items():
+            _check_type(f"{place}.{name}".removeprefix("."), found, hints[name])
 
 
 def _check_type(name: str, value: Any, kind: Any) -> None:
-    if get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if get_origin(kind) is Literal:
         check_setting(name, value, one_of(kind))
     elif not _fits(value, kind):

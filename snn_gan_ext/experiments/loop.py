@@ -20,12 +20,7 @@ import torch
 from tqdm import tqdm
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    write_atomically,
-)
+from snn_gan_ext.experiments import checkpoint as checkpoints
 from snn_gan_ext.types import Algorithm, TrainingState
 
 __all__ = [
@@ -71,8 +66,7 @@ class MetricsLog:
     def __init__(self, path: Path, from_update: int = 0, tensorboard: Path | None = None) -> None:
         self._writer = None if tensorboard is None else require_tensorboard()(str(tensorboard))
         kept = [line for line in read_metrics(path) if line["update"] <= from_update > 0]
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_atomically(path, text)
+        checkpoints.write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a")
 
     def write(self, update: int, metrics: Mapping[str, float]) -> None:
@@ -149,20 +143,12 @@ def fit(
     """
     path = folder / "checkpoint.pt"
     seconds = _restore(state, path, config, updates) if resume else 0.0
-
-    def save() -> None:
-        save_checkpoint(path, Checkpoint(dict(config), state.state_dict(), seconds))
-
-    log = MetricsLog(
-        folder / "metrics.jsonl", state.updates, folder / "tensorboard" if tensorboard else None
-    )
+    events = folder / "tensorboard" if tensorboard else None
+    log = MetricsLog(folder / "metrics.jsonl", state.updates, events)
+    name, quiet = str(config.get("name", "")), not progress
+    every = 0.1 if sys.stderr.isatty() else 30  # a file keeps every line
     bar = tqdm(
-        total=updates,
-        initial=state.updates,
-        unit="update",
-        disable=not progress,
-        desc=str(config.get("name", "")),
-        mininterval=0.1 if sys.stderr.isatty() else 30,  # a file keeps every line
+        desc=name, total=updates, initial=state.updates, unit="update", disable=quiet, mininterval=every
     )
     try:
         with catch_signals() as caught:
@@ -179,7 +165,8 @@ def fit(
                 look = monitor if state.updates % monitor_every == 0 or last else None
                 # Before the monitor, which a second signal may end.
                 if caught or look is not None or state.updates % checkpoint_every == 0 or last:
-                    save()
+                    saved = checkpoints.Checkpoint(dict(config), state.state_dict(), seconds)
+                    checkpoints.save_checkpoint(path, saved)
                 if look is not None:
                     log.write(state.updates, look())
                 if caught:
@@ -191,18 +178,15 @@ def fit(
 
 
 def _restore(state: TrainingState, path: Path, config: Mapping[str, Any], updates: int) -> float:
-    checkpoint = load_checkpoint(path, config)
+    checkpoint = checkpoints.load_checkpoint(path, config)
     try:
         state.load_state_dict(checkpoint.state)
         if type(state.updates) is not int or not 0 <= state.updates <= updates:
             raise ValueError(f"{state.updates!r} updates of {updates}")
     except Exception as error:
-        raise InputError(
-            f"{path}",
-            expected="the training state of this run",
-            got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            cure="start afresh with --force",
-        ) from None
+        got = f"{type(error).__name__}: {''.join(str(error).splitlines()[:1])}"
+        expected = "the training state of this run"
+        raise InputError(f"{path}", expected=expected, got=got, cure=checkpoints.AFRESH) from None
     return checkpoint.seconds
 
 
@@ -212,9 +196,8 @@ def check_finite(metrics: Mapping[str, float], update: int, checkpoint: Path | N
         if not math.isfinite(value):
             kept = checkpoint is not None and checkpoint.exists()
             last = f"; the last good state is in {checkpoint}" if kept else ""
-            raise NonFiniteError(
-                f"update {update}: {name} is {value}{last}; lower the learning rates or raise r1"
-            )
+            cure = "lower the learning rates or raise r1"
+            raise NonFiniteError(f"update {update}: {name} is {value}{last}; {cure}")
 
 
 @contextmanager
@@ -258,10 +241,7 @@ def require_tensorboard() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise InputError(
-            "tensorboard",
-            expected="the package tensorboard",
-            got="an environment without it",
-            cure="pip install tensorboard, or leave --tensorboard out",
-        ) from None
+        expected, got = "the package tensorboard", "an environment without it"
+        cure = "pip install tensorboard, or leave --tensorboard out"
+        raise InputError("tensorboard", expected=expected, got=got, cure=cure) from None
     return SummaryWriter

@@ -81,6 +81,11 @@ SAMPLERS = {
     "belief": "belief network",
     "spiking_gan": "Spiking-GAN",
     "ann_gan": "ordinary GAN",
+    "random": "random initialisation",
+    "meta": "learned initialisation",
+    "meta_generator": "learned generator, random discriminator",
+    "jitter": "shifted copies",
+    "jitter_and_spikegan": "shifted copies and SpikeGAN",
 }
 """Samplers in words."""
 

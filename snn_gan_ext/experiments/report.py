@@ -35,35 +35,26 @@ def render(
     keys = {key: None for row in samplers.values() for key in row}
     template = files(__package__).joinpath("report.html.jinja").read_text()
     page = Environment(autoescape=True).from_string(template)
-    return (
-        page.render(
-            name=experiment.name,
-            summary=SUMMARIES.get(experiment.name, ""),
-            metrics=metrics,
-            samplers=samplers,
-            trained=set(experiment.arms),
-            titles=SAMPLERS,
-            measures={key: MEASURES.get(key, Measure(key.replace("_", " "), "")) for key in keys},
-            others=_plain_entries(metrics),
-            brian=brian,
-            cell=cell,
-            titles_of_pictures=PICTURES,
-            words=OTHERS,
-            shown=number,
-            pictures=[(p.stem, base64.b64encode(p.read_bytes()).decode()) for p in pictures],
-            settings=flat(experiment.to_config()),
-        )
-        + "\n"
+    # Numbers that belong to no sampler; tables of curves are for programs.
+    plain = {key: value for key, value in metrics.items() if not isinstance(value, Mapping)}
+    text = page.render(
+        name=experiment.name,
+        summary=SUMMARIES.get(experiment.name, ""),
+        metrics=metrics,
+        samplers=samplers,
+        trained=set(experiment.arms),
+        titles=SAMPLERS,
+        measures={key: MEASURES.get(key, Measure(key.replace("_", " "), "")) for key in keys},
+        others={key: value for key, value in plain.items() if key not in IN_HEADER},
+        brian=brian,
+        cell=cell,
+        titles_of_pictures=PICTURES,
+        words=OTHERS,
+        shown=number,
+        pictures=[(p.stem, base64.b64encode(p.read_bytes()).decode()) for p in pictures],
+        settings=flat(experiment.to_config()),
     )
-
-
-def _plain_entries(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers that belong to no sampler; tables of curves are for programs."""
-    return {
-        key: value
-        for key, value in metrics.items()
-        if key not in IN_HEADER and not isinstance(value, Mapping)
-    }
+    return f"{text}\n"
 
 
 def cell(value: float | None) -> str:

@@ -20,17 +20,11 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
+from snn_gan_ext import plots
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments import report
+from snn_gan_ext.experiments import loop, report
 from snn_gan_ext.experiments.checkpoint import write_atomically
-from snn_gan_ext.experiments.experiment import Experiment, flat
-from snn_gan_ext.experiments.loop import (
-    catch_signals,
-    check_finite,
-    fit,
-    read_metrics,
-    require_tensorboard,
-)
+from snn_gan_ext.experiments.experiment import Experiment, differences
 from snn_gan_ext.experiments.recipes import RECIPES
 from snn_gan_ext.experiments.trainer import Trainer, build
 from snn_gan_ext.version import __version__
@@ -92,6 +86,10 @@ def train(
     folder = Path(folder)
     if resume and force:
         raise InputError("--resume and --force", expected="one of them", got="both")
+    if experiment.name not in RECIPES:
+        cure = "add it with `recipes.register`, so that the run can be read again"
+        got = f"{experiment.name!r}"
+        raise InputError("experiment", expected="the name of a recipe", got=got, cure=cure)
     trainer = build(experiment, device_named(device))
     if resume:
         _check_same(experiment, read_experiment(folder), folder)
@@ -100,43 +98,36 @@ def train(
         trainer.prepare()
         _rehearse(experiment, device, tensorboard)
         fingerprint = trainer.data.fingerprint()
-        _make(folder)
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder}", expected="a folder", got="a file", cure="give another --out")
+        folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         if not resume:
             _clear(folder, force)
-        return _train(trainer, folder, fingerprint, resume, tensorboard, progress)
-
-
-def _train(
-    trainer: Trainer,
-    folder: Path,
-    fingerprint: str,
-    resume: bool,
-    tensorboard: bool,
-    progress: bool,
-) -> dict[str, Any]:
-    experiment = trainer.experiment
-    for remains in folder.glob(".*.tmp"):  # of writes that were killed
-        remains.unlink()
-    about = {"version": __version__, "fingerprint": fingerprint}
-    _write_json(folder / "config.json", {**about, **experiment.to_config()})
-    seconds = fit(
-        trainer.algorithm,
-        trainer.state,
-        trainer.next_batch,
-        updates=experiment.updates,
-        folder=folder,
-        config=experiment.identity(),
-        resume=resume,
-        monitor=trainer.monitor,
-        monitor_every=experiment.monitor_every,
-        checkpoint_every=experiment.checkpoint_every,
-        tensorboard=tensorboard,
-        progress=progress,
-    )
-    with catch_signals("while evaluating; --resume goes on"):
-        _save_generators(trainer, folder, seconds)
-        return _evaluate(trainer, folder, seconds, progress)
+        for remains in folder.glob(".*.tmp"):  # of writes that were killed
+            remains.unlink()
+        about = {"version": __version__, "fingerprint": fingerprint}
+        _write_json(folder / "config.json", {**about, **experiment.to_config()})
+        seconds = loop.fit(
+            trainer.algorithm,
+            trainer.state,
+            trainer.next_batch,
+            updates=experiment.updates,
+            folder=folder,
+            config=experiment.identity(),
+            resume=resume,
+            monitor=trainer.monitor,
+            monitor_every=experiment.monitor_every,
+            checkpoint_every=experiment.checkpoint_every,
+            tensorboard=tensorboard,
+            progress=progress,
+        )
+        with loop.catch_signals("while evaluating; --resume goes on"):
+            state = trainer.generators.state_dict()
+            weights = {name: tensor.contiguous() for name, tensor in state.items()}
+            about = {"config": json.dumps(experiment.identity()), "seconds": f"{seconds:.3f}"}
+            write_atomically(folder / "generator.safetensors", save(weights, about))
+            return _evaluate(trainer, folder, seconds, progress)
 
 
 def evaluate(
@@ -161,7 +152,7 @@ def evaluate(
     _check_data(trainer, folder)
     with safe_open(folder / "generator.safetensors", "pt") as file:
         seconds = float(file.metadata()["seconds"])
-    with locked(folder), catch_signals("while evaluating; earlier results stay"):
+    with locked(folder), loop.catch_signals("while evaluating; earlier results stay"):
         return _evaluate(trainer, folder, seconds, progress)
 
 
@@ -185,12 +176,9 @@ def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> Trainer
         experiment = experiment.with_data(data)
     path = folder / "generator.safetensors"
     if not path.is_file():
-        raise InputError(
-            f"{folder}",
-            expected="a finished run",
-            got="no generator.safetensors",
-            cure="finish it with `snn-gan-ext train ... --resume`",
-        )
+        cure = "finish it with `snn-gan-ext train ... --resume`"
+        got = "no generator.safetensors"
+        raise InputError(f"{folder}", expected="a finished run", got=got, cure=cure)
     trainer = build(experiment, device_named(device))
     try:
         with safe_open(path, "pt") as file:
@@ -199,39 +187,22 @@ def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> Trainer
             raise ValueError("weights of other settings")
         trainer.generators.load_state_dict(load_file(path, device=device))
     except (SafetensorError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{path}",
-            expected="the weights of this run's config.json",
-            got=str(error).splitlines()[0],
-            cure="restore config.json, or train it again with --force",
-        ) from None
+        cure, got = "restore config.json, or train it again with --force", str(error).splitlines()[0]
+        expected = "the weights of this run's config.json"
+        raise InputError(f"{path}", expected=expected, got=got, cure=cure) from None
     return trainer
 
 
-def _save_generators(trainer: Trainer, folder: Path, seconds: float) -> None:
-    weights = {name: tensor.contiguous() for name, tensor in trainer.generators.state_dict().items()}
-    about = {"config": json.dumps(trainer.experiment.identity()), "seconds": f"{seconds:.3f}"}
-    write_atomically(folder / "generator.safetensors", save(weights, about))
-
-
 def _evaluate(trainer: Trainer, folder: Path, seconds: float, progress: bool) -> dict[str, Any]:
-    from snn_gan_ext import plots
-
     experiment = trainer.experiment
     if progress:
         print(f"evaluating on the {experiment.evaluate_on} split ...", file=sys.stderr)
     results = trainer.evaluate()
-    metrics: dict[str, Any] = {
-        "recipe": experiment.name,
-        "seed": experiment.seed,
-        "updates": experiment.updates,
-        "evaluated_on": experiment.evaluate_on,
-        "seconds": round(seconds, 3),
-        "version": __version__,
-        "samplers": _rounded(results.samplers),
-        **_rounded(results.others),
-    }
-    log = read_metrics(folder / "metrics.jsonl")
+    about = {"recipe": experiment.name, "seed": experiment.seed, "updates": experiment.updates}
+    about |= {"evaluated_on": experiment.evaluate_on, "seconds": round(seconds, 3)}
+    samplers = _rounded(results.samplers)
+    metrics = {**about, "version": __version__, "samplers": samplers, **_rounded(results.others)}
+    log = loop.read_metrics(folder / "metrics.jsonl")
     curves = plots.learning_curves(log, experiment.evaluation.panels)
     for name, figure in {**results.figures, "learning_curves": curves}.items():
         plots.save(figure, folder / f"{name}.png")
@@ -271,56 +242,40 @@ def _rounded(value: Any) -> Any:
 
 
 def _check_same(asked: Experiment, stored: Experiment, folder: Path) -> None:
-    here, there = flat(stored.identity()), flat(asked.identity())
-    other = [key for key in {**here, **there} if here.get(key) != there.get(key)]
+    other = differences(stored.identity(), asked.identity())
     if other:
-        raise InputError(
-            f"{folder}",
-            expected=", ".join(f"{key} = {here.get(key)}" for key in other) + " as in its config.json",
-            got=", ".join(f"{there.get(key)}" for key in other),
-            cure="leave settings out with --resume (a run cannot be extended), or give another --out",
-        )
+        expected = ", ".join(f"{name} = {here}" for name, (here, _) in other.items())
+        got = ", ".join(f"{there}" for _, there in other.values())
+        cure = "leave settings out with --resume (a run cannot be extended), or give another --out"
+        raise InputError(f"{folder}", expected=f"{expected} as in its config.json", got=got, cure=cure)
 
 
 def _check_data(trainer: Trainer, folder: Path) -> str:
     """Their fingerprint. Others would be split otherwise: training trials could be evaluated on."""
     found = trainer.data.fingerprint()
     if found != _read_json(folder / "config.json").get("fingerprint", ""):
-        raise InputError(
-            f"{folder}",
-            expected="the data that it learned from",
-            got="others, or more or fewer of them",
-            cure="restore them, name their place (--data), or train another run",
-        )
+        cure = "restore them, name their place (--data), or train another run"
+        expected, got = "the data that it learned from", "others, or more or fewer of them"
+        raise InputError(f"{folder}", expected=expected, got=got, cure=cure)
     return found
 
 
 def _rehearse(experiment: Experiment, device: str, tensorboard: bool) -> None:
     """Make one update of a copy, so that errors come before anything in the folder is touched."""
     if tensorboard:
-        require_tensorboard()
+        loop.require_tensorboard()
     trainer = build(experiment, device_named(device))
     trainer.prepare()
     metrics = trainer.algorithm.update(trainer.state, trainer.next_batch(trainer.state.rng))
-    check_finite(metrics, update=1)
-
-
-def _make(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}", expected="a folder", got="a file", cure="give another --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    loop.check_finite(metrics, update=1)
 
 
 def _clear(folder: Path, force: bool) -> None:
     """Remove an earlier run, if that is allowed."""
     present = [folder / name for name in OWN_FILES if (folder / name).exists()]
     if present and not force:
-        raise InputError(
-            f"{folder}",
-            expected="an empty or new folder",
-            got="a run",
-            cure="go on with --resume, overwrite it with --force, or give another --out",
-        )
+        cure = "go on with --resume, overwrite it with --force, or give another --out"
+        raise InputError(f"{folder}", expected="an empty or new folder", got="a run", cure=cure)
     for path in (*present, *(folder.glob("*.png") if present else ())):
         path.unlink()
     shutil.rmtree(folder / "tensorboard", ignore_errors=True)
@@ -337,12 +292,9 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(
-            f"{folder}",
-            expected="a run folder that nobody writes into",
-            got="one in which a run is going on",
-            cure="wait for its end, or give another --out",
-        ) from None
+        expected, got = "a run folder that nobody writes into", "one in which a run is going on"
+        cure = "wait for its end, or give another --out"
+        raise InputError(f"{folder}", expected=expected, got=got, cure=cure) from None
     try:
         yield
     finally:
@@ -357,24 +309,15 @@ def read_experiment(folder: Path) -> Experiment:
     """
     config = _read_json(folder / "config.json")
     if not config:
-        raise InputError(
-            f"{folder}",
-            expected="a run folder",
-            got="no config.json in it",
-            cure="make one with `snn-gan-ext train`",
-        )
+        cure = "make one with `snn-gan-ext train`"
+        raise InputError(f"{folder}", expected="a run folder", got="no config.json in it", cure=cure)
     if "recipe" in config:
-        raise InputError(
-            f"{folder}",
-            expected="a run of this version",
-            got="one from before experiments were values",
-            cure="train it again with --force",
-        )
+        cure, got = "train it again with --force", "one from before experiments were values"
+        raise InputError(f"{folder}", expected="a run of this version", got=got, cure=cure)
     name = config.get("name")
     if not isinstance(name, str) or name not in RECIPES:
-        raise InputError(
-            f"{folder / 'config.json'}", expected=f"one of {list(RECIPES)}", got=f"{name!r}"
-        )
+        path = folder / "config.json"
+        raise InputError(f"{path}", expected=f"one of {list(RECIPES)}", got=f"{name!r}")
     return RECIPES[name].from_config({k: v for k, v in config.items() if k not in ABOUT})
 
 
@@ -386,12 +329,8 @@ def read_metrics_json(folder: Path) -> dict[str, Any]:
     """
     found = _read_json(folder / "metrics.json")
     if not found:
-        raise InputError(
-            f"{folder}",
-            expected="a finished run",
-            got="no metrics.json in it",
-            cure="evaluate it with `snn-gan-ext evaluate`",
-        )
+        cure = "evaluate it with `snn-gan-ext evaluate`"
+        raise InputError(f"{folder}", expected="a finished run", got="no metrics.json in it", cure=cure)
     return found
 
 
@@ -403,12 +342,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise InputError(
-            f"{path}",
-            expected="a JSON object",
-            got="a damaged file",
-            cure="restore it, or remove the run's folder and train it again",
-        )
+        cure = "restore it, or remove the run's folder and train it again"
+        raise InputError(f"{path}", expected="a JSON object", got="a damaged file", cure=cure)
     return content
 
 
@@ -426,7 +361,6 @@ def device_named(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(
-            "--device", expected="cpu or a device of this machine", got=f"{name}", cure="take cpu"
-        ) from None
+        expected = "cpu or a device of this machine"
+        raise InputError("--device", expected=expected, got=f"{name}", cure="take cpu") from None
     return device

@@ -6,9 +6,8 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from snn_gan_ext.coding.events import Binning, Events, to_events
+from snn_gan_ext.coding.events import Events, to_events
 from snn_gan_ext.datasets import event_files
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.checkpoint import write_atomically
@@ -63,16 +62,16 @@ def sample(
     trainer = load_run(Path(folder), device)
     experiment, data = trainer.experiment, trainer.data
     if file_format != "npz" and data.binning is None:
-        raise InputError(
-            "--format",
-            expected=f"npz for recipe {experiment.name!r}, which has no events",
-            got=file_format,
-        )
+        expected = f"npz for recipe {experiment.name!r}, which has no events"
+        raise InputError("--format", expected=expected, got=file_format)
     rng = stream(seed, "samples", device_named(device))
     drawn = experiment.evaluation.sample(trainer, data.labels(count, label), rng)
     arrays = {name: tensor.numpy() for name, tensor in drawn.items()}
     arrays["spikes"] = arrays["spikes"].astype(np.uint8)
-    recordings = _recordings(arrays["spikes"], data.binning)
+    recordings: list[Events] = []
+    if (binning := data.binning) is not None:
+        trials = arrays["spikes"].swapaxes(0, 1)
+        recordings = [to_events(trial, binning.step_us, binning.start_us) for trial in trials]
     if file_format == "nmnist":
         event_files.write_nmnist_folder(recordings, arrays["labels"], out)
     elif file_format == "hdf5":
@@ -94,14 +93,7 @@ def _check_out(out: Path, file_format: FileFormat) -> None:
         return
     endings = {"npz": (".npz",), "hdf5": (".h5", ".hdf5")}[file_format]
     if out.suffix not in endings:
-        wanted = " or ".join(endings)
-        raise InputError("--out", expected=f"a file name ending in {wanted}", got=f"{out.name}")
+        expected = f"a file name ending in {' or '.join(endings)}"
+        raise InputError("--out", expected=expected, got=f"{out.name}")
     if not out.parent.is_dir() or out.is_dir():
         raise InputError("--out", expected="a file in an existing folder", got=f"{out}")
-
-
-def _recordings(spikes: NDArray[np.uint8], binning: Binning | None) -> list[Events]:
-    """Events of trials ``[T, n, C, H, W]``; none if the data are no events."""
-    if binning is None:
-        return []
-    return [to_events(trial, binning.step_us, binning.start_us) for trial in spikes.swapaxes(0, 1)]

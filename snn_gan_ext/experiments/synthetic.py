@@ -64,25 +64,17 @@ class SyntheticEvents(Dataset[tuple[Any, Any]]):
         check_setting("seed", seed, SEED)
         trainer = runs.load_run(run)
         if trainer.data.binning is None:
-            raise InputError(
-                "run",
-                expected="a recipe with events, such as nmnist",
-                got=f"{trainer.experiment.name!r}",
-            )
+            got = f"{trainer.experiment.name!r}"
+            raise InputError("run", expected="a recipe with events, such as nmnist", got=got)
         self.binning = trainer.data.binning
         self.sensor_size = tuple(self.binning.sensor_size)
-        self.transform, self.target_transform = transform, target_transform
-        self.transforms = transforms
+        self.transform, self.target_transform, self.transforms = transform, target_transform, transforms
         rng = stream(seed, "samples")
         labels = trainer.data.labels(n, label)
         assert isinstance(labels, Tensor)
         self.targets = labels.tolist()
-        self._packed = np.concatenate(
-            [
-                _packed(trainer.sample(labels[start : start + DRAWN_AT_ONCE], rng)["spikes"])
-                for start in range(0, n, DRAWN_AT_ONCE)
-            ]
-        )
+        parts = [labels[start : start + DRAWN_AT_ONCE] for start in range(0, n, DRAWN_AT_ONCE)]
+        self._packed = np.concatenate([_packed(trainer.sample(x, rng)["spikes"]) for x in parts])
 
     def __len__(self) -> int:
         return len(self.targets)

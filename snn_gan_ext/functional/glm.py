@@ -42,8 +42,7 @@ __all__ = [
     "synaptic_gradient",
 ]
 
-# From this number of lags on, one matrix product is faster than one pass over memory per lag.
-LONG_WINDOW = 16
+LONG_WINDOW = 16  # lags from which on one matrix product beats one pass over memory per lag
 
 
 def _matches(error: Tensor, signal: Tensor) -> bool:

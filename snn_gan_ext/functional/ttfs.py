@@ -39,10 +39,8 @@ __all__ = [
     "times_of",
 ]
 
-# Size of the largest intermediate tensor of the PyTorch fallback.
-CHUNK = 2**24
-# Largest whole number up to which single precision is exact.
-LONGEST = 2**24
+CHUNK = 2**24  # size of the largest intermediate tensor of the PyTorch fallback
+LONGEST = 2**24  # largest whole number up to which single precision is exact
 
 Tensors = tuple[Tensor, ...]
 Function = TypeVar("Function", bound=Callable[..., Any])

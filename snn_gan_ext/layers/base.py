@@ -370,8 +370,7 @@ class GLMNeurons(nn.Module, ABC):
             return
         if not isinstance(state, GLMState):
             cure = "pass the state that the layer returned, or none for the first step"
-            got = type(state).__name__
-            raise InputError("state", expected="the GLMState of an earlier call", got=got, cure=cure)
+            raise InputError("state", expected="a GLMState", got=type(state).__name__, cure=cure)
         cure = "call reset_mem() between batches, or pass a state of this layer and batch size"
         past, own = self._windows
         shapes = {

@@ -116,8 +116,7 @@ class GLMConv2d(_Convolutional):
         stride: Distance of neighbouring receptive fields in pixels.
         padding: Width of the silent border around a frame in pixels.
         delay: Synaptic delay in steps.
-        weight_std: Standard deviation of the initial weights; by default that of `GLMLayer`, with
-            ``C_in * h * w`` for ``I``.
+        weight_std: Standard deviation of the initial weights; by default as for ``C_in h w`` inputs.
 
     Shapes:
         weight ``[K, C_in, C_out, h, w]``, feedback ``[K', C_out]``, bias ``[C_out]``.

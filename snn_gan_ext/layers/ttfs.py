@@ -167,9 +167,8 @@ class TTFSRampLinear(_TTFSNeurons):
             0, or a number is not finite.
 
     References:
-        Mostafa (2017), "Supervised learning based on temporal coding in spiking neural networks";
-        Goeltz et al. (2021), "Fast and energy-efficient neuromorphic deep learning with first-spike
-        times".
+        Mostafa (2017), "Supervised learning based on temporal coding in spiking neural networks"; Göltz
+        et al. (2021), "Fast and energy-efficient neuromorphic deep learning with first-spike times".
 
     >>> import torch
     >>> from snn_gan_ext import TTFSRampLinear

@@ -208,3 +208,8 @@ def test_settings_out_of_bounds_are_refused(settings, says):
 def test_settings_that_no_network_can_have_are_refused_when_it_is_built(build, rng):
     with pytest.raises(InputError):
         build(rng)
+
+
+def test_a_basis_of_more_functions_than_steps_is_refused():
+    with pytest.raises(InputError, match="functions: expected a whole number from 1 to 6"):
+        RECIPES["digits"].vary({"generator.basis.functions": 7}).check()

@@ -148,7 +148,7 @@ def changed(place, value):
         ("generator.basis.kind", "square", "basis.kind: expected one of exponential"),
         ("generator.basis.window", 0, "window: expected a whole number from 1"),
         ("discriminator.hidden", 256, "discriminator.hidden: expected tuple"),
-        ("learner", 5, "learner: expected BayesSpikeGAN or SpikeGAN"),
+        ("learner", 5, "learner: expected .*got 5"),
         ("learner", {"type": "Gradient"}, "expected one of .*SpikeGAN.*got 'Gradient'"),
         ("learner.decode", 3, "learner.decode: expected"),
         ("learner.updates", 2.5, "updates: expected a whole number"),

@@ -46,6 +46,8 @@ def test_a_signal_leaves_a_checkpoint_that_resumes_to_the_same_end(tmp_path, num
         run(tmp_path, ToyAlgorithm(at=11, then=interrupt))
     assert caught.value.signal_number == number
     assert signal.getsignal(number) is before
+    saved = checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", CONFIG)
+    assert saved.state["updates"] == 11
     resumed = run(tmp_path, resume=True)
     assert torch.equal(resumed.position, whole.position)
     assert [line["update"] for line in read_metrics(tmp_path / "metrics.jsonl")] == list(range(1, 31))

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from snn_gan_ext.experiments import runs
-from snn_gan_ext.experiments.measures import MEASURES
-from snn_gan_ext.experiments.report import number, render
+from snn_gan_ext.experiments.measures import MEASURES, OTHERS, PICTURES, SAMPLERS
+from snn_gan_ext.experiments.report import cell, render
 from tests.experiments.helpers import SHORT, scorecard
 
 
@@ -42,14 +42,14 @@ def test_measures_are_in_words_with_their_perfect_value_and_the_number_of_every_
         # In the page quotes are escaped.
         assert words.replace("&#39;", "'") == f"{MEASURES[key].words} {key}"
         assert perfect == MEASURES[key].perfect
-        assert values == [number(row.get(key)) for row in samplers.values()]
+        assert values == [cell(row.get(key)) for row in samplers.values()]
 
 
 def test_trained_generators_stand_out(finished):
     page = page_of(finished("temporal-modes"))
     assert page.count('<th class="ours">') == 3
-    assert "maximum likelihood" in page
-    assert "real trials again" in page
+    header = rows_of(page)[0]
+    assert header[2:] == [SAMPLERS[name] for name in scorecard(finished("temporal-modes"))["samplers"]]
 
 
 def test_the_page_says_what_was_run(finished):
@@ -60,8 +60,13 @@ def test_the_page_says_what_was_run(finished):
     assert "<td>learner.estimator</td><td>reinforce</td>" in page
 
 
+def test_pictures_have_their_titles(finished):
+    titles = re.findall(r"<h2>([^<]*)</h2>", page_of(finished("digits")))
+    assert titles == ["Learning curves", PICTURES["pca"], "Raster", "Samples"]
+
+
 def test_numbers_of_no_sampler_have_a_table_of_their_own(finished):
-    assert "<td>latency saved</td>" in page_of(finished("ttfs-digits"))
+    assert f"<td>{OTHERS['latency_saved']}</td>" in page_of(finished("ttfs-digits"))
 
 
 @pytest.mark.parametrize("name", SHORT)

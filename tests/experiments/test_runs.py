@@ -155,7 +155,7 @@ def test_force_throws_nothing_away_before_an_update_has_worked(finished, capsys,
         raise InputError("tensorboard", expected="the package", got="none")
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "require_tensorboard", missing)
+        patch.setattr(runs.loop, "require_tensorboard", missing)
         options = ("--out", run, "--force", "--tensorboard")
         assert "tensorboard" in refused(capsys, "train", "digits", *options)
     with monkeypatch.context() as patch:
@@ -321,3 +321,10 @@ def test_devices_are_those_of_the_machine():
     for name in ("abacus", "meta", "cuda:99"):
         with pytest.raises(InputError, match="--device"):
             runs.device_named(name)
+
+
+def test_an_experiment_of_no_recipe_is_refused_before_anything_is_written(tmp_path):
+    stranger = RECIPES["digits"].vary({"name": "stranger", "learner.updates": 1})
+    with pytest.raises(InputError, match="the name of a recipe"):
+        runs.train(stranger, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

@@ -69,7 +69,7 @@ def test_without_the_kernels_a_layer_gives_the_same(monkeypatch, rng):
     torch.testing.assert_close(compiled.potentials, plain.potentials)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own use
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # PyTorch's own use
 def test_tracers_of_pytorch_operations_bypass_the_kernels(calls, rng):
     """Forward-mode derivatives and traces do not see numba."""
     events = torch.empty(10, 4, 50).bernoulli_(0.05, generator=rng)

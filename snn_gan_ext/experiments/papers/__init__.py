@@ -7,9 +7,6 @@ Each function takes `Settings`, and returns the contents of ``metrics.json``. It
 ``out`` holds other runs or a setting has no use in it, and `Interrupted` after Ctrl-C or SIGTERM.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from snn_gan_ext.experiments.papers.augment import nmnist_augment
 from snn_gan_ext.experiments.papers.common import Settings
 from snn_gan_ext.experiments.papers.curves import digits_curves
@@ -27,10 +24,5 @@ __all__ = [
     "nmnist_augment",
 ]
 
-PAPERS: dict[str, Callable[[Settings], dict[str, Any]]] = {
-    "digits-curves": digits_curves,
-    "digits-meta": digits_meta,
-    "digits-noise": digits_noise,
-    "digits-spikes": digits_spikes,
-    "nmnist-augment": nmnist_augment,
-}
+_FUNCTIONS = (digits_curves, digits_meta, digits_noise, digits_spikes, nmnist_augment)
+PAPERS = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}

@@ -3,7 +3,7 @@
 import statistics
 from typing import Any
 
-from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, run_all
+from snn_gan_ext.experiments.papers.common import Settings, finish, gathered, mean, run_all
 from snn_gan_ext.experiments.recipes.nmnist import AUGMENT
 
 __all__ = ["nmnist_augment"]
@@ -26,38 +26,21 @@ def nmnist_augment(settings: Settings) -> dict[str, Any]:
 
     ``metrics.json``: for each number of recordings an object of mean accuracies on real recordings,
     by the samples added, and ``per_seed`` with all numbers.
-
     """
-    settings.refuse_classifier_updates()
-    experiments = {
-        f"shots{shots}-seed{seed}": settings.variant(
-            AUGMENT.vary({"data.shots": shots, "data.shots_seed": seed}), seed
-        )
-        for seed in range(settings.seeds)
-        for shots in SHOTS
-    }
-    found = run_all(experiments, settings)
-    scores = {
-        shots: {
-            name: [
-                found[f"shots{shots}-seed{seed}"]["samplers"][name]["accuracy"]
-                for seed in range(settings.seeds)
-            ]
-            for name in TITLES
+    experiments = {f"shots{shots}": AUGMENT.vary({"data.shots": shots}) for shots in SHOTS}
+    found = run_all(experiments, settings, seeded=("seed", "data.shots_seed"))
+    scores = [
+        {
+            f"{shots}": {name: run[f"shots{shots}"]["samplers"][name]["accuracy"] for name in TITLES}
+            for shots in SHOTS
         }
-        for shots in SHOTS
-    }
-    means = {
-        f"{shots}": {name: mean(values) for name, values in by_name.items()}
-        for shots, by_name in scores.items()
-    }
-    per_seed = {f"{shots}": by_name for shots, by_name in scores.items()}
-    rows = [
-        [title, *(_with_error(scores[shots][name]) for shots in SHOTS)]
-        for name, title in TITLES.items()
+        for run in found
     ]
+    cells = gathered(scores, _with_error)
+    rows = [[title, *(cells[f"{x}"][name] for x in SHOTS)] for name, title in TITLES.items()]
     header = ["accuracy on real recordings", *(f"{shots} of each digit" for shots in SHOTS)]
-    return finish(settings, {**means, "per_seed": per_seed}, markdown(header, rows))
+    metrics = {**gathered(scores, mean), "per_seed": gathered(scores)}
+    return finish(settings, metrics, header, rows)
 
 
 def _with_error(values: list[float]) -> str:

@@ -4,25 +4,24 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+from types import MappingProxyType
+from typing import Any
 
 from snn_gan_ext import plots
 from snn_gan_ext.datasets.digits import Split
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import runs
 from snn_gan_ext.experiments.checkpoint import write_atomically
+from snn_gan_ext.experiments.evaluation import Figures
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.loop import Interrupted
+from snn_gan_ext.experiments.recipes.digit_spikes import SpikeTrainEvaluation
 from snn_gan_ext.validation import check_setting, whole
 
-__all__ = ["Scores", "Settings", "finish", "markdown", "mean", "mean_and_range", "run_all"]
+__all__ = ["Settings", "finish", "gathered", "mean", "run_all", "with_range"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,93 +47,99 @@ class Settings:
     def __post_init__(self) -> None:
         check_setting("--seeds", self.seeds, whole(1, 1000))
         if (self.out / "config.json").exists():
-            raise InputError(
-                f"{self.out}",
-                expected="a folder for many runs",
-                got="a run folder",
-                cure="give another --out",
-            )
+            cure, got = "give another --out", "a run folder"
+            raise InputError(f"{self.out}", expected="a folder for many runs", got=got, cure=cure)
 
-    def variant(self, experiment: Experiment, seed: int) -> Experiment:
-        """Return an experiment with a seed, and with these settings."""
-        changed = experiment.vary({"seed": seed, "evaluate_on": self.evaluate_on})
-        return changed if self.updates is None else changed.with_updates(self.updates)
-
-    def refuse_classifier_updates(self) -> None:
-        """Refuse a setting that only Table I uses.
+    def variant(self, experiment: Experiment, seed: int, seeded: Sequence[str]) -> Experiment:
+        """Return an experiment with these settings, and with a seed in all ``seeded`` settings.
 
         Raises:
-            InputError: If it is given.
+            InputError: If ``classifier_updates`` are given and nothing uses them.
         """
+        changes = {**dict.fromkeys(seeded, seed), "evaluate_on": self.evaluate_on}
         if self.classifier_updates is not None:
-            raise InputError(
-                "--classifier-updates",
-                expected="none in this experiment",
-                got=f"{self.classifier_updates}",
-            )
+            if not isinstance(experiment.evaluation, SpikeTrainEvaluation):
+                got = f"{self.classifier_updates}"
+                raise InputError("--classifier-updates", expected="none in this experiment", got=got)
+            changes["evaluation.classifier_updates"] = self.classifier_updates
+        changed = experiment.vary(changes)
+        return changed if self.updates is None else changed.with_updates(self.updates)
 
 
-Scores = dict[str, dict[str, float]]
-"""Numbers by sampler and measure."""
-
-
-def run_all(experiments: Mapping[str, Experiment], settings: Settings) -> dict[str, dict[str, Any]]:
-    """Train and evaluate experiments, or go on with them, or read their scores.
+def run_all(
+    experiments: Mapping[str, Experiment], settings: Settings, seeded: Sequence[str] = ("seed",)
+) -> list[dict[str, dict[str, Any]]]:
+    """Train and evaluate experiments with every seed, or go on with them, or read their scores.
 
     Args:
-        experiments: Experiments by the name of their run folders.
+        experiments: Experiments by name; the run folders are ``NAME-seedN``.
         settings: Settings of the whole.
+        seeded: Settings of an experiment that take the seed.
 
     Returns:
-        The ``metrics.json`` of each, by the same names.
+        The ``metrics.json`` of each, by the same names, for every seed.
 
     Raises:
         InputError: If a folder holds a run of other settings.
         Interrupted: After Ctrl-C or SIGTERM; the same command goes on.
     """
-    found = {}
+    todo = [
+        (seed, name, settings.variant(experiment, seed, seeded))
+        for seed in range(settings.seeds)
+        for name, experiment in experiments.items()
+    ]
+    found: list[dict[str, dict[str, Any]]] = [{} for _ in range(settings.seeds)]
     started = time.monotonic()
-    for number, (name, experiment) in enumerate(experiments.items(), start=1):
+    for number, (seed, name, experiment) in enumerate(todo, start=1):
+        folder = settings.out / f"{name}-seed{seed}"
         if settings.progress:
             minutes = (time.monotonic() - started) / 60
-            print(f"[{number}/{len(experiments)}] {name}, {minutes:.0f} min so far", file=sys.stderr)
-        found[name] = _run(experiment, settings.out / name, settings.progress)
+            print(f"[{number}/{len(todo)}] {folder.name}, {minutes:.0f} min so far", file=sys.stderr)
+        found[seed][name] = _run(experiment, folder, settings.progress)
     return found
 
 
 def _run(experiment: Experiment, folder: Path, progress: bool) -> dict[str, Any]:
-    done = folder / "metrics.json"
     begun = (folder / "config.json").exists()
     if begun and runs.read_experiment(folder).identity() != experiment.identity():
+        cure = "give another --out"
         raise InputError(
-            f"{folder}",
-            expected="a run of these settings",
-            got="one of others",
-            cure="give another --out",
+            f"{folder}", expected="a run of these settings", got="one of others", cure=cure
         )
-    if begun and done.exists():
+    if begun and (folder / "metrics.json").exists():
         return runs.read_metrics_json(folder)
     if (folder / "generator.safetensors").exists():
         return runs.evaluate(folder, progress=progress)
     resume = (folder / "checkpoint.pt").exists()
+    force = begun and not resume
     try:
-        return runs.train(
-            experiment, folder, resume=resume, force=begun and not resume, progress=progress
-        )
+        return runs.train(experiment, folder, resume=resume, force=force, progress=progress)
     except Interrupted as error:
         raise Interrupted(error.signal_number, f"{folder}; the same command goes on") from None
 
 
 def finish(
-    settings: Settings, found: dict[str, Any], table: str, figures: Mapping[str, "Figure"] | None = None
+    settings: Settings,
+    found: dict[str, Any],
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    figures: Figures = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write ``metrics.json``, ``table.md`` and the pictures; return the contents of the first."""
     found = {**found, "seeds": settings.seeds, "evaluated_on": settings.evaluate_on}
     write_atomically(settings.out / "metrics.json", json.dumps(found, indent=2) + "\n")
-    write_atomically(settings.out / "table.md", f"{table}\n{settings.seeds} seed(s).\n")
-    for name, figure in (figures or {}).items():
+    lines = ["| " + " | ".join(line) + " |\n" for line in (header, ["---"] * len(header), *rows)]
+    write_atomically(settings.out / "table.md", "".join(lines) + f"\n{settings.seeds} seed(s).\n")
+    for name, figure in figures.items():
         plots.save(figure, settings.out / f"{name}.png")
     return found
+
+
+def gathered(numbers: Sequence[Any], of: Callable[[list[float]], Any] = list) -> Any:
+    """Return nested numbers of several seeds as one object: ``of`` the list of values in each place."""
+    if isinstance(numbers[0], Mapping):
+        return {key: gathered([each[key] for each in numbers], of) for key in numbers[0]}
+    return of(list(numbers))
 
 
 def mean(values: Iterable[float]) -> float:
@@ -142,13 +147,7 @@ def mean(values: Iterable[float]) -> float:
     return round(statistics.mean(values), 4)
 
 
-def mean_and_range(values: Sequence[float]) -> str:
+def with_range(values: Sequence[float]) -> str:
     """Return mean and range as a cell of a table."""
     spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
     return f"{statistics.mean(values):.3f}{spread}"
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

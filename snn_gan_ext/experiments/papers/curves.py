@@ -1,20 +1,11 @@
 """Fig. 4 of the SpikeGAN paper: TSTR while generators learn."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snn_gan_ext import plots
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.loop import read_metrics
-from snn_gan_ext.experiments.papers.common import (
-    Settings,
-    finish,
-    markdown,
-    mean,
-    mean_and_range,
-    run_all,
-)
+from snn_gan_ext.experiments.papers.common import Settings, finish, gathered, mean, run_all, with_range
 from snn_gan_ext.experiments.recipes.digits import BELIEF, DIGITS, HYBRID, TIME_SURFACE
 
 __all__ = ["digits_curves"]
@@ -23,80 +14,64 @@ LOOK = "validation_tstr"
 MONITOR_EVERY = 250
 UPDATES = 3000
 SHOWN = (250, 500, 1000, 2000)
+TITLES = {
+    "digits": "SpikeGAN, rates, REINFORCE",
+    "digits-time-surface": "SpikeGAN, time surfaces, REINFORCE",
+    "digits-hybrid": "SpikeGAN, rates, hybrid",
+    "digits-belief": "belief network, binary images",
+    "digits-belief-grey": "belief network, grey images",
+}
 GREY = BELIEF.vary({"data.encoding": "grey"})
-GENERATORS: dict[str, tuple[str, Experiment]] = {
-    "digits": ("SpikeGAN, rates, REINFORCE", DIGITS),
-    "digits-time-surface": ("SpikeGAN, time surfaces, REINFORCE", TIME_SURFACE),
-    "digits-hybrid": ("SpikeGAN, rates, hybrid", HYBRID),
-    "digits-belief": ("belief network, binary images", BELIEF),
-    "digits-belief-grey": ("belief network, grey images", GREY),
+EXPERIMENTS = {
+    name: experiment.vary({"learner.updates": UPDATES, "monitor_every": MONITOR_EVERY})
+    for name, experiment in zip(TITLES, (DIGITS, TIME_SURFACE, HYBRID, BELIEF, GREY), strict=True)
 }
 
 
 def digits_curves(settings: Settings) -> dict[str, Any]:
-    """Fig. 4: TSTR on the validation split against training steps, and at the end on the reported one.
+    """Fig. 4: TSTR on the validation split against updates, and at the end on the reported one.
 
-    ``metrics.json``: ``steps``, ``validation_tstr`` (lists of means over seeds at these steps),
+    ``metrics.json``: ``updates``, ``validation_tstr`` (lists of means over seeds at these updates),
     ``tstr`` (at the end, on the reported split) and ``per_seed``.
 
     References:
         SpikeGAN paper, section VIII-A and Fig. 4.
     """
-    settings.refuse_classifier_updates()
-    experiments = {
-        f"{key}-seed{seed}": settings.variant(
-            experiment.vary({"learner.updates": UPDATES, "monitor_every": MONITOR_EVERY}), seed
-        )
-        for seed in range(settings.seeds)
-        for key, (_, experiment) in GENERATORS.items()
-    }
-    found = run_all(experiments, settings)
-    curves = {key: _mean_curve(settings, key) for key in GENERATORS}
-    tstr = {
-        key: [_tstr(found[f"{key}-seed{seed}"], experiment) for seed in range(settings.seeds)]
-        for key, (_, experiment) in GENERATORS.items()
-    }
+    found = run_all(EXPERIMENTS, settings)
+    curves = {name: _mean_curve(settings, name) for name in EXPERIMENTS}
+    tstr: list[dict[str, float]] = [
+        {name: run[name]["samplers"][each.label]["tstr"] for name, each in EXPERIMENTS.items()}
+        for run in found
+    ]
     figure = plots.lines(
-        {title: curves[key] for key, (title, _) in GENERATORS.items()},
+        {title: curves[name] for name, title in TITLES.items()},
         x_label="training update",
         y_label="train on synthetic, test on real (validation)",
     )
     metrics = {
-        "updates": [step for step, _ in curves["digits"]],
-        "validation_tstr": {key: [value for _, value in curve] for key, curve in curves.items()},
-        "tstr": {key: mean(values) for key, values in tstr.items()},
-        "per_seed": tstr,
+        "updates": [update for update, _ in curves["digits"]],
+        "validation_tstr": {name: [value for _, value in curve] for name, curve in curves.items()},
+        "tstr": gathered(tstr, mean),
+        "per_seed": gathered(tstr),
     }
-    return finish(settings, metrics, _table(curves, tstr), {"curves": figure})
+    ends, rows = gathered(tstr, with_range), []
+    for name, title in TITLES.items():
+        at = dict(curves[name])
+        rows.append([title, *(f"{at[x]:.3f}" if x in at else "" for x in SHOWN), ends[name]])
+    header = ["TSTR after so many updates", *map(str, SHOWN), "end, reported split"]
+    return finish(settings, metrics, header, rows, {"curves": figure})
 
 
-def _tstr(metrics: Mapping[str, Any], experiment: Experiment) -> float:
-    found: float = metrics["samplers"][experiment.label]["tstr"]
-    return found
-
-
-def _mean_curve(settings: Settings, key: str) -> list[tuple[int, float]]:
-    """TSTR by step, mean over seeds."""
-    logs = [
-        read_metrics(settings.out / f"{key}-seed{seed}" / "metrics.jsonl")
-        for seed in range(settings.seeds)
-    ]
+def _mean_curve(settings: Settings, name: str) -> list[tuple[int, float]]:
+    """TSTR by update, mean over seeds."""
+    folders = [settings.out / f"{name}-seed{seed}" for seed in range(settings.seeds)]
+    logs = [read_metrics(folder / "metrics.jsonl") for folder in folders]
     looks = [{int(x["update"]): x[LOOK] for x in log if LOOK in x} for log in logs]
     if not looks[0] or any(look.keys() != looks[0].keys() for look in looks):
         raise InputError(
-            f"{settings.out / key}-seed*/metrics.jsonl",
-            expected="looks at the same steps for all seeds",
+            f"{settings.out / name}-seed*/metrics.jsonl",
+            expected="looks at the same updates for all seeds",
             got=f"{[len(look) for look in looks]} looks",
             cure="remove the damaged run's folder; the same command trains it again",
         )
-    return [(step, mean(look[step] for look in looks)) for step in looks[0]]
-
-
-def _table(curves: Mapping[str, Sequence[tuple[int, float]]], tstr: Mapping[str, list[float]]) -> str:
-    """Validation TSTR at some steps, and at the end on the reported split."""
-    rows = []
-    for key, (title, _) in GENERATORS.items():
-        at = dict(curves[key])
-        shown = [f"{at[step]:.3f}" if step in at else "" for step in SHOWN]
-        rows.append([title, *shown, mean_and_range(tstr[key])])
-    return markdown(["TSTR after so many updates", *map(str, SHOWN), "end, reported split"], rows)
+    return [(update, mean(look[update] for look in looks)) for update in looks[0]]

@@ -7,7 +7,7 @@ import numpy as np
 
 from snn_gan_ext import plots
 from snn_gan_ext.experiments.loop import read_metrics
-from snn_gan_ext.experiments.papers.common import Settings, finish, markdown, mean, run_all
+from snn_gan_ext.experiments.papers.common import Settings, finish, mean, run_all
 from snn_gan_ext.experiments.recipes.digits_meta import ARMS, DIGITS_META
 
 __all__ = ["digits_meta"]
@@ -19,13 +19,13 @@ TITLES = {
 }
 MEASURES = ("trts", "tstr", "energy_distance")
 WITHIN = (5, 10, 20)
-"""Within-task steps of Fig. 8's lines."""
+"""Within-task updates of Fig. 8's lines."""
 
 
 def digits_meta(settings: Settings) -> dict[str, Any]:
     """Fig. 8: scores on held-out tasks against within-task updates, and against meta-updates.
 
-    ``metrics.json``: ``steps`` (within-task); for ``random``, ``meta`` and ``meta_generator`` lists
+    ``metrics.json``: ``within_task_updates``; for ``random``, ``meta`` and ``meta_generator`` lists
     of means and standard deviations over tasks and seeds (``trts_mean``, ``trts_std``,
     ``tstr_mean``, ...); ``tasks``, ``seeds``, ``meta_updates``; and ``first_tasks`` and
     ``last_tasks`` of the stream.
@@ -33,19 +33,13 @@ def digits_meta(settings: Settings) -> dict[str, Any]:
     References:
         SpikeGAN paper, section VIII-D and Fig. 8.
     """
-    settings.refuse_classifier_updates()
-    experiments = {
-        f"digits-meta-seed{seed}": settings.variant(DIGITS_META, seed) for seed in range(settings.seeds)
-    }
-    found = list(run_all(experiments, settings).values())
+    found = [run["digits-meta"] for run in run_all({"digits-meta": DIGITS_META}, settings)]
     steps = found[0]["within_task_updates"]
     arms: dict[str, dict[str, list[float]]] = {
         arm: _over_seeds([run["curves"][arm] for run in found]) for arm in ARMS
     }
-    again = {
-        name: _over_seeds([run["stream"][name] for run in found])
-        for name in ("first_tasks", "last_tasks")
-    }
+    parts = ("first_tasks", "last_tasks")
+    again = {name: _over_seeds([run["stream"][name] for run in found]) for name in parts}
     figures = {
         key: plots.lines(
             {TITLES[arm]: list(zip(steps, arms[arm][f"{key}_mean"], strict=True)) for arm in ARMS},
@@ -66,7 +60,12 @@ def digits_meta(settings: Settings) -> dict[str, Any]:
         "tasks": found[0]["tasks"],
         "meta_updates": found[0]["updates"],
     }
-    return finish(settings, metrics, _table(steps, arms), figures)
+    rows = [
+        [f"{key.upper()}, {TITLES[arm]}", *(f"{x:.3f}" for x in arms[arm][f"{key}_mean"])]
+        for key in MEASURES
+        for arm in ARMS
+    ]
+    return finish(settings, metrics, ["within-task update", *map(str, steps)], rows, figures)
 
 
 def _over_seeds(runs: list[Mapping[str, list[float]]]) -> dict[str, list[float]]:
@@ -88,12 +87,3 @@ def _against_updates(settings: Settings, within: int) -> list[tuple[int, float]]
             if f"trts_{within}" in line:
                 looks.setdefault(int(line["update"]), []).append(line[f"trts_{within}"])
     return [(step, mean(values)) for step, values in sorted(looks.items())]
-
-
-def _table(steps: list[int], arms: Mapping[str, Mapping[str, list[float]]]) -> str:
-    rows = [
-        [f"{key.upper()}, {TITLES[arm]}", *(f"{x:.3f}" for x in arms[arm][f"{key}_mean"])]
-        for key in MEASURES
-        for arm in ARMS
-    ]
-    return markdown(["within-task update", *map(str, steps)], rows)

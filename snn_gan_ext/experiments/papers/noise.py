@@ -1,27 +1,17 @@
 """Fig. 5 of the SpikeGAN paper: generators that learn from noisy digits."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from snn_gan_ext import plots
 from snn_gan_ext.coding.images import Labelled, add_noise
-from snn_gan_ext.datasets.digits import Split, load_digits
+from snn_gan_ext.datasets.digits import load_digits
 from snn_gan_ext.experiments import runs
-from snn_gan_ext.experiments.experiment import Experiment
-from snn_gan_ext.experiments.papers.common import (
-    Settings,
-    finish,
-    markdown,
-    mean,
-    mean_and_range,
-    run_all,
-)
+from snn_gan_ext.experiments.evaluation import Figures
+from snn_gan_ext.experiments.papers.common import Settings, finish, gathered, mean, run_all, with_range
 from snn_gan_ext.experiments.recipes.digits import BELIEF, CLASSES, HYBRID, SIDE, TIME_SURFACE
 from snn_gan_ext.metrics.distributions import pca_projection
 from snn_gan_ext.rng import stream
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["digits_noise"]
 
@@ -39,6 +29,11 @@ LINES = {
     "belief": ("adversarial belief network", "belief", "belief"),
     "belief_code": ("noisy real digits in that code", "belief", "real"),
 }
+EXPERIMENTS = {
+    "spikegan_rate": HYBRID.vary({"data.num_steps": LONG_TRIAL, "learner.updates": 3000}),
+    "spikegan": TIME_SURFACE,
+    "belief": BELIEF,
+}
 SOURCES = {"spikegan_rate": "SpikeGAN, rates", "spikegan": "SpikeGAN", "belief": "belief network"}
 
 
@@ -51,79 +46,46 @@ def digits_noise(settings: Settings) -> dict[str, Any]:
     References:
         SpikeGAN paper, section VIII-A and Fig. 5.
     """
-    settings.refuse_classifier_updates()
-    found = run_all(
-        {
-            _folder(experiment, fraction): experiment
-            for seed in range(settings.seeds)
-            for fraction in FRACTIONS
-            for experiment in _experiments(settings, seed, fraction).values()
-        },
-        settings,
-    )
-
-    def score(line: str, seed: int, fraction: float) -> float:
-        _, source, sampler = LINES[line]
-        metrics = found[_folder(_experiments(settings, seed, fraction)[source], fraction)]
-        value = (
-            metrics["noisy_real_accuracy"] if sampler is None else metrics["samplers"][sampler]["trts"]
-        )
-        return float(value)
-
+    experiments = {
+        _run_of(source, fraction): experiment.vary({"data.noise_fraction": fraction})
+        for fraction in FRACTIONS
+        for source, experiment in EXPERIMENTS.items()
+    }
     per_seed = [
-        {line: {f"{x}": score(line, seed, x) for x in FRACTIONS} for line in LINES}
-        for seed in range(settings.seeds)
-    ]
-    trts = {
-        line: {f"{x}": mean(scores[line][f"{x}"] for scores in per_seed) for x in FRACTIONS}
-        for line in LINES
-    }
-    figures: dict[str, Figure] = {}
-    for fraction in SHOWN:
-        folders = {
-            SOURCES[source]: settings.out / _folder(experiment, fraction)
-            for source, experiment in _experiments(settings, 0, fraction).items()
+        {
+            line: {f"{x}": _score(run[_run_of(source, x)], sampler) for x in FRACTIONS}
+            for line, (_, source, sampler) in LINES.items()
         }
-        figures |= _figures(folders, fraction, settings.evaluate_on)
-    return finish(settings, {"trts": trts, "per_seed": per_seed}, _table(per_seed), figures)
+        for run in run_all(experiments, settings)
+    ]
+    figures = {name: each for x in SHOWN for name, each in _figures(settings, x).items()}
+    cells = gathered(per_seed, with_range)
+    rows = [[title, *cells[line].values()] for line, (title, _, _) in LINES.items()]
+    header = ["TRTS, share of noisy pixels", *map(str, FRACTIONS)]
+    metrics = {"trts": gathered(per_seed, mean), "per_seed": per_seed}
+    return finish(settings, metrics, header, rows, figures)
 
 
-def _experiments(settings: Settings, seed: int, fraction: float) -> dict[str, Experiment]:
-    long = HYBRID.vary({"data.num_steps": LONG_TRIAL, "learner.updates": 3000})
-    return {
-        source: settings.variant(experiment.vary({"data.noise_fraction": fraction}), seed)
-        for source, experiment in (
-            ("spikegan_rate", long),
-            ("spikegan", TIME_SURFACE),
-            ("belief", BELIEF),
-        )
-    }
+def _run_of(source: str, fraction: float) -> str:
+    return f"{EXPERIMENTS[source].name}-noise{fraction}"
 
 
-def _folder(experiment: Experiment, fraction: float) -> str:
-    return f"{experiment.name}-noise{fraction}-seed{experiment.seed}"
+def _score(metrics: Mapping[str, Any], sampler: str | None) -> float:
+    """TRTS of a sampler, or of noisy digits without a code."""
+    return float(metrics["samplers"][sampler]["trts"] if sampler else metrics["noisy_real_accuracy"])
 
 
-def _figures(folders: dict[str, Path], fraction: float, split: Split) -> dict[str, "Figure"]:
+def _figures(settings: Settings, fraction: float) -> Figures:
     """Sample grids and PCA panels, noisy real digits first."""
-    real = load_digits().held_out(split)
+    real = load_digits().held_out(settings.evaluate_on)
     noisy = add_noise(real.images, fraction, stream(0, "noise of pictures"))
     rows = {"noisy real": Labelled(noisy, real.labels)}
-    for title, folder in folders.items():
-        trainer = runs.load_run(folder)
-        rng = stream(0, "pictures")
-        drawn = trainer.experiment.evaluation.sample(trainer, real.labels, rng)
+    for source, title in SOURCES.items():
+        trainer = runs.load_run(settings.out / f"{_run_of(source, fraction)}-seed0")
+        drawn = trainer.experiment.evaluation.sample(trainer, real.labels, stream(0, "pictures"))
         rows[title] = Labelled(drawn["images"], real.labels)
     points = pca_projection(*(data.images for data in rows.values()))
     return {
         f"samples-{fraction}": plots.sample_grid(rows, CLASSES, SIDE, per_class=4),
         f"pca-{fraction}": plots.pca_panels(dict(zip(rows, points, strict=True)), real.labels),
     }
-
-
-def _table(per_seed: list[dict[str, dict[str, float]]]) -> str:
-    rows = [
-        [title, *(mean_and_range([scores[line][f"{x}"] for scores in per_seed]) for x in FRACTIONS)]
-        for line, (title, _, _) in LINES.items()
-    ]
-    return markdown(["TRTS, share of noisy pixels", *map(str, FRACTIONS)], rows)

@@ -18,7 +18,7 @@ CATALOGUE = {
         "digits-bayes": "Bayes-SpikeGAN: five generators that share a discriminator",
     },
     "digits_meta": {
-        "digits-meta": "meta-SpikeGAN: an initialisation that learns held-out pairs of digits fast",
+        "digits-meta": "meta-SpikeGAN: an initialisation that learns held-out pairs of digits fast"
     },
     "digit_spikes": {
         "digits-spikes-pooled": "spike trains of 16 steps, discriminator of counts in four bins",
@@ -28,7 +28,7 @@ CATALOGUE = {
         "digits-spikes-ml": "the same generator trained by maximum likelihood (the paper's VAE)",
     },
     "temporal_modes": {
-        "temporal-modes": "one neuron, two firing modes: likelihood, SpikeGAN and Bayes-SpikeGAN",
+        "temporal-modes": "one neuron, two firing modes: likelihood, SpikeGAN and Bayes-SpikeGAN"
     },
     "brian_neurons": {
         "brian-adex": "learns from AdEx neurons simulated in Brian2",

@@ -1,17 +1,18 @@
 """SpikeGANs that learn from neurons with detailed dynamics, simulated in Brian2."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from snn_gan_ext import plots
 from snn_gan_ext.datasets.simulated_neurons import Neuron, record
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Basis, Intervals, StepResponse
-from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
+from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained, in_one
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
 from snn_gan_ext.metrics import classifiers, references, spike_trains
@@ -27,6 +28,7 @@ DT = 1e-3
 BURST = 8
 """Intervals below so many steps are those within bursts."""
 SHOWN = 20
+_recorded = lru_cache(maxsize=16)(record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +36,6 @@ class SimulatedNeurons(SingleNeuronData):
     """Trials of ongoing activity, each of another neuron; a time step is 1 ms.
 
     Attributes:
-        num_steps: Length of a trial in time steps.
-        trials: Number of trials to learn from.
         neurons: Kinds of neurons, an equal share of the trials each.
     """
 
@@ -45,21 +45,15 @@ class SimulatedNeurons(SingleNeuronData):
 
     def draw(self, count: int, role: str) -> Tensor:
         """Draw trials ``[T, count, 1]`` of the kinds, in a mixed order."""
-        kinds = self.neurons
-        if count < len(kinds):
-            raise InputError("trials", expected=f"{len(kinds)} or more", got=f"{count}")
-        shares = [len(range(k, count, len(kinds))) for k in range(len(kinds))]
-        trials = [
-            _recorded(kind, share, self.num_steps, stream_seed(0, f"{kind} neurons, {role}"))
-            for kind, share in zip(kinds, shares, strict=True)
-        ]
+        kinds = len(self.neurons)
+        if count < kinds:
+            raise InputError("trials", expected=f"{kinds} or more", got=f"{count}")
+        trials = []
+        for place, kind in enumerate(self.neurons):
+            share, seed = len(range(place, count, kinds)), stream_seed(0, f"{kind} neurons, {role}")
+            trials.append(_recorded(kind, share, self.num_steps, seed=seed, dt=DT))
         order = torch.randperm(count, generator=stream(0, f"order of neurons, {role}"))
         return torch.cat(trials, 1)[:, order]
-
-
-@lru_cache(maxsize=16)
-def _recorded(neuron: Neuron, count: int, num_steps: int, seed: int) -> Tensor:
-    return record(neuron, count, num_steps, seed=seed, dt=DT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,23 +76,17 @@ class SpikeTrainStatistics(Evaluation):
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """Statistics of some trials beside those of validation."""
         real = trainer.data_as(SimulatedNeurons).held_out("validation", 1000)
-        return {
-            f"{name}_{key}": value
-            for name in TITLES
-            for key, value in _statistics(trains(trainer, name, 1000, "monitor"), real).items()
-        }
+        drawn = {name: trains(trainer, name, 1000, "monitor") for name in TITLES}
+        return in_one({name: _statistics(trials, real) for name, trials in drawn.items()})
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score all arms beside a second set of simulations and a Poisson process."""
-        from snn_gan_ext import plots
-
         data, split, count = trainer.data_as(SimulatedNeurons), trainer.split, self.synthetic_count
         real = data.held_out(split, count)
+        poisson = references.poisson(float(real.mean()), len(real))
         samplers = {
             "real": data.held_out(split, count, second=True),
-            "poisson": references.poisson(float(real.mean()), len(real))(
-                count, trainer.stream(f"{split} poisson", "cpu")
-            ),
+            "poisson": poisson(count, trainer.stream(f"{split} poisson", "cpu")),
             **{name: trains(trainer, name, count, f"{split} synthetic") for name in TITLES},
         }
         rows = {name: self._row(trainer, real, drawn) for name, drawn in samplers.items()}
@@ -133,29 +121,25 @@ def _statistics(drawn: Tensor, real: Tensor) -> dict[str, float]:
 
 
 NEURON = StepResponse(bias_init=-3.0, basis=Basis(kind="raised_cosine", functions=12, window=100))
-GAN: dict[str, Any] = {
-    "updates": 1500,
-    "kernel_fraction": 0.5,
-    "objective": "jeffreys",
-    "generator_lr": 0.01,
-    "discriminator_lr": 3e-3,
-    "r1": 3.0,
-    "averaging": 0.99,
-}
 ADEX = Experiment(
     name="brian-adex",
     batch=200,
     monitor_every=250,
     data=SimulatedNeurons(),
-    **arms(NEURON, Intervals(), **GAN),
+    **arms(
+        NEURON,
+        Intervals(),
+        updates=1500,
+        kernel_fraction=0.5,
+        objective="jeffreys",
+        generator_lr=0.01,
+        discriminator_lr=3e-3,
+        r1=3.0,
+        averaging=0.99,
+    ),
     evaluation=SpikeTrainStatistics(),
 )
 # Irregular firing, short bursts, chattering.
-MODES = replace(
-    ADEX,
-    name="brian-modes",
-    batch=396,
-    data=SimulatedNeurons(neurons=("lif", "adex", "chattering")),
-    **arms(NEURON, Intervals(), particles=12, **GAN),
-)
+KINDS: tuple[Neuron, ...] = ("lif", "adex", "chattering")
+MODES = ADEX.vary({"name": "brian-modes", "batch": 396, "data.neurons": KINDS, "generator.size": 12})
 RECIPES = (ADEX, MODES)

@@ -1,24 +1,20 @@
 """Distributions over time: rate-encoded digits as spike trains (SpikeGAN paper, section VIII-B)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.decoders import PooledRates, Rates, Spikes, TimeSurface
-from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
+from snn_gan_ext.coding.images import rate_decode, rate_encode
 from snn_gan_ext.experiments.components import MLP, Conditional, Temporal
 from snn_gan_ext.experiments.evaluation import Trained
 from snn_gan_ext.experiments.experiment import Experiment
-from snn_gan_ext.experiments.recipes.digits import (
-    CLASSES,
-    HeldOut,
-    ImageEvaluation,
-    RateCodedDigits,
-    Sampler,
-)
+from snn_gan_ext.experiments.recipes.digits import CLASSES, HeldOut, ImageEvaluation, RateCodedDigits
 from snn_gan_ext.metrics import classifiers
+from snn_gan_ext.metrics.references import SpikeSampler
 from snn_gan_ext.types import Batch, setting
 from snn_gan_ext.validation import whole
 
@@ -33,16 +29,14 @@ class SpikeTrainEvaluation(ImageEvaluation):
         classifier_updates: Training updates of the spiking classifier, on fresh trials each.
     """
 
+    tests_on_coded: ClassVar[bool] = True
     classifier_updates: int = setting(1000, whole(1))
 
     def decode(self, trainer: Trained, spikes: Tensor) -> Tensor:
         """Decode spikes to rates, whatever the discriminator receives."""
         return rate_decode(spikes)
 
-    def _to_test(self, real: Labelled, coded: Labelled) -> Labelled:
-        return coded
-
-    def _row(self, trainer: Trained, draw: Sampler, held_out: HeldOut) -> dict[str, float]:
+    def _row(self, trainer: Trained, draw: SpikeSampler, held_out: HeldOut) -> dict[str, float]:
         row = super()._row(trainer, draw, held_out)
         spiking = classifiers.SpikingMLE(
             classes=CLASSES, seed=trainer.seed_of("spiking classifier"), updates=self.classifier_updates
@@ -72,11 +66,7 @@ CNN = POOLED.vary(
 )
 RATE = POOLED.vary({"name": "digits-spikes-rate", "learner.decode": Rates()})
 TIME_SURFACE = POOLED.vary(
-    {
-        "name": "digits-spikes-time-surface",
-        "learner.decode": TimeSurface(),
-        "learner.r1": 3.0,
-    }
+    {"name": "digits-spikes-time-surface", "learner.decode": TimeSurface(), "learner.r1": 3.0}
 )
 # No discriminator: the likelihood of the spikes, read-out neurons clamped to them (appendix A).
 LIKELIHOOD = POOLED.vary(

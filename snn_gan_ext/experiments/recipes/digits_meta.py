@@ -1,23 +1,23 @@
 """meta-SpikeGAN on pairs of turned digits (the SpikeGAN paper's section VIII-D and Fig. 8)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext import plots
 from snn_gan_ext.algorithms.meta import MetaSpikeGAN, TaskBatch, initialise_from
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.decoders import Rates
 from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
-from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.datasets.tasks import DigitTask, draw_tasks
-from snn_gan_ext.experiments.components import MLP, Conditional, Data
-from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
+from snn_gan_ext.experiments.components import MLP, Conditional, in_turn, pick
+from snn_gan_ext.experiments.evaluation import Evaluation, Figures, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
+from snn_gan_ext.experiments.recipes.digits import SIDE, Digits
 from snn_gan_ext.experiments.trainer import Trainer, build
 from snn_gan_ext.metrics import classifiers, distributions
 from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
@@ -26,12 +26,8 @@ from snn_gan_ext.rng import stream
 from snn_gan_ext.types import Batch, Schedule, setting
 from snn_gan_ext.validation import between, check_settings, whole
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 __all__ = ["ARMS", "RECIPES", "Adaptation", "DigitTasks", "MetaExperiment", "MetaTrainer"]
 
-PIXELS, SIDE = 64, 8
 META_DIGITS, HELD_OUT = (0, 1, 2, 3, 4, 5, 6), (7, 8, 9)
 Arm = Literal["random", "meta", "meta_generator"]
 ARMS: tuple[Arm, ...] = ("random", "meta", "meta_generator")
@@ -40,49 +36,30 @@ MEASURES = ("trts", "tstr", "energy_distance")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DigitTasks(Data):
+class DigitTasks(Digits):
     """Tasks of few turned digits; held-out tasks have digits that the stream never had.
 
     Attributes:
         classes: Digits of a task: 2 or 3.
-        num_steps: Length of a trial in time steps.
         any_angle: Turn each digit by any angle; by default by a multiple of 90 degrees.
         examples: Images of each digit that a held-out task has to learn from; 0 for all there are.
     """
 
     classes: int = setting(2, whole(2, len(HELD_OUT)))
-    num_steps: int = setting(5, whole(1, 10_000))
     any_angle: bool = False
     examples: int = setting(0, whole(0, 1000))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.num_steps, PIXELS
-
-    @cached_property
-    def splits(self) -> DigitSplits:
-        """The digits."""
-        return load_digits()
 
     @property
     def validation_digits(self) -> tuple[int, ...]:
         """Digits of a task that the stream does not have, to choose settings on."""
         return META_DIGITS[-self.classes :]
 
-    def tasks(self, digits: Sequence[int], count: int, rng: torch.Generator) -> list[DigitTask]:
-        """Draw tasks for evaluation."""
-        return draw_tasks(digits, count, rng, classes=self.classes, any_angle=self.any_angle)
-
-    def stream(self, count: int, rng: torch.Generator) -> list[DigitTask]:
-        """Draw the stream of tasks to learn from."""
-        return draw_tasks(
-            META_DIGITS,
-            count,
-            rng,
-            classes=self.classes,
-            any_angle=self.any_angle,
-            without=[frozenset(self.validation_digits)],
-        )
+    def tasks(
+        self, digits: Sequence[int], count: int, rng: torch.Generator, **options: Any
+    ) -> list[DigitTask]:
+        """Draw tasks; `draw_tasks` lists the options."""
+        options |= {"classes": self.classes, "any_angle": self.any_angle}
+        return draw_tasks(digits, count, rng, **options)
 
     def to_learn_from(self, task: DigitTask) -> Labelled:
         """Training images of a held-out task: ``examples`` of each digit."""
@@ -95,12 +72,7 @@ class DigitTasks(Data):
 
     def encoded(self, tasks: Sequence[Labelled], batch: int, rng: torch.Generator) -> Batch:
         """Draw as many trials of each task, one task after another, rate-encoded afresh."""
-        parts = []
-        for data in tasks:
-            picks = torch.randint(len(data.labels), (batch,), generator=rng, device=rng.device).cpu()
-            parts.append(Labelled(data.images[picks], data.labels[picks]))
-        images = torch.cat([part.images for part in parts]).to(rng.device)
-        labels = torch.cat([part.labels for part in parts]).to(rng.device)
+        images, labels = map(torch.cat, zip(*(pick(data, batch, rng) for data in tasks), strict=True))
         return Batch(rate_encode(images, self.num_steps, rng=rng), labels)
 
     def batch(self, size: int, rng: torch.Generator) -> Batch:
@@ -129,26 +101,20 @@ class MetaTrainer(Trainer):
 
     experiment: MetaExperiment
     data: DigitTasks
+    algorithm: MetaSpikeGAN
 
-    def __init__(self, experiment: MetaExperiment, device: torch.device) -> None:
-        assert isinstance(experiment.data, DigitTasks)
-        assert isinstance(experiment.learner, MetaSpikeGAN)
-        self.experiment, self.device = experiment, device
-        self._take_over(experiment)
+    def _build(self) -> None:
+        assert isinstance(self.learner, MetaSpikeGAN)
         weights = self.stream("weights", "cpu")
-        generator, discriminator = (part.to(device) for part in self._pair(weights))
+        generator = self.experiment.generator.build(self.data, weights).to(self.device)
+        discriminator = self._discriminator(weights).to(self.device)
         self.generators = nn.ModuleDict({"generator": generator, "discriminator": discriminator})
-        self.algorithm: MetaSpikeGAN = replace(
-            experiment.learner, fresh_discriminator=self._discriminator
-        )
-        self.state = self.algorithm.init(
-            generator,
-            discriminator,
-            *self.pairs(1 + experiment.stored_tasks, weights),
-            self.stream("training"),
-        )
-        count = -(-experiment.updates // experiment.task_updates)
-        self.tasks = self.data.stream(count, self.stream("tasks", "cpu"))
+        self.algorithm = replace(self.learner, fresh_discriminator=self._discriminator)
+        pairs = self.pairs(1 + self.experiment.stored_tasks, weights)
+        self.state = self.algorithm.init(generator, discriminator, *pairs, self.stream("training"))
+        count = -(-self.experiment.updates // self.experiment.task_updates)
+        without = [frozenset(self.data.validation_digits)]
+        self.tasks = self.data.tasks(META_DIGITS, count, self.stream("tasks", "cpu"), without=without)
         self.classifiers: dict[DigitTask, classifiers.FittedMLP] = {}
 
     def _discriminator(self, weights: torch.Generator) -> nn.Module:
@@ -156,17 +122,12 @@ class MetaTrainer(Trainer):
         assert settings is not None
         return settings.build(self.data, Rates(), weights)
 
-    def _pair(self, weights: torch.Generator) -> tuple[nn.Module, nn.Module]:  # type: ignore[override]
-        return self.experiment.generator.build(self.data, weights), self._discriminator(weights)
-
     def pairs(self, count: int, weights: torch.Generator) -> tuple[Ensemble, DiscriminatorEnsemble]:
         """Build fresh pairs of networks, side by side."""
-        generators = [self.experiment.generator.build(self.data, weights) for _ in range(count)]
+        generators = self.experiment.generator.build_many(count, self.data, weights)
         discriminators = [self._discriminator(weights) for _ in range(count)]
-        return (
-            Ensemble(cast("list[NetworkGenerator]", generators)).to(self.device),
-            DiscriminatorEnsemble(discriminators).to(self.device),
-        )
+        ensemble = Ensemble(cast("list[NetworkGenerator]", generators))
+        return ensemble.to(self.device), DiscriminatorEnsemble(discriminators).to(self.device)
 
     def prepare(self) -> None:
         self.data.load()
@@ -235,20 +196,20 @@ class Adaptation(Evaluation):
     def evaluate(self, trainer: Trained) -> Results:
         """Score curves over within-task updates from each kind of initialisation."""
         meta = _meta(trainer)
-        data, split = meta.data, meta.split
-        real = data.splits.held_out(split)
-        digits = HELD_OUT if split == "test" else data.validation_digits
+        data, seen = meta.data, meta.tasks
+        digits = HELD_OUT if meta.split == "test" else data.validation_digits
         tasks = _held_out(meta, digits, self.tasks)
+        real, validation = data.splits.held_out(meta.split), data.splits.validation
         found = {arm: self._curves(meta, arm, tasks, real, self.times) for arm in ARMS}
-        count = min(self.tasks, -(-len(meta.tasks) // 2))
+        count = min(self.tasks, -(-len(seen) // 2))
         again = {
-            name: self._curves(meta, "meta", part, data.splits.validation, [5, 10]).summary()
-            for name, part in (("first_tasks", meta.tasks[:count]), ("last_tasks", meta.tasks[-count:]))
+            name: self._curves(meta, "meta", part, validation, [5, 10]).summary()
+            for name, part in (("first_tasks", seen[:count]), ("last_tasks", seen[-count:]))
         }
         others = {
             "within_task_updates": self.times,
             "curves": {arm: curves.summary() for arm, curves in found.items()},
-            "stream": {"within_task_updates": [5, 10], "tasks": len(meta.tasks), **again},
+            "stream": {"within_task_updates": [5, 10], "tasks": len(seen), **again},
             "tasks": len(tasks),
         }
         rows: dict[str, dict[str, float]] = {
@@ -276,22 +237,17 @@ class Adaptation(Evaluation):
         held_out = [task.pick(real) for task in tasks]
         models = [_classifier(trainer, *pair) for pair in zip(tasks, learn, strict=True)]
         lr = self.random_lr if arm == "random" else self.meta_lr
-        within = replace(
-            trainer.algorithm.inner, updates=max(*times, 1), generator_lr=lr, discriminator_lr=lr
-        )
+        rates: dict[str, Any] = {"generator_lr": lr, "discriminator_lr": lr}
+        within = replace(trainer.algorithm.inner, updates=max(*times, 1), **rates)
         state = within.init(*trainer.initialised(arm, len(tasks)), trainer.stream("within noise"))
         batches, noise = trainer.stream("within batches"), trainer.stream("within samples")
-        curves = _Curves(list(times), {}, [])
+        curves = _Curves({}, [])
         for update in range(max(times) + 1):
             if update in times:
                 samples = self._samples(trainer, state.generator, len(tasks), noise)
                 curves.samples[update] = samples[0]
-                curves.scores.append(
-                    [
-                        _scores(model, one, drawn, trainer.seed_of("tstr"), quick)
-                        for model, one, drawn in zip(models, held_out, samples, strict=True)
-                    ]
-                )
+                parts, seed = zip(models, held_out, samples, strict=True), trainer.seed_of("tstr")
+                curves.scores.append([_scores(*each, seed, quick) for each in parts])
             within.update(state, data.encoded(learn, self.batch, batches))
         return curves
 
@@ -299,68 +255,49 @@ class Adaptation(Evaluation):
         self, trainer: MetaTrainer, generators: Any, count: int, rng: torch.Generator
     ) -> list[Labelled]:
         """Decoded samples of each task's generator."""
-        labels = trainer.data.labels(self.synthetic_count)
-        assert isinstance(labels, Tensor)
+        labels = in_turn(self.synthetic_count, trainer.data.classes)
         everyone = labels.repeat(count).to(trainer.device)
         drawn = generators.sample(everyone, generators.noise(len(everyone), rng)).spikes
         return [Labelled(images, labels) for images in rate_decode(drawn).cpu().chunk(count)]
 
-    def _figures(self, trainer: MetaTrainer, found: Mapping[Arm, "_Curves"]) -> Mapping[str, "Figure"]:
-        from snn_gan_ext import plots
-
-        figures = {
-            name: plots.lines(
-                {
-                    arm.replace("_", " "): list(zip(self.times, curves.mean(name), strict=True))
-                    for arm, curves in found.items()
-                },
-                x_label="within-task update",
-                y_label=name.upper(),
-            )
-            for name in ("trts", "tstr")
-        }
+    def _figures(self, trainer: MetaTrainer, found: Mapping[Arm, "_Curves"]) -> Figures:
+        figures = {}
+        for name in ("trts", "tstr"):
+            curves = {
+                arm.replace("_", " "): list(zip(self.times, each.mean(name), strict=True))
+                for arm, each in found.items()
+            }
+            figures[name] = plots.lines(curves, x_label="within-task update", y_label=name.upper())
         for arm in ARMS[:2]:
             shown = {f"update {i}": found[arm].samples[i] for i in self.times[:6]}
             figures[f"samples_{arm}"] = plots.sample_grid(shown, trainer.data.classes, SIDE)
         return figures
 
 
-@dataclass
-class _Curves:
+class _Curves(NamedTuple):
     """Scores of some tasks after some within-task updates, and samples of the first task."""
 
-    times: list[int]
     samples: dict[int, Labelled]
     scores: list[list[dict[str, float]]]
 
-    def mean(self, name: str) -> list[float]:
-        return [float(np.mean([one[name] for one in scores])) for scores in self.scores]
-
-    def std(self, name: str) -> list[float]:
-        return [float(np.std([one[name] for one in scores])) for scores in self.scores]
+    def mean(self, name: str, of: Callable[[list[float]], Any] = np.mean) -> list[float]:
+        return [float(of([one[name] for one in scores])) for scores in self.scores]
 
     def summary(self) -> dict[str, list[float]]:
         """Means and standard deviations over tasks, as lists over updates."""
-        return {
-            f"{name}_{kind}": of(name)
-            for name in MEASURES
-            for kind, of in (("mean", self.mean), ("std", self.std))
-        }
+        kinds: dict[str, Any] = {"mean": np.mean, "std": np.std}
+        return {f"{x}_{kind}": self.mean(x, of) for x in MEASURES for kind, of in kinds.items()}
 
 
 def _scores(
     model: classifiers.FittedMLP, real: Labelled, synthetic: Labelled, seed: int, quick: bool
 ) -> dict[str, float]:
     """TRTS alone if quick: it needs no new classifier for each sample."""
-    trts = {"trts": model.accuracy(synthetic)}
-    if quick:
-        return trts
-    tstr = classifiers.tstr(classifiers.MLP(seed), synthetic, real, repeats=1)
-    return {
-        **trts,
-        "tstr": tstr,
-        "energy_distance": distributions.energy_distance(real, synthetic),
-    }
+    scores = {"trts": model.accuracy(synthetic)}
+    if not quick:
+        scores["tstr"] = classifiers.tstr(classifiers.MLP(seed), synthetic, real, repeats=1)
+        scores["energy_distance"] = distributions.energy_distance(real, synthetic)
+    return scores
 
 
 def _meta(trainer: Trained) -> MetaTrainer:

@@ -6,32 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snn_gan_ext import plots
 from snn_gan_ext.coding.events import Binning, Sensor
 from snn_gan_ext.coding.images import time_surface_decode
 from snn_gan_ext.datasets import DATA_VARIABLE
 from snn_gan_ext.datasets.event_frames import EventFrames
 from snn_gan_ext.datasets.recordings import DataSetName, Recordings, open_recordings
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments.components import Data
-from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
+from snn_gan_ext.experiments.components import Data, in_turn
+from snn_gan_ext.experiments.evaluation import Evaluation, Figures, Results, Trained
 from snn_gan_ext.experiments.settings import location
 from snn_gan_ext.metrics import classifiers, events, references
 from snn_gan_ext.metrics.c2st import c2st
 from snn_gan_ext.metrics.events import labels_of
-from snn_gan_ext.metrics.references import ImageSampler
-from snn_gan_ext.metrics.references import SpikeSampler as Sampler
+from snn_gan_ext.metrics.references import ImageSampler, SpikeSampler
 from snn_gan_ext.types import Batch, setting
 from snn_gan_ext.validation import SEED, whole
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["EventEvaluation", "EventRecordings"]
 
@@ -70,10 +67,7 @@ class EventRecordings(Data):
     def binning(self) -> Binning:
         """Coding of recordings as spikes."""
         return Binning(
-            sensor=Sensor(*self.sensor),
-            num_steps=self.num_steps,
-            step_us=self.step_us,
-            pool=self.pool,
+            sensor=Sensor(*self.sensor), num_steps=self.num_steps, step_us=self.step_us, pool=self.pool
         )
 
     @property
@@ -82,19 +76,21 @@ class EventRecordings(Data):
 
     def recordings(self) -> Recordings:
         """Open the recordings. A data set with a loader of its own overrides this."""
-        return open_recordings(self.format, self._folder(), download=self.download)
+        return open_recordings(self.format, self.folder(), download=self.download)
 
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """Return the folder of the recordings.
+
+        Raises:
+            InputError: If neither ``path`` nor the environment variable names it.
+        """
         if self.path:
             return Path(self.path)
         if DATA_VARIABLE in os.environ:
             return Path(os.environ[DATA_VARIABLE]) / self.default_folder
-        raise InputError(
-            "data",
-            expected=f"a folder of {self.format} recordings",
-            got="none",
-            cure="--data FOLDER, and --data.download to have Tonic fetch them into it",
-        )
+        cure = "--data FOLDER, and --data.download to have Tonic fetch them into it"
+        expected = f"a folder of {self.format} recordings"
+        raise InputError("data", expected=expected, got="none", cure=cure)
 
     @cached_property
     def frames(self) -> EventFrames:
@@ -109,44 +105,41 @@ class EventRecordings(Data):
         """Places of the recordings of each split."""
         counts = np.bincount(self.frames.targets, minlength=self.classes)
         if len(counts) > self.classes or counts.min() < 20:
-            raise InputError(
-                "recordings",
-                expected=f"at least 20 of each of {self.classes} classes",
-                got=f"{dict(enumerate(counts.tolist()))}",
-            )
+            expected = f"at least 20 of each of {self.classes} classes"
+            got = f"{dict(enumerate(counts.tolist()))}"
+            raise InputError("recordings", expected=expected, got=got)
         splits = _split(self.frames.targets, self.classes)
-        return {**splits, "train": self._few(splits["train"])} if self.shots else splits
+        if self.shots:
+            rng, by_class = np.random.default_rng(self.shots_seed), self._by_class(splits["train"])
+            fewest = min(map(len, by_class))
+            if fewest < self.shots:
+                expected = f"at most {fewest}, as there are"
+                raise InputError("shots", expected=expected, got=f"{self.shots}")
+            few = [rng.choice(part, self.shots, replace=False) for part in by_class]
+            splits["train"] = np.concatenate(few)
+        return splits
 
-    def _few(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        rng = np.random.default_rng(self.shots_seed)
-        by_class = [places[self.frames.targets[places] == label] for label in range(self.classes)]
-        fewest = min(map(len, by_class))
-        if fewest < self.shots:
-            raise InputError("shots", expected=f"at most {fewest}, as there are", got=f"{self.shots}")
-        return np.concatenate([rng.choice(part, self.shots, replace=False) for part in by_class])
+    def _by_class(self, places: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        return [places[self.frames.targets[places] == label] for label in range(self.classes)]
 
     @cached_property
-    def _by_class(self) -> list[NDArray[np.int64]]:
-        train = self.splits["train"]
-        return [train[self.frames.targets[train] == label] for label in range(self.classes)]
+    def _train(self) -> list[NDArray[np.int64]]:
+        return self._by_class(self.splits["train"])
 
     def load(self) -> None:
         if float(self.class_rates().max()) < 0.01:
-            raise InputError(
-                "num_steps and step_us",
-                expected="a window in which the recordings have events",
-                got=f"{self.num_steps} steps of {self.step_us} us, nearly silent",
-            )
+            expected = "a window in which the recordings have events"
+            got = f"{self.num_steps} steps of {self.step_us} us, nearly silent"
+            raise InputError("num_steps and step_us", expected=expected, got=got)
 
     def batch(self, size: int, rng: torch.Generator) -> Batch:
         if size % self.classes:
-            raise InputError(
-                "batch", expected=f"a multiple of the {self.classes} classes", got=f"{size}"
-            )
+            expected = f"a multiple of the {self.classes} classes"
+            raise InputError("batch", expected=expected, got=f"{size}")
         each = size // self.classes
         picks = [
             places[torch.randint(len(places), (each,), generator=rng, device=rng.device).cpu().numpy()]
-            for places in self._by_class
+            for places in self._train
         ]
         labels = torch.arange(self.classes, device=rng.device).repeat_interleave(each)
         return Batch(self.frames.spikes(np.concatenate(picks)).to(rng.device), labels)
@@ -159,10 +152,10 @@ class EventRecordings(Data):
     def class_rates(self) -> Tensor:
         """Share of spikes ``[T, classes, N]`` in training trials and one more, of all classes' mean."""
         counts = []
-        for picks in self._by_class:
+        for picks in self._train:
             parts = np.array_split(picks, max(1, len(picks) // 500))
             counts.append(torch.stack([self.frames.spikes(part).sum(1) for part in parts]).sum(0))
-        trials = torch.tensor([len(picks) for picks in self._by_class])
+        trials = torch.tensor([len(picks) for picks in self._train])
         spikes = torch.stack(counts, 1).flatten(2)
         overall = spikes.sum(1, keepdim=True) / trials.sum()
         return ((spikes + overall) / (trials.unsqueeze(1) + 1)).clamp(1e-3, 1 - 1e-3)
@@ -206,11 +199,10 @@ class EventEvaluation(Evaluation):
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """TSTR of a classifier that is trained for a short time, on the validation split."""
         data = trainer.data_as(EventRecordings)
-        synthetic = self.drawn(trainer, sampler(trainer), _in_turn(data, 1000), "monitor")
+        synthetic = self.drawn(trainer, sampler(trainer), in_turn(1000, data.classes), "monitor")
         model = classifiers.FrameCNN(trainer.seed_of("tstr"), updates=200)
-        return {
-            "validation_tstr": classifiers.tstr(model, synthetic, data.trials("validation"), repeats=1)
-        }
+        found = classifiers.tstr(model, synthetic, data.trials("validation"), repeats=1)
+        return {"validation_tstr": found}
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score all arms beside held-out recordings and samplers without a network."""
@@ -218,66 +210,52 @@ class EventEvaluation(Evaluation):
         train, real = data.trials("train"), data.trials(trainer.split)
         model = classifiers.FrameCNN(trainer.seed_of("trts"), self.classifier_updates).fit(train)
         images = references.as_images(train)
-        samplers: dict[str, Sampler] = {
+        kmeans = references.kmeans_mixture(images, seed=trainer.seed_of("clusters"))
+        samplers: dict[str, SpikeSampler] = {
             "class_means": reference(data, references.class_means(images)),
-            "kmeans": reference(
-                data, references.kmeans_mixture(images, seed=trainer.seed_of("clusters"))
-            ),
+            "kmeans": reference(data, kmeans),
             **{name: sampler(trainer, name) for name in trainer.generators},
         }
-        rows = {"real": self._real_row(trainer, model, train, real)}
+        # The ceiling: held-out recordings as if they were samples.
+        again, accuracy = reference(data, references.real_images(images)), model.accuracy(real)
+        ceiling = {"tstr": accuracy, "trts": accuracy, **_statistics(train, real, real)}
+        pair = self._pair(trainer, again, train, real)
+        rows = {"real": {**ceiling, "c2st": self._c2st(trainer, train, real, *pair)}}
         for name, draw in samplers.items():
             rows[name] = self._row(trainer, model, draw, train, real)
         for row in rows.values():
             row["nearest_ratio"] = row["nearest_distance"] / max(rows["real"]["nearest_distance"], 1e-9)
-        shown = self.drawn(trainer, sampler(trainer), _in_turn(data, data.classes), "figures")
+        shown = self.drawn(trainer, sampler(trainer), in_turn(data.classes, data.classes), "figures")
         return Results(rows, frame_figures(real, shown), _peak_memory())
-
-    def _real_row(
-        self, trainer: Trained, model: classifiers.FittedNetwork, train: Batch, real: Batch
-    ) -> dict[str, float]:
-        """The ceiling: held-out recordings as if they were samples."""
-        images = references.real_images(references.as_images(train))
-        again = reference(trainer.data_as(EventRecordings), images)
-        accuracy = model.accuracy(real)
-        return {
-            "tstr": accuracy,
-            "trts": accuracy,
-            **_statistics(train, real, real),
-            "c2st": self._c2st(trainer, again, train, real),
-        }
 
     def _row(
         self,
         trainer: Trained,
         model: classifiers.FittedNetwork,
-        draw: Sampler,
+        draw: SpikeSampler,
         train: Batch,
         real: Batch,
     ) -> dict[str, float]:
-        labels = _in_turn(trainer.data_as(EventRecordings), self.synthetic_count)
+        labels = in_turn(self.synthetic_count, trainer.data.classes)
         synthetic = self.drawn(trainer, draw, labels, "synthetic")
-        as_train, as_real = (
-            self.drawn(trainer, draw, labels_of(part), role)
-            for part, role in ((train, "as train"), (real, "as real"))
-        )
+        as_train, as_real = self._pair(trainer, draw, train, real)
         fresh = classifiers.FrameCNN(trainer.seed_of("tstr"), self.classifier_updates)
         return {
             "tstr": classifiers.tstr(fresh, synthetic, real, repeats=1),
             "trts": model.accuracy(as_real),
             **_statistics(train, as_train, as_real),
-            "c2st": self._c2st(trainer, draw, train, real),
+            "c2st": self._c2st(trainer, train, real, as_train, as_real),
         }
 
-    def _c2st(self, trainer: Trained, draw: Sampler, train: Batch, real: Batch) -> float:
-        train_pair, test_pair = (
-            (part, self.drawn(trainer, draw, labels_of(part), role))
-            for part, role in ((train, "as train"), (real, "as real"))
-        )
-        model = classifiers.FrameCNN(trainer.seed_of("c2st"), self.classifier_updates)
-        return c2st(train_pair, test_pair, model)
+    def _pair(self, trainer: Trained, draw: SpikeSampler, train: Batch, real: Batch) -> list[Batch]:
+        parts = {"as train": train, "as real": real}
+        return [self.drawn(trainer, draw, labels_of(part), role) for role, part in parts.items()]
 
-    def drawn(self, trainer: Trained, draw: Sampler, labels: Tensor, role: str) -> Batch:
+    def _c2st(self, trainer: Trained, train: Batch, real: Batch, *drawn: Batch) -> float:
+        model = classifiers.FrameCNN(trainer.seed_of("c2st"), self.classifier_updates)
+        return c2st((train, drawn[0]), (real, drawn[1]), model)
+
+    def drawn(self, trainer: Trained, draw: SpikeSampler, labels: Tensor, role: str) -> Batch:
         """Draw samples of labels with the run's random source of a role."""
         return Batch(draw(labels, trainer.stream(role)), labels)
 
@@ -292,7 +270,7 @@ def _statistics(train: Batch, as_train: Batch, as_real: Batch) -> dict[str, floa
     }
 
 
-def sampler(trainer: Trained, name: str = "") -> Sampler:
+def sampler(trainer: Trained, name: str = "") -> SpikeSampler:
     """Return a sampler of one arm, by default the experiment's own; it draws 200 trials at a time."""
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
@@ -303,19 +281,19 @@ def sampler(trainer: Trained, name: str = "") -> Sampler:
     return draw
 
 
-def reference(data: EventRecordings, images: ImageSampler) -> Sampler:
+def reference(data: EventRecordings, images: ImageSampler) -> SpikeSampler:
     """Return a sampler of event frames with the probabilities that a sampler of images draws."""
     draw = references.as_frames(images, data.shape)
     return lambda labels, rng: draw(labels, torch.Generator().manual_seed(rng.initial_seed()))
 
 
-def frame_figures(real: Batch, synthetic: Batch) -> Mapping[str, "Figure"]:
-    """Draw frames and time surfaces of a real trial of each class, and of synthetic ones."""
-    from snn_gan_ext import plots
-
-    labels = labels_of(real)
-    places = [int((labels == k).nonzero()[0]) for k in sorted(set(labels.tolist()))]
-    shown = {"real": real.spikes[:, places], "generated": synthetic.spikes}
+def frame_figures(real: Batch, synthetic: Batch) -> Figures:
+    """Draw frames and time surfaces of a real and a synthetic trial of each class."""
+    shown = {}
+    for title, trials in (("real", real), ("generated", synthetic)):
+        labels = labels_of(trials)
+        places = [int((labels == k).nonzero()[0]) for k in sorted(set(labels.tolist()))]
+        shown[title] = trials.spikes[:, places]
     surfaces = {title: _surfaces(spikes) for title, spikes in shown.items()}
     return {"frames": plots.event_frames(shown), "time_surfaces": plots.time_surfaces(surfaces)}
 
@@ -324,10 +302,6 @@ def _surfaces(spikes: Tensor) -> Tensor:
     """Time surfaces ``[B, C, H, W]`` of spikes ``[T, B, C, H, W]``."""
     flat = time_surface_decode(spikes.flatten(2), decay=len(spikes) / 3)
     return (flat / flat.max().clamp_min(1e-6)).reshape(-1, *spikes.shape[2:])
-
-
-def _in_turn(data: EventRecordings, count: int) -> Tensor:
-    return torch.arange(count) % data.classes
 
 
 def _peak_memory() -> dict[str, float]:

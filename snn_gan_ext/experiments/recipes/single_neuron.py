@@ -11,12 +11,7 @@ from snn_gan_ext.algorithms.bayes import BayesSpikeGAN
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.datasets.digits import Split
-from snn_gan_ext.experiments.components import (
-    Data,
-    DiscriminatorSettings,
-    Particles,
-    StepResponse,
-)
+from snn_gan_ext.experiments.components import Data, DiscriminatorSettings, Particles, StepResponse
 from snn_gan_ext.experiments.evaluation import Trained
 from snn_gan_ext.experiments.experiment import Arm
 from snn_gan_ext.types import Batch, setting
@@ -71,9 +66,7 @@ def arms(
     neuron: StepResponse,
     discriminator: DiscriminatorSettings,
     *,
-    particles: int = 5,
     kernel_fraction: float = 1.0,
-    likelihood_lr: float = 0.05,
     **gan: Any,
 ) -> dict[str, Any]:
     """Return Bayes-SpikeGAN as the arm of an experiment, SpikeGAN and maximum likelihood as references.
@@ -81,24 +74,18 @@ def arms(
     Args:
         neuron: Each neuron.
         discriminator: Discriminator of both SpikeGANs.
-        particles: Number of particles of Bayes-SpikeGAN.
-        kernel_fraction: Share of the run in which its kernel acts.
-        likelihood_lr: Learning rate of maximum likelihood.
+        kernel_fraction: Share of the run in which the kernel of Bayes-SpikeGAN acts.
         gan: Other settings of both SpikeGANs.
     """
     settings: dict[str, Any] = {"beta2": 0.9, "advantage_floor": 0.05, "real_target": 1.0, **gan}
-    likelihood = MaximumLikelihood(updates=gan["updates"], lr=likelihood_lr)
+    likelihood = MaximumLikelihood(updates=gan["updates"], lr=0.05)
+    spikegan = Arm(generator=neuron, discriminator=discriminator, learner=SpikeGAN(**settings))
     return {
         "label": "bayes",
-        "generator": Particles(size=particles, member=neuron),
+        "generator": Particles(member=neuron),
         "discriminator": discriminator,
         "learner": BayesSpikeGAN(**settings, kernel_fraction=kernel_fraction),
-        "references": {
-            "spikegan": Arm(
-                generator=neuron, discriminator=discriminator, learner=SpikeGAN(**settings)
-            ),
-            "ml": Arm(generator=neuron, learner=likelihood),
-        },
+        "references": {"spikegan": spikegan, "ml": Arm(generator=neuron, learner=likelihood)},
     }
 
 

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from snn_gan_ext import plots
 from snn_gan_ext.algorithms.image_gan import ImageGAN
 from snn_gan_ext.coding.images import Labelled
-from snn_gan_ext.experiments.components import MLP, TTFS, OnOff, OrdinaryGenerator
-from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
+from snn_gan_ext.experiments.components import MLP, TTFS, OnOff, OrdinaryGenerator, in_turn, pick
+from snn_gan_ext.experiments.evaluation import Evaluation, Figures, Results, Trained
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.experiments.recipes.ttfs import DigitSource
 from snn_gan_ext.metrics import classifiers, distributions, images, references
@@ -19,9 +20,6 @@ from snn_gan_ext.metrics.references import ImageSampler as Sampler
 from snn_gan_ext.networks.ttfs import TTFSGenerator
 from snn_gan_ext.types import ImageBatch, setting
 from snn_gan_ext.validation import whole
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["RECIPES", "DigitImages", "GreyImageEvaluation"]
 
@@ -50,8 +48,8 @@ class DigitImages(DigitSource):
         return 1, self.side**2
 
     def batch(self, size: int, rng: torch.Generator) -> ImageBatch:
-        picked = self.pick(size, rng)
-        return ImageBatch(picked.images, picked.labels if self.conditional else None)
+        images, labels = pick(self.splits.train, size, rng)
+        return ImageBatch(images, labels if self.conditional else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,37 +70,41 @@ class GreyImageEvaluation(Evaluation):
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """Frechet distances from the validation split."""
         data = trainer.data_as(DigitImages)
-        real, model = data.splits.validation.images, _classifier(data)
+        real, labels = data.splits.validation.images, in_turn(1000, CLASSES)
+        drawn = {name: _images(trainer, name, labels) for name in trainer.generators}
         return {
-            f"{name}_frechet": images.frechet_distance(
-                model, real, _images(trainer, name, _in_turn(1000))
-            )
-            for name in trainer.generators
+            f"{name}_frechet": images.frechet_distance(_classifier(data), real, each)
+            for name, each in drawn.items()
         }
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score both GANs beside real images and samplers without a network."""
         data = trainer.data_as(DigitImages)
         real, train = data.splits.held_out(trainer.split), data.splits.train
-
         seed = trainer.seed_of("references")
         samplers: dict[str, Sampler] = {
             "real": references.real_images(train),
             "pixel_marginals": references.pixel_marginals(train.images),
             "pca_gaussian": references.pca_gaussian(train.images, seed),
-            "pixel_marginals_per_class": references.per_class(_marginals, train, seed),
+            "pixel_marginals_per_class": references.per_class(
+                lambda each, _: references.pixel_marginals(each), train, seed
+            ),
             "pca_gaussian_per_class": references.per_class(references.pca_gaussian, train, seed),
             **{name: partial(_draw, trainer, name) for name in trainer.generators},
         }
         rows = {name: self._row(trainer, draw, real) for name, draw in samplers.items()}
         ours = rows[trainer.label]
         ours["over_pca_gaussian"] = ours["frechet"] / rows["pca_gaussian"]["frechet"]
-        ours["clocked_frechet"] = self._clocked_frechet(trainer, real)
+        # As if neurons fired at ticks of a clock alone.
+        _, times = _fire(trainer, in_turn(self.synthetic_count, CLASSES), "images", TICKS)
+        drawn = _spiking(trainer).images(times).cpu()
+        ours["clocked_frechet"] = images.frechet_distance(_classifier(data), real.images, drawn)
         ours |= self._spikes(trainer)
         return Results(rows, _figures(trainer, real))
 
     def _row(self, trainer: Trained, draw: Sampler, real: Labelled) -> dict[str, float]:
-        labels, model = _in_turn(self.synthetic_count), _classifier(trainer.data_as(DigitImages))
+        model = _classifier(trainer.data_as(DigitImages))
+        labels = in_turn(self.synthetic_count, CLASSES)
         synthetic = Labelled(draw(labels, trainer.stream("images", "cpu")), labels)
         return {
             "frechet": images.frechet_distance(model, real.images, synthetic.images),
@@ -112,15 +114,9 @@ class GreyImageEvaluation(Evaluation):
             "trts": model.accuracy(synthetic),
         }
 
-    def _clocked_frechet(self, trainer: Trained, real: Labelled) -> float:
-        """Frechet distance of images whose neurons fire at ticks of a clock alone."""
-        _, times = _fire(trainer, _in_turn(self.synthetic_count), "images", TICKS)
-        drawn = _spiking(trainer).images(times).cpu()
-        return images.frechet_distance(_classifier(trainer.data_as(DigitImages)), real.images, drawn)
-
     def _spikes(self, trainer: Trained) -> dict[str, float]:
         """Spikes of a sample, and the share of samples in which a neuron fires."""
-        fired = _fire(trainer, _in_turn(self.synthetic_count), "images")
+        fired = _fire(trainer, in_turn(self.synthetic_count, CLASSES), "images")
         hidden, pixels = (times < TTFSGenerator.horizon for times in fired)
         return {
             "hidden_active": float(hidden.double().mean()),
@@ -137,21 +133,17 @@ class GreyImageEvaluation(Evaluation):
             ``spikes [T, B, N]`` on a clock of 32 steps; ``labels [B]`` where there are some.
         """
         generator = _spiking(trainer)
+        labelled = {"labels": labels} if isinstance(labels, Tensor) else {}
         count = len(labels) if isinstance(labels, Tensor) else labels
         here = labels.to(trainer.device) if isinstance(labels, Tensor) else None
         _, times = generator.fire(here, generator.noise(count, rng))
-        return {
-            "spikes": generator.spikes(times, TICKS).cpu(),
-            "images": generator.images(times).cpu(),
-            "times": times.cpu(),
-            **({"labels": labels} if isinstance(labels, Tensor) else {}),
-        }
+        spikes, images = generator.spikes(times, TICKS), generator.images(times)
+        return {"spikes": spikes.cpu(), "images": images.cpu(), "times": times.cpu(), **labelled}
 
 
 def _spiking(trainer: Trained) -> TTFSGenerator:
-    generator = trainer.generators[trainer.label]
-    assert isinstance(generator, TTFSGenerator)
-    return generator
+    assert isinstance(trainer.generator, TTFSGenerator)
+    return trainer.generator
 
 
 @lru_cache(maxsize=1)
@@ -168,10 +160,8 @@ def _known(trainer: Trained, labels: Tensor) -> Tensor | None:
 @torch.no_grad()
 def _draw(trainer: Trained, name: str, labels: Tensor, rng: torch.Generator) -> Tensor:
     generator: Any = trainer.generators[name]
-    noise = generator.noise(
-        len(labels), torch.Generator(trainer.device).manual_seed(rng.initial_seed())
-    )
-    drawn: Tensor = generator(_known(trainer, labels), noise).images
+    there = torch.Generator(trainer.device).manual_seed(rng.initial_seed())
+    drawn: Tensor = generator(_known(trainer, labels), generator.noise(len(labels), there)).images
     return drawn.cpu()
 
 
@@ -189,19 +179,9 @@ def _images(trainer: Trained, name: str, labels: Tensor) -> Tensor:
     return _draw(trainer, name, labels, trainer.stream("images"))
 
 
-def _marginals(images: Tensor, seed: int) -> Sampler:
-    return references.pixel_marginals(images)
-
-
-def _in_turn(count: int) -> Tensor:
-    return torch.arange(count) % CLASSES
-
-
-def _figures(trainer: Trained, real: Labelled) -> Mapping[str, "Figure"]:
+def _figures(trainer: Trained, real: Labelled) -> Figures:
     """Sample grids, and a PCA projection."""
-    from snn_gan_ext import plots
-
-    labels = _in_turn(len(real.labels))
+    labels = in_turn(len(real.labels), CLASSES)
     titles = {"spiking_gan": "Spiking-GAN", "ann_gan": "ordinary GAN"}
     drawn = {title: Labelled(_images(trainer, name, labels), labels) for name, title in titles.items()}
     real_points, points = distributions.pca_projection(real.images, drawn["Spiking-GAN"].images)
@@ -235,10 +215,7 @@ MNIST = replace(
     discriminator=OnOff(weight_scale=1.0),
     learner=ImageGAN(generator_lr=2e-3, discriminator_lr=1e-3, r1=1.0),
 ).with_updates(5000)
-SMALL = replace(
-    DIGITS,
-    name="spiking-gan-mnist-small",
-    data=DigitImages(source="mnist", side=14),
-    learner=ImageGAN(),
-).with_updates(6000)
+MNIST_14 = DigitImages(source="mnist", side=14)
+SMALL = replace(DIGITS, name="spiking-gan-mnist-small", data=MNIST_14, learner=ImageGAN())
+SMALL = SMALL.with_updates(6000)
 RECIPES = (DIGITS, MNIST, SMALL)

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from snn_gan_ext import plots
 from snn_gan_ext.algorithms.side_by_side import SideBySideState
 from snn_gan_ext.datasets.patterns import BURST, TONIC, Pattern, Phase, firing_modes
 from snn_gan_ext.experiments.components import Basis, StepResponse, Temporal
-from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
+from snn_gan_ext.experiments.evaluation import Evaluation, Figures, Results, Trained, in_one
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.single_neuron import TITLES, SingleNeuronData, arms, trains
 from snn_gan_ext.metrics import spike_trains
@@ -18,9 +19,6 @@ from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.rng import stream
 from snn_gan_ext.types import setting
 from snn_gan_ext.validation import whole
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["RECIPES", "FiringModes", "FiringModesEvaluation"]
 
@@ -36,8 +34,6 @@ class FiringModes(SingleNeuronData):
     """Trials that each keep to one of several firing modes.
 
     Attributes:
-        num_steps: Length of a trial in time steps.
-        trials: Number of trials to learn from.
         modes: Two firing modes (burst and tonic) or four.
         phase: Place in its period where a trial begins.
     """
@@ -77,11 +73,7 @@ class FiringModesEvaluation(Evaluation):
         state = _state(trainer)
         kept = torch.stack([trials[:, :SHOWN] for trials in drawn.values()])
         state.drawn[f"{state.updates}"] = kept.to(torch.uint8)
-        return {
-            f"{name}_{key}": value
-            for name, trials in drawn.items()
-            for key, value in _shares(trainer, trials).items()
-        }
+        return in_one({name: _shares(trainer, trials) for name, trials in drawn.items()})
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score all arms beside a second set of real trials."""
@@ -89,32 +81,25 @@ class FiringModesEvaluation(Evaluation):
         real = data.held_out(split, count)
         drawn = {name: trains(trainer, name, count, f"{split} synthetic") for name in TITLES}
         samplers = {"real": data.held_out(split, count, second=True)} | drawn
-        rows: dict[str, dict[str, float]] = {
-            name: {
-                **_shares(trainer, trials),
-                "isi_wasserstein": spike_trains.isi_wasserstein(real, trials),
-                "mmd": spike_trains.autocorrelation_mmd(real, trials, min(30, len(real))),
-            }
-            for name, trials in samplers.items()
-        }
+        rows = {name: _shares(trainer, trials) for name, trials in samplers.items()}
+        for name, trials in samplers.items():
+            rows[name]["isi_wasserstein"] = spike_trains.isi_wasserstein(real, trials)
+            rows[name]["mmd"] = spike_trains.autocorrelation_mmd(real, trials, min(30, len(real)))
         rows["bayes"]["silent_particles"] = _silent_particles(trainer)
         return Results(rows, self._figures(trainer, {"real": real} | drawn))
 
-    def _figures(self, trainer: Trained, drawn: Mapping[str, Tensor]) -> Mapping[str, "Figure"]:
+    def _figures(self, trainer: Trained, drawn: Mapping[str, Tensor]) -> Figures:
         """Rasters at the end and, if training was followed, on the way (Fig. 7)."""
-        from snn_gan_ext import plots
-
         titles = {"real": "real"} | TITLES
         shown = {titles[name]: spikes[:, :SHOWN] for name, spikes in drawn.items()}
         figures = {"raster": plots.raster(shown, "trial")}
         kept = _on_the_way(_state(trainer).drawn)
         if kept:
-            figures["rasters_over_training"] = plots.raster_grid(
-                {
-                    title: {f"update {update}": spikes[place] for update, spikes in kept.items()}
-                    for place, title in enumerate(TITLES.values())
-                }
-            )
+            grid = {
+                title: {f"update {update}": spikes[place] for update, spikes in kept.items()}
+                for place, title in enumerate(TITLES.values())
+            }
+            figures["rasters_over_training"] = plots.raster_grid(grid)
         return figures
 
 

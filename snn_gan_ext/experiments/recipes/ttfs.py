@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
 
+from snn_gan_ext import plots
 from snn_gan_ext.algorithms.temporal_backprop import FiringTimes, TemporalBackprop
 from snn_gan_ext.coding.augment import random_affine
 from snn_gan_ext.coding.images import Labelled
@@ -15,17 +15,14 @@ from snn_gan_ext.coding.latency import latency_encode
 from snn_gan_ext.datasets.digits import DigitSplits, load_digits
 from snn_gan_ext.datasets.mnist import find_mnist, load_mnist
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments.components import Classifier, Data
-from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
+from snn_gan_ext.experiments.components import Classifier, Data, pick
+from snn_gan_ext.experiments.evaluation import Evaluation, Figures, Results, Trained, in_one
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.experiments.settings import location
 from snn_gan_ext.functional.ttfs import StepSpikes, spikes_of
 from snn_gan_ext.metrics import first_spikes
 from snn_gan_ext.types import setting
 from snn_gan_ext.validation import between, whole
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["RECIPES", "DecisionEvaluation", "DigitSource", "LatencyCodedDigits"]
 
@@ -54,13 +51,11 @@ class DigitSource(Data):
     def check(self) -> None:
         sides = {"digits": (8,), "mnist": (14, 28)}[self.source]
         if self.side not in sides:
-            raise InputError(
-                "side", expected=f"{' or '.join(map(str, sides))} for {self.source}", got=f"{self.side}"
-            )
+            expected = f"{' or '.join(map(str, sides))} for {self.source}"
+            raise InputError("side", expected=expected, got=f"{self.side}")
         if self.source == "digits" and (self.path or self.download):
-            raise InputError(
-                "--data", expected="none for scikit-learn's digits", got=self.path or "--data.download"
-            )
+            got = self.path or "--data.download"
+            raise InputError("--data", expected="none for scikit-learn's digits", got=got)
 
     @cached_property
     def splits(self) -> DigitSplits:
@@ -74,12 +69,6 @@ class DigitSource(Data):
 
     def fingerprint(self) -> str:
         return self.splits.fingerprint()
-
-    def pick(self, size: int, rng: torch.Generator) -> Labelled:
-        """Draw training digits, on the device of the random source."""
-        train = self.splits.train
-        picks = torch.randint(len(train.labels), (size,), generator=rng, device=rng.device).cpu()
-        return Labelled(train.images[picks].to(rng.device), train.labels[picks].to(rng.device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +93,7 @@ class LatencyCodedDigits(DigitSource):
         return self.window, self.side**2
 
     def batch(self, size: int, rng: torch.Generator) -> FiringTimes:
-        images, labels = self.pick(size, rng)
+        images, labels = pick(self.splits.train, size, rng)
         moved = random_affine(images, degrees=self.degrees, scale=self.scale, shift=self.shift, rng=rng)
         return FiringTimes(latency_encode(moved, self.window), labels)
 
@@ -122,11 +111,7 @@ class DecisionEvaluation(Evaluation):
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """Score all arms on the validation split."""
         validation = trainer.data_as(LatencyCodedDigits).splits.validation
-        return {
-            f"{name}_{key}": value
-            for name in trainer.generators
-            for key, value in _decisions(trainer, name, validation).items()
-        }
+        return in_one({name: _decisions(trainer, name, validation) for name in trainer.generators})
 
     def evaluate(self, trainer: Trained) -> Results:
         """Score all arms, and the share that aggressive targets save."""
@@ -139,39 +124,22 @@ class DecisionEvaluation(Evaluation):
         }
         return Results(rows, _figures(trainer, real), saved)
 
-    def sample(self, trainer: Trained, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
-        """Refuse: classifiers draw nothing."""
-        raise InputError(
-            "sample",
-            expected="a run with a generator",
-            got="classifiers",
-            cure="train spiking-gan-digits or spiking-gan-mnist",
-        )
-
 
 @torch.no_grad()
 def _fire(trainer: Trained, name: str, data: Labelled) -> list[StepSpikes]:
     times = latency_encode(data.images.to(trainer.device), trainer.data_as(LatencyCodedDigits).window)
-    network: nn.Module = trainer.generators[name]
-    fired: list[StepSpikes] = network(times)
+    fired: list[StepSpikes] = trainer.generators[name](times)
     return [StepSpikes(times.cpu(), potentials.cpu()) for times, potentials in fired]
 
 
 def _decisions(trainer: Trained, name: str, data: Labelled) -> dict[str, float]:
     hidden, outputs = _fire(trainer, name, data)
-    return first_spikes.decisions(
-        hidden.times,
-        outputs.times,
-        outputs.potentials,
-        data.labels,
-        trainer.data_as(LatencyCodedDigits).window,
-    )
+    window = trainer.data_as(LatencyCodedDigits).window
+    return first_spikes.decisions(hidden.times, *outputs, data.labels, window)
 
 
-def _figures(trainer: Trained, real: Labelled) -> Mapping[str, "Figure"]:
+def _figures(trainer: Trained, real: Labelled) -> Figures:
     """Hidden and output spikes of one digit in both networks, and when they decide."""
-    from snn_gan_ext import plots
-
     window = trainer.data_as(LatencyCodedDigits).window
     one = Labelled(real.images[:1], real.labels[:1])
     trials, decided = {}, {}
@@ -185,6 +153,7 @@ def _figures(trainer: Trained, real: Labelled) -> Mapping[str, "Figure"]:
     }
 
 
+RELATIVE = TemporalBackprop(updates=3000, window=64, targets="relative")
 DIGITS = Experiment(
     name="ttfs-digits",
     label="aggressive",
@@ -192,13 +161,8 @@ DIGITS = Experiment(
     same_weights=True,
     data=LatencyCodedDigits(),
     generator=Classifier(hidden=200),
-    learner=TemporalBackprop(updates=3000, window=64),
-    references={
-        "relative": Arm(
-            generator=Classifier(hidden=200),
-            learner=TemporalBackprop(updates=3000, window=64, targets="relative"),
-        )
-    },
+    learner=replace(RELATIVE, targets="aggressive"),
+    references={"relative": Arm(generator=Classifier(hidden=200), learner=RELATIVE)},
     evaluation=DecisionEvaluation(),
 )
 MNIST = replace(
@@ -208,6 +172,6 @@ MNIST = replace(
     checkpoint_every=2000,
     data=LatencyCodedDigits(source="mnist", side=28, degrees=10.0, scale=0.1, shift=1),
     generator=Classifier(),
-    references={"relative": replace(DIGITS.references["relative"], generator=Classifier())},
+    references={"relative": Arm(generator=Classifier(), learner=RELATIVE)},
 ).with_updates(12_000)
 RECIPES = (DIGITS, MNIST)

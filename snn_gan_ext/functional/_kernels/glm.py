@@ -23,7 +23,8 @@ def is_sparse(inputs: Array, threads: int) -> bool:
 
 def synaptic_drive(inputs: Array, weight: Array, basis: Array, delay: int) -> Array:
     drive = np.zeros((*inputs.shape[:2], weight.shape[2]), inputs.dtype)
-    _add_drive(inputs, weight, basis, delay, drive)
+    side_by_side = weight.transpose(1, 0, 2).reshape(weight.shape[1], -1)
+    _add_drive(inputs, np.ascontiguousarray(side_by_side), basis, delay, drive)
     return drive
 
 
@@ -71,15 +72,14 @@ def _add_drive(inputs: Array, weight: Array, basis: Array, delay: int, drive: Ar
     """Weight the events of each step and add their effect to the drive of the later steps."""
     steps, batch, in_features = inputs.shape
     functions, length = basis.shape
-    out_features = weight.shape[2]
-    side_by_side = np.ascontiguousarray(weight.transpose(1, 0, 2)).reshape(in_features, -1)
+    out_features = drive.shape[2]
     weighed = np.empty((functions, out_features), drive.dtype)
     events = np.empty(in_features, np.int64)
     for t in range(steps - delay):
         for b in range(batch):
             weighed[:] = 0
             count = _find_events(inputs[t, b], events)
-            _add_rows(inputs[t, b], events, count, side_by_side, weighed.reshape(-1))
+            _add_rows(inputs[t, b], events, count, weight, weighed.reshape(-1))
             for k in range(functions):
                 for lag in range(min(length, steps - t - delay)):
                     tap, later = basis[k, lag], drive[t + delay + lag, b]
