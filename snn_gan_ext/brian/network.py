@@ -62,7 +62,7 @@ def require_brian2() -> Any:
             "brian2",
             expected="the package brian2",
             got="an environment without it",
-            cure='install the extra brian2: pip install ".[brian2]"',
+            cure='pip install brian2 elephant, or ".[brian2]" in a clone',
         ) from None
     # Brian2 uses old names of its parser library, which warns at every equation.
     changed = getattr(pyparsing, "PyparsingDeprecationWarning", None)

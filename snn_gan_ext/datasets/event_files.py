@@ -14,7 +14,7 @@ __all__ = ["end_to_end", "missing", "read_nmnist", "write_hdf5", "write_nmnist",
 OVERFLOW_Y = 240  # row that marks an overflow of the clock instead of an event
 OVERFLOW_US = 2**13
 LAST_US = 2**23 - 1
-INSTALL_TONIC = 'install the extra tonic: pip install ".[tonic]"'
+INSTALL_TONIC = 'pip install tonic, or ".[tonic]" in a clone'
 
 
 def missing(package: str, cure: str) -> InputError:
