@@ -218,5 +218,5 @@ def test_inexpressible_networks_are_refused(rng, monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match="extra brian2"):
+    with pytest.raises(InputError, match="pip install brian2"):
         require_brian2()
