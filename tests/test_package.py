@@ -86,3 +86,16 @@ def test_every_public_name_is_there_and_listed():
 def test_other_names_are_no_attributes():
     with pytest.raises(AttributeError, match="GLMLayr"):
         _ = snn_gan_ext.GLMLayr
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "snn_gan_ext.register()",
+        "from snn_gan_ext.layers.register import register",
+        "import snn_gan_ext.layers.register as r; r.unregister(); r.register()",
+    ],
+)
+def test_registration_can_be_called_before_snntorch_is_imported(statement):
+    shown = run(f"import snn_gan_ext\n{statement}\nimport snntorch\nprint(snntorch.GLMLayer)")
+    assert "snn_gan_ext.layers.glm.GLMLayer" in shown

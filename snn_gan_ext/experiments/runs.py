@@ -317,7 +317,9 @@ def read_experiment(folder: Path) -> Experiment:
     name = config.get("name")
     if not isinstance(name, str) or name not in RECIPES:
         path = folder / "config.json"
-        raise InputError(f"{path}", expected=f"one of {list(RECIPES)}", got=f"{name!r}")
+        cure = "call `recipes.register` with the experiment first, if it is one of yours"
+        expected = f"one of {list(RECIPES)}"
+        raise InputError(f"{path}", expected=expected, got=f"{name!r}", cure=cure)
     return RECIPES[name].from_config({k: v for k, v in config.items() if k not in ABOUT})
 
 

@@ -3,8 +3,6 @@
 from functools import wraps
 from typing import Any
 
-import snntorch
-import snntorch.utils
 from torch import nn
 
 from snn_gan_ext.layers.base import GLMNeurons
@@ -28,6 +26,8 @@ def register() -> None:
     layer inside ``net``, at any depth. A ``from snntorch.utils import reset`` must come after it: an
     earlier one binds snnTorch's own function.
     """
+    import snntorch.utils  # not at the top: the import of snnTorch is what calls this function
+
     for layer in LAYERS:
         name = layer.__name__
         if getattr(snntorch, name, MISSING) is not layer:
@@ -51,6 +51,8 @@ def register() -> None:
 
 def unregister() -> None:
     """Undo `register`; a ``reset`` that other code has installed since then stays."""
+    import snntorch.utils
+
     for layer in LAYERS:
         name = layer.__name__
         before = _replaced.pop(name, MISSING)
