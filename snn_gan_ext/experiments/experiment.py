@@ -139,6 +139,13 @@ class Experiment:
             check_rules(component, place.removeprefix("."))
             if isinstance(component, Settings):
                 component.check()
+        for name, arm in self.references.items():
+            if arm.learner.updates != self.updates:
+                setting_of, cure = f"references.{name}.learner.updates", "set all arms' with --updates"
+                got = f"{arm.learner.updates}"
+                raise InputError(
+                    setting_of, expected=f"{self.updates}, as in all arms", got=got, cure=cure
+                )
         for arm in self.arms.values():
             if isinstance(arm.generator, Particles):
                 check_shares(self.batch, arm.generator.size)

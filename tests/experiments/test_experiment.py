@@ -221,3 +221,10 @@ def test_data_of_a_type_of_ones_own_survive_the_round_trip_of_its_experiment():
     assert own.from_config(stored(longer)) == longer
     with pytest.raises(InputError, match="got 'Silence'"):
         DIGITS.from_config(stored(longer))
+
+
+def test_arms_are_trained_for_as_many_updates():
+    modes = RECIPES["temporal-modes"]
+    modes.with_updates(7).check()
+    with pytest.raises(InputError, match="expected 7, as in all arms, got 1500; set all arms"):
+        modes.vary({"learner.updates": 7}).check()
