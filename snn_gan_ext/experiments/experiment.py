@@ -139,6 +139,9 @@ class Experiment:
             check_rules(component, place.removeprefix("."))
             if isinstance(component, Settings):
                 component.check()
+        if self.label in self.references:
+            expected = f"names other than {self.label!r}, the experiment's own arm"
+            raise InputError("references", expected=expected, got=f"{list(self.references)}")
         for name, arm in self.references.items():
             if arm.learner.updates != self.updates:
                 setting_of, cure = f"references.{name}.learner.updates", "set all arms' with --updates"

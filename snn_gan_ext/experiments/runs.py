@@ -90,6 +90,8 @@ def train(
         cure = "add it with `recipes.register`, so that the run can be read again"
         got = f"{experiment.name!r}"
         raise InputError("experiment", expected="the name of a recipe", got=got, cure=cure)
+    # A run whose settings cannot be read again would be lost: refuse it before anything is touched.
+    RECIPES[experiment.name].from_config(json.loads(json.dumps(experiment.to_config())))
     trainer = build(experiment, device_named(device))
     if resume:
         _check_same(experiment, read_experiment(folder), folder)
@@ -104,8 +106,9 @@ def train(
     with locked(folder):
         if not resume:
             _clear(folder, force)
-        for remains in folder.glob(".*.tmp"):  # of writes that were killed
-            remains.unlink()
+        for name in OWN_FILES:
+            for remains in folder.glob(f".{name}.*.tmp"):  # of writes that were killed
+                remains.unlink()
         about = {"version": __version__, "fingerprint": fingerprint}
         _write_json(folder / "config.json", {**about, **experiment.to_config()})
         seconds = loop.fit(
@@ -278,7 +281,8 @@ def _clear(folder: Path, force: bool) -> None:
         raise InputError(f"{folder}", expected="an empty or new folder", got="a run", cure=cure)
     for path in (*present, *(folder.glob("*.png") if present else ())):
         path.unlink()
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    if present:
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 
 
 @contextmanager

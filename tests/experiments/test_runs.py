@@ -328,3 +328,22 @@ def test_an_experiment_of_no_recipe_is_refused_before_anything_is_written(tmp_pa
     with pytest.raises(InputError, match="the name of a recipe"):
         runs.train(stranger, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_other_files_of_a_folder_without_a_run_stay(tmp_path):
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "mine").write_text("x")
+    (tmp_path / ".mine.tmp").write_text("x")
+    with runs.locked(tmp_path), pytest.raises(InputError):
+        runs.train(RECIPES["digits"].with_updates(1), tmp_path, progress=False)
+    runs._clear(tmp_path, force=True)
+    assert (tmp_path / "tensorboard" / "mine").exists()
+    assert (tmp_path / ".mine.tmp").exists()
+
+
+def test_settings_that_cannot_be_stored_leave_a_finished_run_alone(tmp_path):
+    (tmp_path / "metrics.json").write_text("{}")
+    unstorable = RECIPES["digits"].vary({"learner.decode": lambda spikes: spikes.mean(0)})
+    with pytest.raises(InputError, match="plain values"):
+        runs.train(unstorable, tmp_path, force=True, progress=False)
+    assert (tmp_path / "metrics.json").exists()
