@@ -1,5 +1,6 @@
 """A single neuron that learns a distribution of spike trains: data, and the arms to compare."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -48,9 +49,9 @@ class SingleNeuronData(Data):
         """Training trials ``[T, trials, 1]``."""
         return self.draw(self.trials, "train")
 
+    @abstractmethod
     def draw(self, count: int, role: str) -> Tensor:
         """Draw trials ``[T, count, 1]`` of a role; they do not depend on the run's seed."""
-        raise NotImplementedError
 
     def held_out(self, split: Split, count: int, second: bool = False) -> Tensor:
         """Trains ``[T, count]`` that nothing learns from; a second set is the ceiling of a sampler."""
