@@ -17,7 +17,6 @@ from .experiments.synthetic import SyntheticEvents
 from .functional import bases
 from .layers.conv import GLMConv2d, GLMConvTranspose2d
 from .layers.glm import GLMLayer
-from .layers.register import register, unregister
 from .layers.state import GLMSample, GLMState
 from .layers.ttfs import TTFSLinear, TTFSRampLinear
 from .networks.classifiers import SpikingClassifier
@@ -33,7 +32,9 @@ from .networks.generators import (
     StepResponseGenerator,
 )
 from .networks.glm import GLMNetwork
+from .networks.modules import ModuleDiscriminator, ModuleGenerator
 from .networks.ttfs import OnOffDiscriminator, TTFSClassifier, TTFSGenerator
+from .registration import register, unregister
 from .types import Batch, Schedule
 from .version import __version__
 
@@ -60,6 +61,8 @@ __all__ = [
     "MLPDiscriminator",
     "MaximumLikelihood",
     "MetaSpikeGAN",
+    "ModuleDiscriminator",
+    "ModuleGenerator",
     "OnOffDiscriminator",
     "Recordings",
     "Schedule",

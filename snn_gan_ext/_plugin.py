@@ -42,6 +42,6 @@ def register_with_snntorch() -> None:
 
 
 def _register() -> None:
-    from snn_gan_ext.layers.register import register
+    from snn_gan_ext.registration import register
 
     register()

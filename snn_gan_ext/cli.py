@@ -4,21 +4,24 @@ Commands import the modules that need PyTorch, so that help and errors of argume
 """
 
 import contextlib
-import difflib
 import functools
 import io
+import itertools
 import json
 import os
+import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.experiments.recipes import RECIPES, SUMMARIES
+from snn_gan_ext.experiments.recipes import RECIPES, SUMMARIES, check_recipe
+from snn_gan_ext.validation import path_of
 from snn_gan_ext.version import __version__
 
 if TYPE_CHECKING:
@@ -26,11 +29,24 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+T = TypeVar("T")
+# Text: a `Path` of an empty one would be the current folder.
+Run = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]]
+PathText = Annotated[str, tyro.conf.arg(metavar="PATH")]
+OptionalPath = Annotated[str | None, tyro.conf.arg(metavar="PATH")]
 Format = Literal["npz", "hdf5", "nmnist"]
 Target = Literal["numpy", "cython", "cpp_standalone"]
 Split = Literal["validation", "test"]
 Paper = Literal["digits-curves", "digits-meta", "digits-noise", "digits-spikes", "nmnist-augment"]
 PROGRAM = "snn-gan-ext"
+NARROWEST = 40
+"""Columns for which help is laid out in an even narrower terminal, where tyro's layout never ends."""
+LONGEST = 500
+"""Characters of a message about words that cannot be parsed."""
+
+
+class UsageError(Exception):
+    """Words on the command line that cannot be parsed."""
 
 
 class CheckFailedError(Exception):
@@ -52,9 +68,9 @@ class RunOptions:
         progress: Show a progress bar.
     """
 
-    out: Path | None = None
+    out: OptionalPath = None
     updates: int | None = None
-    data: str = ""
+    data: OptionalPath = None
     resume: bool = False
     force: bool = False
     device: str = "cpu"
@@ -65,7 +81,8 @@ class RunOptions:
 def _train(name: str, arguments: Sequence[str]) -> None:
     """Train a recipe; every setting is an option."""
     experiment, run = _parse_train(RECIPES[name], name, arguments)
-    folder = run.out or Path("runs") / f"{name}-seed{experiment.seed}"
+    default = Path("runs") / f"{name}-seed{experiment.seed}"
+    folder = default if run.out is None else path_of("--out", run.out)
     from snn_gan_ext.experiments import runs
 
     if run.resume and not run.force and (folder / "config.json").exists():
@@ -82,8 +99,6 @@ def _train(name: str, arguments: Sequence[str]) -> None:
 def _parse_train(
     default: "Experiment", name: str, arguments: Sequence[str]
 ) -> tuple["Experiment", RunOptions]:
-    """Parse options. What a setting refuses comes as an `InputError`; tyro would print it in a box."""
-
     @dataclass(frozen=True)
     class Train:
         experiment: Annotated[Any, tyro.conf.arg(name="")] = default
@@ -91,37 +106,63 @@ def _parse_train(
 
     config = (tyro.conf.AvoidSubcommands, tyro.conf.SuppressFixed)
     texts: dict[str, Any] = {"prog": f"{PROGRAM} train {name}", "description": SUMMARIES[name]}
-    parse = functools.partial(tyro.cli, Train, args=arguments, config=config, **texts)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            parsed = parse()
-    except SystemExit as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, InputError):
-            cause = cause.__context__
-        if cause is not None:
-            raise cause from None
-        if not error.code:
-            raise
-        parsed = parse()  # once more, for its message
+    parsed = _parsed(functools.partial(tyro.cli, Train, args=arguments, config=config, **texts))
     experiment: Experiment = parsed.experiment
     if parsed.run.updates is not None:
         experiment = experiment.with_updates(parsed.run.updates)
-    if parsed.run.data:
+    if parsed.run.data is not None:
+        path_of("--data", parsed.run.data)
         experiment = experiment.with_data(parsed.run.data)
     return experiment, parsed.run
 
 
-def train(recipe: tyro.conf.Positional[str]) -> None:
+def _parsed(parse: Callable[[], T]) -> T:
+    """Call tyro, whose errors come in a box of many lines, and raise them in one."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return parse()
+    except SystemExit as error:
+        if not error.code:  # --help
+            raise
+        message = _in_one_line(box.getvalue())
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, InputError):
+            cause = cause.__context__
+        if cause is None:
+            raise UsageError(message) from None
+        place = re.match(r"experiment\.([^:]+): ", message)
+        raise UsageError(f"{place[1]}.{cause}" if place else f"{cause}") from None
+
+
+def _in_one_line(box: str) -> str:
+    """Return the message in a box of tyro's, without the help of options, and its cure."""
+    rows = [row for row in box.replace("│", " ").splitlines() if row.startswith("  ")]
+    blocks = itertools.groupby(rows, lambda row: not row.strip(" ─-"))
+    # Help of options stands ten columns to the right.
+    texts = ["".join(row for row in block if row[:10].strip()) for ruled, block in blocks if not ruled]
+    message, *more, last = [" ".join(text.split()) for text in texts] or [box, ""]
+    for found, shown in (
+        (r"^Error parsing ", ""),
+        (r"invalid literal for int\(\) with base 10: ", "expected a whole number, got "),
+        (r"could not convert string to float: ", "expected a number, got "),
+    ):
+        message = re.sub(found, shown, message)
+    meant = re.search(r"Perhaps you meant: (\S+)", " ".join(more))
+    cure = f"did you mean {meant[1]}?" if meant else f"see {last[last.rfind(PROGRAM) :]}"
+    return f"{message.removesuffix('.'):.{LONGEST}}; {cure}"
+
+
+def train(recipe: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RECIPE")]]) -> None:
     """Train a recipe into a run folder; `train RECIPE --help` lists its settings.
 
     Args:
         recipe: Name of a recipe; `recipes` lists them.
     """
-    raise AssertionError("`main` parses the recipe's own options")
+    _train(recipe, ())
 
 
-def evaluate(run: tyro.conf.Positional[Path], device: str = "cpu", data: str = "") -> None:
+def evaluate(run: Run, device: str = "cpu", data: OptionalPath = None) -> None:
     """Evaluate a trained run again, from its weights, and write its report anew.
 
     Args:
@@ -131,17 +172,19 @@ def evaluate(run: tyro.conf.Positional[Path], device: str = "cpu", data: str = "
     """
     from snn_gan_ext.experiments import runs
 
-    print(json.dumps(runs.evaluate(run, device, data), indent=2))
+    place = "" if data is None else f"{path_of('--data', data)}"
+    print(json.dumps(runs.evaluate(path_of("run", run), device, place), indent=2))
 
 
 def sample(
-    run: tyro.conf.Positional[Path],
-    out: Path,
+    run: Run,
+    out: PathText,
     format: Format = "npz",
     n: int = 100,
     label: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    force: bool = False,
 ) -> None:
     """Draw spike trains from a trained run into a file.
 
@@ -154,16 +197,18 @@ def sample(
         label: Class of all trials; the classes in turn by default.
         seed: Seed of the draws.
         device: Device to sample on: cpu, cuda, ...
+        force: Overwrite a file that is there.
     """
     from snn_gan_ext.experiments import samples
 
-    drawn = samples.sample(run, out, n, label, seed, device, format)
-    print(f"{out}: spikes {list(drawn['spikes'].shape)}")
+    path = path_of("--out", out)
+    drawn = samples.sample(path_of("run", run), path, n, label, seed, device, format, force)
+    print(f"{path}: spikes {list(drawn['spikes'].shape)}")
 
 
 def reproduce(
     experiment: tyro.conf.Positional[Paper],
-    out: Path | None = None,
+    out: OptionalPath = None,
     seeds: int = 3,
     updates: int | None = None,
     classifier_updates: int | None = None,
@@ -189,7 +234,7 @@ def reproduce(
     """
     from snn_gan_ext.experiments.papers import PAPERS, Settings
 
-    folder = out or Path("runs") / experiment
+    folder = Path("runs") / experiment if out is None else path_of("--out", out)
     settings = Settings(
         out=folder,
         seeds=seeds,
@@ -199,12 +244,10 @@ def reproduce(
         progress=progress,
     )
     PAPERS[experiment](settings)
-    print((folder / "table.md").read_text(), end="")
+    print((folder / "table.md").read_text(encoding="utf-8"), end="")
 
 
-def crosscheck(
-    run: tyro.conf.Positional[Path], target: Target = "numpy", trials: int = 200, seed: int = 0
-) -> None:
+def crosscheck(run: Run, target: Target = "numpy", trials: int = 200, seed: int = 0) -> None:
     """Run a trained run in Brian2: the same spikes on the same noise, the same statistics on its own.
 
     Args:
@@ -216,7 +259,8 @@ def crosscheck(
     from snn_gan_ext.experiments.brian_check import crosscheck_run
     from snn_gan_ext.experiments.report import number
 
-    found = crosscheck_run(run, target=target, trials=trials, seed=seed)
+    folder = path_of("run", run)
+    found = crosscheck_run(folder, target=target, trials=trials, seed=seed)
     for name, network in found["networks"].items():
         wrong, spikes = sum(network["mismatches"].values()), network["replayed_spikes"]
         same = f"in {found['replayed_trials']} trials on the same noise"
@@ -228,7 +272,7 @@ def crosscheck(
             print(f"  {line['name']:18} {values:24} p {number(line['p'])}")
     failed = [name for name, network in found["networks"].items() if not network["passed"]]
     if failed:
-        raise CheckFailedError(f"{run / 'crosscheck.json'}: a check failed: {', '.join(failed)}")
+        raise CheckFailedError(f"{folder / 'crosscheck.json'}: a check failed: {', '.join(failed)}")
     print(f"passed: {len(found['networks'])} of {len(found['networks'])}")
 
 
@@ -261,17 +305,13 @@ def _run(arguments: Sequence[str]) -> None:
         return
     command: Callable[[], None]
     if len(arguments) > 1 and arguments[0] == "train" and not arguments[1].startswith("-"):
-        name = arguments[1]
-        if name not in SUMMARIES:
-            cure = f"did you mean {difflib.get_close_matches(name, SUMMARIES, n=1, cutoff=0)[0]!r}?"
-            expected = f"one of {', '.join(SUMMARIES)}"
-            raise InputError("recipe", expected=expected, got=f"{name!r}", cure=cure)
-        command = functools.partial(_train, name, arguments[2:])
+        check_recipe(arguments[1])
+        command = functools.partial(_train, arguments[1], arguments[2:])
     else:
         text = "Spiking networks that learn distributions of spike trains (also: --version)."
-        command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, args=arguments, prog=PROGRAM, description=text
-        )
+        texts: dict[str, Any] = {"args": arguments, "prog": PROGRAM, "description": text}
+        parse = functools.partial(tyro.extras.subcommand_cli_from_dict, COMMANDS, **texts)
+        command = _parsed(parse)
     if "torch" in sys.modules or arguments[0] != "recipes":
         import torch
 
@@ -282,18 +322,43 @@ def _run(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 1 failure, 2 bad input, 128 + signal."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    _prepare_output()
+    code = _code(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python's own flush at the end must not fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # A reader such as `head` may close the pipe early.
+        return 1 if isinstance(error, BrokenPipeError) else _fail(f"output: {error.strerror}", 1)
+    return code
+
+
+def _prepare_output() -> None:
+    """Let output neither fail by its encoding nor by its absence, and help by a narrow terminal."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed, as by >&-
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if shutil.get_terminal_size().columns < NARROWEST:
+        os.environ["COLUMNS"] = f"{NARROWEST}"
+
+
+def _code(arguments: Sequence[str]) -> int:
+    """Run the command, say in one line why it failed, and return its exit code."""
     try:
         _run(arguments)
-        sys.stdout.flush()
+    except SystemExit as error:  # of --help
+        return int(error.code or 0)
     except BrokenPipeError:
-        # The reader, such as `head`, has closed the pipe; Python's last flush must not fail on it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except InputError as error:
+    except (InputError, UsageError) as error:
         return _fail(error, 2)
     except OSError as error:
-        return _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
+        place, code = (error.filename, 2) if error.filename else ("input or output", 1)
+        return _fail(f"{place}: {error.strerror or error}", code)
     except CheckFailedError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
@@ -317,7 +382,8 @@ def _code_of(error: Exception) -> int:
 
 
 def _fail(message: object, code: int) -> int:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody can be told
+        print(f"{PROGRAM}: {message}", file=sys.stderr)
     return code
 
 

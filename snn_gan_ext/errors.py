@@ -1,6 +1,9 @@
-"""The exception for bad input."""
+"""The exceptions for bad input."""
 
-__all__ = ["InputError"]
+from functools import partial
+from typing import Any, Self
+
+__all__ = ["InputError", "NonFiniteInput", "first_line"]
 
 
 class InputError(ValueError):
@@ -16,3 +19,20 @@ class InputError(ValueError):
     def __init__(self, subject: str, *, expected: str, got: str, cure: str = "") -> None:
         message = f"{subject}: expected {expected}, got {got}"
         super().__init__(f"{message}; {cure}" if cure else message)
+        self.subject, self._words = subject, {"expected": expected, "got": got, "cure": cure}
+
+    def within(self, place: str) -> Self:
+        """Return the error with a place before its subject, as in ``learner.lr.end``."""
+        return type(self)(f"{place}.{self.subject}", **self._words)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), self.subject, **self._words), ()
+
+
+class NonFiniteInput(InputError):
+    """Input that is NaN or infinite; in training, a sign that it diverges."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the error's name."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

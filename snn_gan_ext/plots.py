@@ -1,12 +1,12 @@
 """Pictures of data: tensors in, matplotlib figures out.
 
-Figures follow matplotlib's defaults, whatever the user's ``matplotlibrc`` says.
+Figures follow matplotlib's defaults, whatever the user's ``matplotlibrc`` says. Titles are plain text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from snn_gan_ext.metrics import spike_trains
+from snn_gan_ext.validation import plain, plain_floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,10 +41,15 @@ REAL, SYNTHETIC, NEUTRAL = "#1f2933", "#d1495b", "#7b8794"
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure at 110 dots an inch to a file, whose suffix names the format."""
+    with _defaults():
+        figure.savefig(path, dpi=110)
+
+
+def _defaults() -> AbstractContextManager[None]:
+    """Return a context of matplotlib's default settings, except that $ has no meaning in texts."""
     import matplotlib.style
 
-    with matplotlib.style.context("default"):
-        figure.savefig(path, dpi=110)
+    return matplotlib.style.context(["default", {"text.parse_math": False}])
 
 
 @contextmanager
@@ -51,10 +57,9 @@ def _panels(
     width: float, height: float, rows: int = 1, columns: int = 1, *, pad: float = 1.08, **shared: Any
 ) -> Iterator[tuple[Figure, Any]]:
     """Make a figure and its axes ``[rows, columns]``; fit the axes to the figure at the end."""
-    import matplotlib.style
     from matplotlib.figure import Figure
 
-    with matplotlib.style.context("default"):
+    with _defaults():
         figure = Figure(figsize=(width, height))
         yield figure, figure.subplots(rows, columns, squeeze=False, **shared)
         figure.tight_layout(pad=pad)
@@ -93,8 +98,8 @@ def pca_scatter(
         synthetic_labels: Labels ``[B']``.
     """
     with _panels(11, 3.8, 1, 3, sharex=True, sharey=True) as (figure, axes):
-        axes[0, 0].scatter(*real.T, s=6, c=real_labels, cmap="tab10")
-        axes[0, 1].scatter(*synthetic.T, s=6, c=synthetic_labels, cmap="tab10")
+        axes[0, 0].scatter(*real.T, s=6, c=plain(real_labels), cmap="tab10")
+        axes[0, 1].scatter(*synthetic.T, s=6, c=plain(synthetic_labels), cmap="tab10")
         axes[0, 2].scatter(*synthetic.T, s=5, c=SYNTHETIC, alpha=0.5, label="synthetic")
         axes[0, 2].scatter(*real.T, s=5, c=REAL, alpha=0.5, label="real")
         axes[0, 2].legend(loc="best", fontsize=8)
@@ -116,7 +121,7 @@ def pca_panels(panels: Mapping[str, np.ndarray], labels: Tensor) -> Figure:
         behind = next(iter(panels.values()))
         for axis, (title, points) in zip(axes[0], panels.items(), strict=True):
             axis.scatter(*behind.T, s=9, c="#d8dee4")
-            axis.scatter(*points.T, s=5, c=labels, cmap="tab10")
+            axis.scatter(*points.T, s=5, c=plain(labels), cmap="tab10")
             axis.set_title(title)
         _name_components(axes[0])
     return figure
@@ -143,7 +148,7 @@ def histogram(samples: Mapping[str, Tensor], end: float, x_label: str) -> Figure
     """Draw histograms of numbers ``[B]`` by title on top of each other, from 0 to ``end``."""
     with _panels(6.4, 3.4) as (figure, ((axis,),)):
         for title, values in samples.items():
-            axis.hist(values.numpy(), bins=64, range=(0, end), label=title, alpha=0.6)
+            axis.hist(plain_floats(values).numpy(), bins=64, range=(0, end), label=title, alpha=0.6)
         axis.set(xlabel=x_label, ylabel="trials")
         axis.legend(fontsize=8)
     return figure
@@ -197,7 +202,7 @@ def event_frames(sources: Mapping[str, Tensor]) -> Figure:
     Args:
         sources: Spikes ``[T, B, C, H, W]`` by title. Of two polarities one is red and one blue.
     """
-    means = [(f"{title}, all steps", x.mean(0) ** 0.5) for title, x in sources.items()]
+    means = [(f"{title}, all steps", x.float().mean(0) ** 0.5) for title, x in sources.items()]
     steps = [(f"{title}, step by step", x[:, len(means[0][1]) // 2]) for title, x in sources.items()]
     return _pictures([*means, *steps], 1.2)
 
@@ -227,7 +232,7 @@ def _pictures(rows: Sequence[tuple[str, Tensor]], height: float) -> Figure:
 def _polarities(frame: Tensor) -> np.ndarray:
     """Return a frame ``[C, H, W]`` in [0, 1] as an RGB picture on white."""
     picture = np.ones((*frame.shape[1:], 3), dtype=np.float32)
-    for values, hidden in zip(frame.numpy(), ([1, 2], [0, 1]), strict=False):
+    for values, hidden in zip(plain_floats(frame).numpy(), ([1, 2], [0, 1]), strict=False):
         picture[..., hidden] -= values[..., None]
     return picture.clip(0, 1)
 
@@ -245,15 +250,18 @@ def train_statistics(sources: Mapping[str, Tensor], dt: float) -> Figure:
     return figure
 
 
-def spike_comparison(sources: Mapping[str, Tensor], dt: float) -> Figure:
+def spike_comparison(sources: Mapping[str, Tensor], dt: float, title: str = "") -> Figure:
     """Draw rasters, inter-spike intervals and autocorrelograms of two sources side by side.
 
     Args:
         sources: Spikes ``[T, B, N]`` by title. The raster shows the first trial of several neurons, or
             the first 20 trials of a single one.
         dt: Length of a time step in seconds.
+        title: Title of the figure.
     """
     with _panels(13, 3.2, 1, 4) as (figure, axes):
+        if title:
+            figure.suptitle(title)
         colours = (REAL, SYNTHETIC)
         for axis, (title, spikes), colour in zip(axes[0], sources.items(), colours, strict=False):
             one_neuron = spikes.shape[2] == 1
@@ -265,6 +273,7 @@ def spike_comparison(sources: Mapping[str, Tensor], dt: float) -> Figure:
 
 def _draw_statistics(axes: Sequence[Axes], trains: Tensor, dt: float, **options: Any) -> None:
     """Draw the histogram of intervals and the autocorrelogram of trains ``[T, B]``."""
+    trains = plain_floats(trains)
     intervals = spike_trains.interspike_intervals(trains)
     bins = np.arange(len(trains) + 1) - 0.5
     axes[0].hist(1e3 * dt * intervals.numpy(), (1e3 * dt * bins).tolist(), histtype="step", **options)
@@ -280,7 +289,7 @@ def _draw_statistics(axes: Sequence[Axes], trains: Tensor, dt: float, **options:
 
 
 def _draw_raster(axis: Axes, spikes: Tensor) -> None:
-    steps, neurons = np.nonzero(spikes.numpy())
+    steps, neurons = plain(spikes).nonzero().T.numpy()
     axis.scatter(steps, neurons, marker="|", s=14, c=REAL, linewidths=1)
     axis.set(xlim=(-0.5, len(spikes) - 0.5), xticks=[0, len(spikes) - 1])
 
@@ -294,8 +303,9 @@ def learning_curves(
         lines: Lines of the metrics log, each with its ``update``.
         panels: Names of metrics by title of the panel; absent metrics are left out.
     """
-    with _panels(3.8 * len(panels), 3.2, 1, len(panels)) as (figure, axes):
-        for axis, (title, names) in zip(axes[0], panels.items(), strict=True):
+    columns = max(1, len(panels))
+    with _panels(3.8 * columns, 3.2, 1, columns) as (figure, axes):
+        for axis, (title, names) in zip(axes[0], panels.items(), strict=False):
             for name in names:
                 points = [(line["update"], line[name]) for line in lines if name in line]
                 if points:
@@ -310,7 +320,7 @@ def learning_curves(
 
 def _tile(images: Tensor, labels: Tensor, classes: int, side: int, per_class: int) -> np.ndarray:
     """Return images as one picture, a column for each class, with a blank pixel between them."""
-    step = side + 1
+    images, labels, step = plain_floats(images), plain(labels), side + 1
     canvas = np.zeros((per_class * step, classes * step), dtype=np.float32)
     for label in range(classes):
         for row, image in enumerate(images[labels == label][:per_class]):

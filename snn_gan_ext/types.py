@@ -2,9 +2,10 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, NamedTuple, Protocol, Self, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, NamedTuple, Protocol, Self, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,9 @@ def setting(default: Any, rule: Rule) -> Any:
 
 
 def check_rules(settings: Any, place: str = "") -> None:
-    """Check settings of a dataclass that have a rule, or a `Literal` or a dataclass as type.
+    """Check settings of a dataclass that have a rule, or whose type is one.
+
+    Such types are `bool`, `Literal`, tuples, functions, dataclasses, and one of these or None.
 
     Raises:
         InputError: At the first one that is out of bounds; ``place`` stands before its name.
@@ -56,9 +59,18 @@ def check_rules(settings: Any, place: str = "") -> None:
 
 
 def _rule_of(kind: Any) -> Rule | None:
+    origin, parts = get_origin(kind), get_args(kind)
+    if len(parts) == 2 and parts[1] is NoneType:
+        rule = _rule_of(parts[0])
+        return rule and Rule(f"{rule.meaning} or None", lambda x: x is None or rule.allows(x))
     if isinstance(kind, type) and is_dataclass(kind):
         return Rule(f"a {kind.__name__}", lambda x: isinstance(x, kind))
-    return one_of(kind) if get_origin(kind) is Literal else None
+    plain = {
+        bool: Rule("True or False", lambda x: type(x) is bool),
+        tuple: Rule("a tuple", lambda x: isinstance(x, tuple)),
+        Callable: Rule("a function", callable),
+    }
+    return one_of(kind) if origin is Literal else plain.get(origin or kind)
 
 
 class Batch(NamedTuple):
@@ -70,7 +82,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    r"""A number that changes over a run, as a function of progress :math:`p` from 0 to 1.
+    r"""A number that changes from :math:`a` to :math:`b` over a run of progress :math:`p` in 0 .. 1.
 
     ============== =======================================================
     shape          value
@@ -81,8 +93,8 @@ class Schedule:
     ============== =======================================================
 
     Attributes:
-        start: Value :math:`a` at the first update.
-        end: Value :math:`b` at the last update.
+        start: Value at the first update.
+        end: Value at the last update.
         shape: ``linear``, ``late`` or ``cosine``.
 
     Raises:
@@ -100,7 +112,13 @@ class Schedule:
         check_rules(self)
 
     def at(self, update: int, updates: int) -> float:
-        """Return the value after a number of updates, in a run of ``updates``."""
+        """Return the value after a number of updates, in a run of ``updates``.
+
+        Raises:
+            InputError: If ``update`` is below 0 or ``updates`` below 1.
+        """
+        check_setting("update", update, whole(0))
+        check_setting("updates", updates, whole(1))
         progress = min(update / updates, 1.0)
         if self.shape == "cosine":
             return self.end + (self.start - self.end) * (0.5 * (1 + math.cos(math.pi * progress)))

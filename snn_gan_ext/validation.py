@@ -8,14 +8,19 @@ under `torch.compile`, under `torch.vmap` and on the meta device.
 from __future__ import annotations
 
 import math
+import os
 import reprlib
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from snn_gan_ext.errors import InputError
+from snn_gan_ext.errors import InputError, NonFiniteInput, first_line
 
 if TYPE_CHECKING:  # settings are checked before torch is loaded
+    import torch
     from torch import Tensor
 
 __all__ = [
@@ -26,19 +31,28 @@ __all__ = [
     "at_least",
     "between",
     "check_basis",
+    "check_device",
     "check_finite",
     "check_floats",
+    "check_independent",
     "check_labels",
+    "check_parts",
     "check_positive",
     "check_setting",
     "check_settings",
     "check_shapes",
     "check_spikes",
     "check_tensor",
+    "check_tensors",
     "check_uniforms",
+    "check_valued",
     "check_values",
     "concrete",
     "one_of",
+    "path_of",
+    "plain",
+    "plain_floats",
+    "require",
     "whole",
 ]
 
@@ -166,8 +180,67 @@ def concrete(value: Tensor) -> float | None:
         return None
 
 
+def plain(tensor: Tensor) -> Tensor:
+    """Return a tensor's values without graph, on the CPU.
+
+    Raises:
+        InputError: If it has none, as on the meta device, or `check_tensor` refuses it.
+    """
+    check_valued("tensor", tensor)
+    return tensor.detach().cpu()
+
+
+def plain_floats(tensor: Tensor) -> Tensor:
+    """Return a tensor's `plain` values in double precision if it has that, else in single precision."""
+    import torch
+
+    return plain(tensor).to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def path_of(name: str, value: str | os.PathLike[str]) -> Path:
+    """Return a path that a user gave, its ``~`` expanded.
+
+    Args:
+        name: Name of the path in the message.
+        value: Path.
+
+    Raises:
+        InputError: If it is empty, no path, holds a NUL byte, or starts with the home of nobody.
+    """
+    fits = isinstance(value, str | os.PathLike)
+    text = os.fspath(value) if fits else b""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InputError(name, expected="a path", got=_shown(value))
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        cure = "give the whole path, or set HOME"
+        raise InputError(name, expected="a home folder for ~", got="none", cure=cure) from None
+
+
+def require(module: str, cure: str) -> ModuleType:
+    """Import a module of a package that may be missing, or broken, and return it.
+
+    Args:
+        module: Full name of the module.
+        cure: Instruction in the message.
+
+    Raises:
+        InputError: If the import fails, with whatever error.
+    """
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except Exception as error:
+        got = "an environment without it"
+        if not isinstance(error, ModuleNotFoundError) or error.name != package:
+            got = f"one that fails on import ({type(error).__name__}: {first_line(error)})"
+        expected = f"the package {package}"
+        raise InputError(package, expected=expected, got=got, cure=cure) from None
+
+
 def check_tensor(name: str, value: object) -> None:
-    """Check that a value is a tensor.
+    """Check that a value is a dense tensor of real numbers, without names of axes.
 
     Raises:
         InputError: If it is anything else.
@@ -175,7 +248,76 @@ def check_tensor(name: str, value: object) -> None:
     import torch
 
     if not isinstance(value, torch.Tensor):
-        raise InputError(name, expected="a tensor", got=type(value).__name__)
+        cure = "convert it with torch.as_tensor()" if hasattr(value, "__len__") else ""
+        raise InputError(name, expected="a tensor", got=type(value).__name__, cure=cure)
+    narrow = value.is_floating_point() and value.element_size() == 1
+    kinds = (
+        (value.is_nested, "a nested one", "pad it with torch.nested.to_padded_tensor()"),
+        (value.is_quantized, "a quantised one", "convert it with .dequantize()"),
+        (value.layout != torch.strided, f"{value.layout}", "convert it with .to_dense()"),
+        (value.is_complex(), f"{value.dtype}", "take .real or .abs()"),
+        (narrow, f"{value.dtype}", "convert it with .float()"),
+        (_is_named(value), "one with names", "drop them with .rename(None)"),
+    )
+    for found, got, cure in kinds:
+        if found:
+            raise InputError(name, expected="a dense tensor of real numbers", got=got, cure=cure)
+
+
+def check_valued(name: str, tensor: Tensor) -> None:
+    """Check that a value is a tensor, and not on the meta device; see `check_tensor`.
+
+    Raises:
+        InputError: If it is anything else.
+    """
+    check_tensor(name, tensor)
+    if tensor.is_meta:
+        raise InputError(name, expected="values", got="a tensor on the meta device")
+
+
+def check_tensors(**tensors: Tensor) -> None:
+    """Check that values, by name, are tensors on one device; see `check_tensor`.
+
+    Raises:
+        InputError: At the first other value.
+    """
+    for name, tensor in tensors.items():
+        check_tensor(name, tensor)
+        check_device(name, tensor, next(iter(tensors.values())).device)
+
+
+def _is_named(tensor: Tensor) -> bool:
+    import torch
+
+    names = () if torch.compiler.is_compiling() else getattr(tensor, "names", ())
+    return any(name is not None for name in names)  # PyTorch 2.13 has no named tensors any more
+
+
+def check_parts(name: str, value: object, expected: str, *parts: str) -> None:
+    """Check that a value has some attributes.
+
+    Args:
+        name: Name of the value in the message.
+        value: Any object.
+        expected: Wording of the condition in the message.
+        parts: Names of the attributes.
+
+    Raises:
+        InputError: If one is missing.
+    """
+    if not all(hasattr(value, part) for part in parts):
+        raise InputError(name, expected=expected, got=type(value).__name__)
+
+
+def check_device(name: str, tensor: Tensor, device: torch.device) -> None:
+    """Check that a tensor is on a device.
+
+    Raises:
+        InputError: If it is on another.
+    """
+    if tensor.device != device:
+        got, cure = f"one on {tensor.device}", f"move it with .to({str(device)!r})"
+        raise InputError(name, expected=f"a tensor on {device}", got=got, cure=cure)
 
 
 def check_floats(name: str, tensor: Tensor) -> None:
@@ -189,7 +331,7 @@ def check_floats(name: str, tensor: Tensor) -> None:
 
 
 def check_shapes(cure: str = "", /, **tensors: tuple[Tensor, Sequence[int | str]]) -> None:
-    """Check the shapes of tensors.
+    """Check the shapes of tensors, and that they are on one device.
 
     Args:
         cure: Instruction in the message.
@@ -197,7 +339,7 @@ def check_shapes(cure: str = "", /, **tensors: tuple[Tensor, Sequence[int | str]
             size in all of them: of at least 1, except that the batch ``B`` may be empty.
 
     Raises:
-        InputError: At the first value that is no tensor or has another shape.
+        InputError: At the first value that is no such tensor or has another shape.
 
     >>> import torch
     >>> check_shapes(inputs=(torch.ones(5, 3), "BI"), weight=(torch.ones(4, 2), "IO"))
@@ -215,6 +357,7 @@ def check_shapes(cure: str = "", /, **tensors: tuple[Tensor, Sequence[int | str]
             shown = ", ".join(map(str, expected))
             raise InputError(name, expected=f"shape [{shown}]", got=f"{list(shape)}", cure=cure)
         known.update(zip(axes, shape, strict=True))
+    check_tensors(**{name: tensor for name, (tensor, _) in tensors.items()})
 
 
 def check_values(name: str, tensor: Tensor, fits: Tensor, expected: str, cure: str = "") -> None:
@@ -259,27 +402,56 @@ def check_finite(name: str, tensor: Tensor) -> None:
     """Check that a tensor holds no NaN and no infinity.
 
     Raises:
-        InputError: If it does.
+        NonFiniteInput: If it does.
     """
     # One NaN or infinity makes the sum one, and a sum is the cheapest pass over memory.
     found = concrete(tensor.sum())
     if found is not None and not math.isfinite(found) and not tensor.isfinite().all():
         cure = "look for them in the input and in the layer's parameters"
-        raise InputError(name, expected="finite numbers", got="NaN or infinity", cure=cure)
+        raise NonFiniteInput(name, expected="finite numbers", got="NaN or infinity", cure=cure)
 
 
 def check_basis(name: str, basis: Tensor) -> Tensor:
-    """Return a copy of a basis ``[K, L]`` in the default dtype.
+    """Return a copy of a basis ``[K, L]`` in the default dtype, on the default device.
 
     Raises:
-        InputError: If it is not a matrix of finite floats.
+        InputError: If it is not a matrix of finite floats, or its functions depend on each other.
     """
     import torch
 
     check_shapes(**{name: (basis, "KL")})
     check_floats(name, basis)
     check_finite(name, basis)
-    return basis.detach().to(torch.get_default_dtype(), copy=True)
+    check_independent(name, basis)
+    here = torch.empty(0).device
+    if basis.is_meta:
+        check_device(name, basis, here)
+    return basis.detach().to(here, torch.get_default_dtype(), copy=True)
+
+
+def check_independent(name: str, basis: Tensor, cure: str = "take fewer functions") -> None:
+    """Check that no function of a basis ``[K, L]`` is a combination of the others, or zero.
+
+    Weights of such functions would never act, or would share their effect.
+
+    Args:
+        name: Name of the basis in the message.
+        basis: Basis ``[K, L]``. Its functions count as dependent if they are so in single precision.
+        cure: Instruction in the message.
+
+    Raises:
+        InputError: If there are fewer independent functions than rows.
+    """
+    import torch
+
+    if basis.is_meta:
+        return
+    rounding = max(basis.shape) * torch.finfo(torch.float32).eps
+    rank = int(torch.linalg.matrix_rank(basis.detach().double(), rtol=rounding))
+    if rank < len(basis):
+        count, length = basis.shape
+        expected = f"{count} independent functions over {length} steps"
+        raise InputError(name, expected=expected, got=f"{rank}", cure=cure)
 
 
 def check_labels(labels: Tensor, classes: int | None = None, count: int | None = None) -> Tensor:
@@ -300,7 +472,7 @@ def check_labels(labels: Tensor, classes: int | None = None, count: int | None =
     """
     import torch
 
-    check_tensor("labels", labels)
+    check_valued("labels", labels)
     wrong = labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool
     if wrong or labels.dim() != 1 or (count is not None and len(labels) != count):
         expected = f"whole numbers [{'B' if count is None else count}]"
@@ -308,4 +480,4 @@ def check_labels(labels: Tensor, classes: int | None = None, count: int | None =
     expected = "0 or more" if classes is None else f"0 .. {classes - 1}"
     fits = (labels >= 0) & (labels < (math.inf if classes is None else classes))
     check_values("labels", labels, fits, expected)
-    return labels.long()
+    return labels.to(torch.int64, copy=labels.is_inference())

@@ -92,8 +92,8 @@ def test_other_names_are_no_attributes():
     "statement",
     [
         "snn_gan_ext.register()",
-        "from snn_gan_ext.layers.register import register",
-        "import snn_gan_ext.layers.register as r; r.unregister(); r.register()",
+        "from snn_gan_ext.registration import register",
+        "import snn_gan_ext.registration as r; r.unregister(); r.register()",
     ],
 )
 def test_registration_can_be_called_before_snntorch_is_imported(statement):

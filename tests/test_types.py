@@ -1,11 +1,14 @@
 """Schedules, against the formulas that each algorithm had of its own before."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pytest
 
 from snn_gan_ext import InputError
-from snn_gan_ext.types import CONSTANT, COSINE, LATE, LINEAR, Schedule
+from snn_gan_ext.types import CONSTANT, COSINE, LATE, LINEAR, Schedule, check_rules
 
 UPDATES = 701
 
@@ -67,3 +70,54 @@ def test_schedules_begin_at_their_start_and_stay_at_their_end(shape):
 def test_schedules_out_of_range_are_refused(options, words):
     with pytest.raises(InputError, match=words):
         Schedule(**options)
+
+
+@pytest.mark.parametrize(("update", "updates"), [(0, 0), (-1, 5), (0.5, 5), (0, 2.0)])
+def test_progress_is_counted_in_updates(update, updates):
+    with pytest.raises(InputError, match=r"update.*a whole number"):
+        LINEAR.at(update, updates)
+
+
+@dataclass
+class Settings:
+    flag: Any = True
+    names: Any = ()
+    function: Any = abs
+    maybe: Any = None
+    inner: Any = LINEAR
+    either: Any = "a"
+
+
+Settings.__annotations__ = {
+    "flag": bool,
+    "names": tuple[str, ...],
+    "function": Callable[[int], int],
+    "maybe": Callable[[int], int] | None,
+    "inner": Schedule,
+    "either": Literal["a", "b"],
+}
+
+
+def test_settings_have_the_type_that_is_declared():
+    check_rules(Settings())
+    check_rules(Settings(maybe=abs, names=("a",), flag=False, either="b"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"flag": "no"}, "flag: expected True or False"),
+        ({"flag": 1}, "flag: expected True or False"),
+        ({"names": "abc"}, "names: expected a tuple"),
+        ({"function": 3}, "function: expected a function"),
+        ({"function": None}, "function: expected a function"),
+        ({"maybe": 3}, "maybe: expected a function or None"),
+        ({"inner": 1.0}, "inner: expected a Schedule"),
+        ({"either": "c"}, "either: expected one of a, b"),
+    ],
+)
+def test_settings_of_another_type_are_refused(options, words):
+    with pytest.raises(InputError, match=words):
+        check_rules(Settings(**options))
+    with pytest.raises(InputError, match=f"learner.{words}"):
+        check_rules(Settings(**options), "learner")

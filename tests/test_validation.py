@@ -18,16 +18,19 @@ from snn_gan_ext.validation import (
     check_finite,
     check_floats,
     check_labels,
+    check_parts,
     check_positive,
     check_setting,
     check_settings,
     check_shapes,
     check_spikes,
     check_tensor,
+    check_tensors,
     check_uniforms,
     check_values,
     concrete,
     one_of,
+    plain,
     whole,
 )
 
@@ -163,15 +166,24 @@ def test_whole_numbers_are_no_floats():
 
 @pytest.mark.parametrize(
     "basis",
-    [[1.0], torch.ones(3), torch.ones(0, 3), torch.ones(2, 3).long(), torch.full((2, 3), torch.nan)],
+    [
+        torch.ones(2, 3),
+        torch.zeros(1, 3),
+        torch.eye(3)[:, :2],
+        [1.0],
+        torch.ones(3),
+        torch.ones(0, 3),
+        torch.ones(2, 3).long(),
+        torch.full((2, 3), torch.nan),
+    ],
 )
-def test_a_basis_is_a_matrix_of_finite_floats(basis):
+def test_a_basis_is_a_matrix_of_independent_finite_functions(basis):
     with pytest.raises(InputError, match="basis"):
         check_basis("basis", basis)
 
 
 def test_a_basis_is_copied_in_the_default_dtype():
-    given = torch.ones(2, 3, dtype=torch.float64)
+    given = torch.eye(2, 3, dtype=torch.float64)
     copied = check_basis("basis", given)
     assert copied.dtype == torch.float32
     assert check_basis("basis", copied).data_ptr() != copied.data_ptr()
@@ -181,3 +193,41 @@ def test_only_tensors_are_tensors():
     check_tensor("x", torch.ones(1))
     with pytest.raises(InputError, match="x: expected a tensor, got ndarray"):
         check_tensor("x", np.ones(1))
+    with pytest.raises(InputError, match=r"got one on the meta device|values"):
+        plain(torch.ones(1, device="meta"))
+
+
+@pytest.mark.parametrize(
+    ("change", "cure"),
+    [
+        (lambda x: x.to_sparse(), "to_dense"),
+        (lambda x: torch.nested.nested_tensor([x]), "to_padded_tensor"),
+        (lambda x: torch.quantize_per_tensor(x, 1.0, 0, torch.quint8), "dequantize"),
+        (lambda x: x.to(torch.complex64), "abs"),
+        (lambda x: x.to(torch.float8_e5m2), "float"),
+        (lambda x: x.numpy(), "as_tensor"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # of PyTorch about its own kinds
+def test_the_cure_for_a_tensor_of_another_kind_is_named(change, cure):
+    with pytest.raises(InputError, match=cure):
+        check_tensor("x", change(torch.ones(2)))
+
+
+def test_named_axes_are_refused_where_pytorch_has_them():
+    tensor = torch.ones(2)
+    if hasattr(tensor, "names"):
+        with pytest.raises(InputError, match="rename"):
+            check_tensor("x", tensor.rename("B"))
+
+
+def test_tensors_are_on_one_device():
+    check_tensors(x=torch.ones(1), y=torch.ones(2))
+    with pytest.raises(InputError, match=r"y: expected a tensor on cpu, got one on meta"):
+        check_tensors(x=torch.ones(1), y=torch.ones(2, device="meta"))
+
+
+def test_a_value_has_the_parts_that_are_asked_for():
+    check_parts("it", SimpleNamespace(a=1, b=2), "a thing with a and b", "a", "b")
+    with pytest.raises(InputError, match="it: expected a thing with a and b, got int"):
+        check_parts("it", 1, "a thing with a and b", "a", "b")

@@ -1,5 +1,7 @@
 """A network so small that all its spike trains can be summed over."""
 
+from functools import partial
+
 import torch
 
 from snn_gan_ext import GLMLayer
@@ -11,8 +13,8 @@ def tiny_network():
     """One hidden and one read-out neuron on one input."""
     rng = torch.Generator().manual_seed(3)
     basis = bases.exponential_basis(3, 2.0)
-    hidden = GLMLayer(1, 1, basis=basis, delay=0, weight_std=1.0, rng=rng)
-    readout = GLMLayer(2, 1, basis=basis, delay=[0, 1], weight_std=1.0, rng=rng)
+    neuron = partial(GLMLayer, basis=basis, weight_std=1.0, bias_init=-1.0, rng=rng)
+    hidden, readout = neuron(1, 1, delay=0), neuron(2, 1, delay=[0, 1])
     with torch.no_grad():
         hidden.feedback.fill_(1.5)
         readout.feedback.fill_(-0.7)

@@ -74,6 +74,7 @@ class BayesSpikeGAN(SpikeGAN):
             raise InputError("generator", expected="an Ensemble of particles", got=got, cure=cure)
 
     def _train(self, state: AdversarialState[Generator], batch: Batch) -> dict[str, Tensor]:
+        self._check_batch(batch)
         check_shares(batch.spikes.shape[1], state.generator.size)
         metrics = super()._train(state, batch)
         points = _flat(state.generator.parameters())

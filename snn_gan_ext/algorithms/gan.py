@@ -11,6 +11,7 @@ from torch import Tensor
 from snn_gan_ext.algorithms.state import AdversarialState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import adversarial
+from snn_gan_ext.functional._dispatch import trackable
 from snn_gan_ext.types import (
     LINEAR,
     Discriminator,
@@ -20,7 +21,7 @@ from snn_gan_ext.types import (
     Schedule,
     setting,
 )
-from snn_gan_ext.validation import at_least, between
+from snn_gan_ext.validation import at_least, between, check_parts
 
 __all__ = ["GAN", "update_average"]
 
@@ -34,6 +35,9 @@ SHARE = between(0, 1, closed="left")
 class GAN(Learner, ABC, Generic[G, B]):
     r"""Base class of the adversarial algorithms: each update trains both networks once.
 
+    The discriminator's loss has a penalty :math:`\gamma E\lVert\nabla_x D(x)\rVert^2` at real trials.
+    Its weight is ``r1``; D is the logit here.
+
     Attributes:
         updates: Length of the run in updates.
         generator_lr: Adam's learning rate for the generator.
@@ -43,8 +47,7 @@ class GAN(Learner, ABC, Generic[G, B]):
         schedule: Factor on both learning rates over the run.
         averaging: Decay of the running mean of the generator's weights (`AdversarialState.averaged`); 0
             for none. Training circles around an equilibrium, and the mean lies near it.
-        r1: Weight :math:`\gamma` of the penalty :math:`\gamma E\lVert\nabla_x D(x)\rVert^2` at real
-            trials; D is the logit here.
+        r1: Weight of the penalty on the discriminator's squared gradient at real trials.
 
     Raises:
         InputError: If a setting is out of its range.
@@ -70,8 +73,8 @@ class GAN(Learner, ABC, Generic[G, B]):
             rng: Random source of all noise of the run, on the networks' device.
 
         Raises:
-            InputError: If the networks have different numbers of labels, or the generator is an
-                `Ensemble` with ``variance_minimising``, or none with `BayesSpikeGAN`.
+            InputError: If a network is of another kind, they have different numbers of labels, or the
+                generator is an `Ensemble` with ``variance_minimising``, or none with `BayesSpikeGAN`.
         """
         self._check_pair(generator, discriminator)
         return AdversarialState(
@@ -120,7 +123,7 @@ class GAN(Learner, ABC, Generic[G, B]):
         real_target: float = 1.0,
     ) -> dict[str, Tensor]:
         """Descend the cross-entropy plus ``r1`` times the R1 penalty."""
-        real = real.detach().requires_grad_(r1 > 0)
+        real = trackable(real).detach().requires_grad_(r1 > 0)
         real_logits, fake_logits = state.discriminator(real, labels), state.discriminator(fake, labels)
         loss = adversarial.discriminator_loss(real_logits, fake_logits, real_target)
         penalty = adversarial.r1_penalty(real_logits, real) if r1 > 0 else loss.new_zeros(())
@@ -135,6 +138,11 @@ class GAN(Learner, ABC, Generic[G, B]):
         }
 
     def _check_pair(self, generator: G, discriminator: Discriminator) -> None:
+        check_parts("generator", generator, "a generator, with noise()", "noise", "classes")
+        check_parts("discriminator", discriminator, "a discriminator, with classes", "classes")
+        if hasattr(discriminator, "noise"):
+            got = type(discriminator).__name__
+            raise InputError("discriminator", expected="a network that returns logits", got=got)
         # One class needs no label: 0 and 1 are the same.
         if max(generator.classes, 1) != max(discriminator.classes, 1):
             expected = f"the generator's number of labels, classes={generator.classes}"

@@ -13,8 +13,23 @@ from snn_gan_ext.coding.images import check_images
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import adversarial
 from snn_gan_ext.functional.ttfs import clamp_passing
-from snn_gan_ext.types import LATE, ImageBatch, ImageGenerator, Network, Schedule, setting
-from snn_gan_ext.validation import at_least, between, check_shapes, whole
+from snn_gan_ext.types import (
+    LATE,
+    Discriminator,
+    ImageBatch,
+    ImageGenerator,
+    Network,
+    Schedule,
+    setting,
+)
+from snn_gan_ext.validation import (
+    at_least,
+    between,
+    check_device,
+    check_parts,
+    check_shapes,
+    whole,
+)
 
 __all__ = ["ImageGAN"]
 
@@ -29,10 +44,12 @@ class ImageGAN(GAN[ImageGenerator, ImageBatch]):
                + \gamma E\lVert\nabla_x D(x)\rVert^2 \\
         L_G &= E[\log(1 + e^{-D(G(z))})] + \lambda E[(\mathrm{activity} - a)_+]
 
+    :math:`\gamma`, :math:`\lambda` and :math:`a` are the settings r1, sparsity and activity.
+
     Attributes:
         r1_every: Updates between two penalties. Each penalty weighs this many times as much.
-        sparsity: Weight :math:`\lambda` of the generator's activity.
-        activity: Activity :math:`a` that costs nothing.
+        sparsity: Weight of the generator's activity.
+        activity: Activity that costs nothing.
 
     References:
         Mescheder, Geiger and Nowozin (2018), "Which training methods for GANs do actually converge?";
@@ -49,13 +66,21 @@ class ImageGAN(GAN[ImageGenerator, ImageBatch]):
     sparsity: float = setting(0.0, at_least(0))
     activity: float = setting(0.0, between(0, 1))
 
+    def _check_pair(self, generator: ImageGenerator, discriminator: Discriminator) -> None:
+        super()._check_pair(generator, discriminator)
+        if hasattr(generator, "sample"):
+            got = type(generator).__name__
+            raise InputError("generator", expected="a generator of images, as TTFSGenerator", got=got)
+
     def _train(self, state: AdversarialState[ImageGenerator], batch: ImageBatch) -> dict[str, Tensor]:
+        check_parts("batch", batch, "an ImageBatch(images, labels)", "images", "labels")
+        check_images(batch.images)
         real, labels = batch.images, batch.labels
         images, activity = state.generator(labels, state.generator.noise(len(real), state.rng))
-        check_images(real)
         if not len(real):
             raise InputError("batch", expected="at least one image", got="none")
         check_shapes(batch=(real, images.shape))
+        check_device("batch", real, images.device)
         r1 = 0.0 if state.updates % self.r1_every else self.r1_every * self.r1
         metrics = self._train_discriminator(state, real, images.detach(), labels, r1)
         del metrics["r1_penalty"]  # of some updates only

@@ -5,13 +5,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snn_gan_ext.algorithms.state import NetworkState
+from snn_gan_ext.algorithms.state import NetworkState, set_gradients
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import likelihood
 from snn_gan_ext.estimators.likelihood import Signal
 from snn_gan_ext.functional import glm
 from snn_gan_ext.types import LINEAR, Batch, Learner, Observation, Observer, Schedule, setting
-from snn_gan_ext.validation import at_least, between, check_spikes, whole
+from snn_gan_ext.validation import (
+    at_least,
+    between,
+    check_parts,
+    check_spikes,
+    check_tensor,
+    whole,
+)
 
 __all__ = ["LikelihoodState", "MaximumLikelihood"]
 
@@ -60,7 +67,12 @@ class MaximumLikelihood(Learner):
         Args:
             network: Network such as `ConditionalGenerator` or `SpikingClassifier`.
             rng: Random source of all noise of the run, on the network's device.
+
+        Raises:
+            InputError: If the network has no visible layer.
         """
+        expected = "a network that can observe spikes, such as SpikingClassifier"
+        check_parts("network", network, expected, "observe", "noise", "num_steps", "hidden_delay")
         return NetworkState(network, torch.optim.Adam(network.parameters(), lr=self.lr), rng)
 
     def update(self, state: LikelihoodState, batch: Batch) -> dict[str, float]:
@@ -115,6 +127,10 @@ class MaximumLikelihood(Learner):
 
     def _check(self, state: LikelihoodState, batch: Batch) -> None:
         """Check the whole batch before any part of it changes weights."""
+        check_parts("batch", batch, "a Batch(spikes, labels)", "spikes", "labels")
+        check_tensor("batch", batch.spikes)
+        if batch.labels is not None:
+            check_tensor("labels", batch.labels)
         steps, delay = state.network.num_steps, state.network.hidden_delay
         if len(batch.spikes) != steps:
             raise InputError("batch", expected=f"trials of {steps} steps", got=f"{len(batch.spikes)}")
@@ -133,8 +149,7 @@ class MaximumLikelihood(Learner):
         visible = observed.runs["readout"]
         log_p = glm.step_log_likelihood(visible.spikes, visible.potentials)
         gradients = network.gradients(observed, self.errors(observed, log_p, network.hidden_delay))
-        for name, parameter in network.named_parameters():
-            if parameter.requires_grad:
-                parameter.grad = -gradients[name] / log_p.shape[1]
+        trials = log_p.shape[1]
+        set_gradients(network, {name: gradient / trials for name, gradient in gradients.items()})
         state.optimizer.step()
         return log_p

@@ -21,7 +21,7 @@ from snn_gan_ext.types import (
     Schedule,
     setting,
 )
-from snn_gan_ext.validation import check_shapes, whole
+from snn_gan_ext.validation import check_parts, check_shapes, check_tensor, whole
 
 __all__ = ["MetaSpikeGAN", "MetaState", "MetaUpdate", "TaskBatch", "initialise_from"]
 
@@ -106,7 +106,8 @@ class MetaSpikeGAN(Learner):
 
     Each update puts trials of the current task into the task buffer. N + 1 pairs of networks begin at
     the initialisations :math:`\theta` and train for ``inner_steps`` adversarial updates, side by side:
-    one on the current task, N on tasks from the meta buffer. The initialisations then follow the N,
+    one on the current task, N on tasks from the meta buffer. The initialisations then follow the N at
+    the rate :math:`\mu`,
 
     .. math:: \theta \leftarrow \theta + \mu \Bigl(\frac1N \sum_n \varphi^{(n)} - \theta\Bigr).
 
@@ -118,7 +119,7 @@ class MetaSpikeGAN(Learner):
         updates: Length of the run in meta-updates.
         inner_steps: Number K of adversarial updates in a meta-update.
         inner_batch: Number of trials of each task in an adversarial update.
-        rate: Schedule of :math:`\mu` over the run.
+        rate: Share of the way to the N that the initialisations go, over the run.
         meta_update: ``reptile``, or ``maml``: along the gradients after the K updates (first-order).
         fresh: Prefixes of discriminator parameters that are drawn anew for each inner task and have no
             initialisation. ``("",)`` for all of them.
@@ -164,6 +165,8 @@ class MetaSpikeGAN(Learner):
             InputError: If there is no place for a stored task, or ``fresh`` names no parameter or comes
                 without ``fresh_discriminator``.
         """
+        for name, networks in (("generators", generators), ("discriminators", discriminators)):
+            check_parts(name, networks, "an ensemble of networks", "size", "members")
         if generators.size < 2 or generators.size != discriminators.size:
             expected = "equally many, two or more: the current task, and stored ones"
             got = f"{generators.size} and {discriminators.size}"
@@ -187,6 +190,7 @@ class MetaSpikeGAN(Learner):
         Raises:
             InputError: If the trials differ in shape from earlier ones, or only some have labels.
         """
+        check_parts("batch", batch, "a TaskBatch(task, trials)", "task", "trials")
         _check_trials(state, batch.trials)
         self._store(state, batch)
         assert state.task_buffer is not None
@@ -292,7 +296,9 @@ def _picked(trials: Batch, places: Tensor) -> Batch:
 
 
 def _check_trials(state: MetaState, trials: Batch) -> None:
-    spikes, labels = trials
+    check_parts("trials", trials, "a Batch(spikes, labels)", "spikes", "labels")
+    spikes, labels = trials.spikes, trials.labels
+    check_tensor("trials", spikes)
     if spikes.dim() < 3 or not spikes.shape[1]:
         raise InputError("trials", expected="spikes [T, B >= 1, ...]", got=f"{list(spikes.shape)}")
     if labels is not None:

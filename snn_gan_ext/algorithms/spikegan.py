@@ -8,14 +8,23 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.algorithms.gan import GAN
-from snn_gan_ext.algorithms.state import AdversarialState
+from snn_gan_ext.algorithms.state import AdversarialState, set_gradients
 from snn_gan_ext.coding.decoders import Spikes
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import adversarial, estimators
 from snn_gan_ext.estimators.adversarial import Objective
 from snn_gan_ext.estimators.estimators import Baseline
 from snn_gan_ext.types import Batch, Discriminator, Generator, Sample, setting
-from snn_gan_ext.validation import above, between, check_shapes, check_tensor, check_values
+from snn_gan_ext.validation import (
+    above,
+    between,
+    check_device,
+    check_labels,
+    check_parts,
+    check_shapes,
+    check_tensor,
+    check_values,
+)
 
 __all__ = ["Estimator", "SpikeGAN"]
 
@@ -48,7 +57,7 @@ class SpikeGAN(GAN[Generator, Batch]):
     Attributes:
         decode: Differentiable map from spikes ``[T, B, ...]`` to the discriminator's input. The
             spikes themselves by default; see `snn_gan_ext.coding.decoders`.
-        estimator: Estimator of the generator's gradient, see above.
+        estimator: Estimator of the generator's gradient.
         baseline: Number subtracted from rewards, see `snn_gan_ext.estimators.estimators.advantage`.
             ``variance_minimising`` works with ``reinforce`` only.
         normalise_rewards: Division of advantages by their standard deviation over the batch.
@@ -85,20 +94,30 @@ class SpikeGAN(GAN[Generator, Batch]):
             raise InputError("baseline", expected=expected, got=self.baseline, cure=cure)
 
     def _check_pair(self, generator: Generator, discriminator: Discriminator) -> None:
+        expected = "a spiking generator, such as ConditionalGenerator"
+        check_parts("generator", generator, expected, "sample", "gradients", "size")
         super()._check_pair(generator, discriminator)
         if generator.size > 1:
             self._check_baseline("an ensemble")
 
     def _train(self, state: AdversarialState[Generator], batch: Batch) -> dict[str, Tensor]:
-        spikes, labels = batch
-        check_tensor("batch", spikes)
-        if spikes.dim() < 2 or spikes.shape[1] < 2:
-            raise InputError("batch", expected="spikes [T, B >= 2, ...]", got=f"{list(spikes.shape)}")
+        self._check_batch(batch)
+        spikes, labels = batch.spikes, batch.labels
         sample = state.generator.sample(labels, state.generator.noise(spikes.shape[1], state.rng))
         spikes = _checked(spikes, sample.spikes)
         real, fake = self.decode(spikes), self.decode(sample.spikes)
         metrics = self._train_discriminator(state, real, fake, labels, self.r1, self.real_target)
         return {**metrics, "reward": self._train_generator(state, labels, sample)}
+
+    @staticmethod
+    def _check_batch(batch: Batch) -> None:
+        check_parts("batch", batch, "a Batch(spikes, labels)", "spikes", "labels")
+        check_tensor("batch", batch.spikes)
+        shape = list(batch.spikes.shape)
+        if len(shape) < 2 or shape[1] < 2:
+            raise InputError("batch", expected="spikes [T, B >= 2, ...]", got=f"{shape}")
+        if batch.labels is not None:
+            check_labels(batch.labels, count=shape[1])
 
     def _train_generator(
         self, state: AdversarialState[Generator], labels: Tensor | None, sample: Sample
@@ -157,9 +176,7 @@ class SpikeGAN(GAN[Generator, Batch]):
         return errors
 
     def _ascend(self, state: AdversarialState[Generator], gradients: Mapping[str, Tensor]) -> None:
-        for name, parameter in state.generator.named_parameters():
-            if parameter.requires_grad:
-                parameter.grad = -gradients[name]
+        set_gradients(state.generator, gradients)
         state.generator_optimizer.step()
 
 
@@ -167,5 +184,6 @@ def _checked(real: Tensor, generated: Tensor) -> Tensor:
     """Return the real spikes in the generator's precision."""
     cure = "time comes first; build the generator for as many steps and neurons as trials have"
     check_shapes(cure, batch=(real, generated.shape))
+    check_device("batch", real, generated.device)
     check_values("batch", real, (real >= 0) & (real <= 1), "values in [0, 1]")
     return real.to(generated.dtype)

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
+from torch import Tensor
 
+from snn_gan_ext.errors import InputError
 from snn_gan_ext.types import Discriminator, Network
+from snn_gan_ext.validation import Rule, check_setting
 
-__all__ = ["AdversarialState", "NetworkState", "NetworksState"]
+__all__ = ["AdversarialState", "NetworkState", "NetworksState", "set_gradients"]
+
+SOURCE = Rule("a torch.Generator", lambda x: isinstance(x, torch.Generator))
 
 N = TypeVar("N", bound=Network)
 
@@ -23,6 +28,9 @@ class NetworksState:
 
     rng: torch.Generator
     updates: int
+
+    def __post_init__(self) -> None:
+        check_setting("rng", self.rng, SOURCE)
 
     def _parts(self) -> dict[str, Network | torch.optim.Optimizer]:
         return {name: part for name, part in vars(self).items() if name not in ("rng", "updates")}
@@ -83,6 +91,26 @@ class AdversarialState(NetworksState, Generic[N]):
         if self.averaged is self.generator:
             del parts["averaged"]
         return parts
+
+
+def set_gradients(network: Network, uphill: Mapping[str, Tensor]) -> None:
+    """Set the downhill gradients of a network's parameters, except for frozen ones.
+
+    Args:
+        network: Network in training.
+        uphill: Gradients of the objective by parameter name.
+
+    Raises:
+        InputError: If a parameter that should learn has no gradient, or two names share a parameter.
+    """
+    parameters = dict(network.named_parameters())
+    learning = {name: p for name, p in parameters.items() if p.requires_grad}
+    if odd := sorted((learning.keys() - uphill.keys()) | (uphill.keys() - parameters.keys())):
+        cure = "freeze it with requires_grad_(False), or untie it"
+        expected, got = "one for each parameter, and no other", f"{', '.join(odd)} alone"
+        raise InputError("gradients", expected=expected, got=got, cure=cure)
+    for name, parameter in learning.items():
+        parameter.grad = -uphill[name]
 
 
 def _check_moments(optimizer: torch.optim.Optimizer) -> None:

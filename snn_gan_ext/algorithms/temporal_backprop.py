@@ -12,7 +12,15 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import temporal
 from snn_gan_ext.functional.ttfs import StepSpikes
 from snn_gan_ext.types import COSINE, Learner, Network, Schedule, setting
-from snn_gan_ext.validation import at_least, between, check_labels, check_settings, whole
+from snn_gan_ext.validation import (
+    at_least,
+    between,
+    check_labels,
+    check_parts,
+    check_settings,
+    check_tensor,
+    whole,
+)
 
 __all__ = ["FiringTimes", "Targets", "TemporalBackprop", "TemporalNetwork", "TemporalState"]
 
@@ -79,7 +87,12 @@ class TemporalBackprop(Learner):
         Args:
             network: Network such as `TTFSClassifier`.
             rng: Random source of the batches, on the network's device.
+
+        Raises:
+            InputError: If the network is of another kind.
         """
+        expected = "a network of firing times, such as TTFSClassifier"
+        check_parts("network", network, expected, "weights", "num_steps")
         return NetworkState(network, torch.optim.Adam(network.parameters(), lr=self.lr), rng)
 
     def update(self, state: TemporalState, batch: FiringTimes) -> dict[str, float]:
@@ -92,6 +105,8 @@ class TemporalBackprop(Learner):
         Raises:
             InputError: If the batch does not fit the network.
         """
+        check_parts("batch", batch, "FiringTimes(times, labels)", "times", "labels")
+        check_tensor("times", batch.times)
         network = state.network
         if network.num_steps != self.window:
             raise InputError("network", expected=f"{self.window} steps", got=f"{network.num_steps}")

@@ -14,11 +14,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from snn_gan_ext.brian.network import BrianNetwork, require_brian2
+from snn_gan_ext.brian.network import CURE, BrianNetwork, require_brian2
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import above, between, check_setting, check_shapes, check_spikes, whole
+from snn_gan_ext.networks.labels import labels_and_count
+from snn_gan_ext.validation import (
+    SEED,
+    above,
+    between,
+    check_setting,
+    check_shapes,
+    check_spikes,
+    plain,
+    require,
+    whole,
+)
 
-__all__ = ["Comparison", "compare", "free_run", "mismatches", "replay", "trial_statistics"]
+__all__ = [
+    "Comparison",
+    "compare",
+    "free_run",
+    "mismatches",
+    "replay",
+    "require_elephant",
+    "trial_statistics",
+]
 
 Array = NDArray[np.float64]
 
@@ -68,7 +87,7 @@ def replay(
     """
     twin = _double(generator)
     given, noise = _inputs(twin, labels, rng)
-    ours = {name: run.spikes for name, run in twin.sample(given, noise).runs.items()}
+    ours = {name: plain(run.spikes) for name, run in twin.sample(given, noise).runs.items()}
     network = BrianNetwork(twin.network, twin.exogenous(given, noise), noise, dt)
     return ours, network.run()
 
@@ -89,7 +108,8 @@ def free_run(
         Our read-out spikes ``[T, B, N]`` and Brian2's.
     """
     twin = _double(generator)
-    ours = twin(labels, rng)
+    check_setting("seed", seed, SEED)
+    ours = plain(twin(labels, rng))
     given, noise = _inputs(twin, labels, rng)
     require_brian2().seed(seed)
     network = BrianNetwork(twin.network, twin.exogenous(given, noise), dt=dt)
@@ -100,7 +120,7 @@ def _inputs(
     twin: Any, labels: Tensor | int, rng: torch.Generator
 ) -> tuple[Tensor | None, dict[str, Tensor]]:
     """Return labels, if there are any, and noise in double precision."""
-    given, count = (None, labels) if isinstance(labels, int) else (labels, len(labels))
+    given, count = labels_and_count(labels)
     return given, {name: x.double() for name, x in twin.noise(count, rng).items()}
 
 
@@ -121,17 +141,30 @@ def trial_statistics(spikes: Tensor, dt: float = 1e-3) -> dict[str, Array]:
         Arrays ``[B]`` by name: means over neurons of the rate (Hz), of the inter-spike interval (s),
         and of its coefficients of variation CV, CV2 and LV. Two neurons or more also have the Fano
         factor of their counts and the mean spike-time tiling coefficient of at most 64 neighbours.
+
+    Raises:
+        InputError: If there is no trial, or spikes are not zeros and ones, or elephant is missing.
     """
+    check_setting("dt", dt, above(0))
+    check_shapes(spikes=(spikes, ("T", "B >= 1", "N")))
+    check_spikes("spikes", spikes)
     # One precision for all: ranks must not depend on rounding.
-    trials = [_statistics_of(trial, dt) for trial in spikes.double().transpose(0, 1)]
+    trials = [_statistics_of(trial, dt) for trial in plain(spikes).double().transpose(0, 1)]
     return {name: np.array([trial[name] for trial in trials]) for name in trials[0]}
 
 
-def _statistics_of(trial: Tensor, dt: float) -> dict[str, float]:
-    import neo
-    import quantities as pq
-    from elephant import spike_train_correlation, statistics
+def require_elephant() -> list[Any]:
+    """Return the modules that `trial_statistics` needs: neo, quantities, and two of elephant.
 
+    Raises:
+        InputError: If one of them is missing, or fails on import.
+    """
+    names = ("neo", "quantities", "elephant.statistics", "elephant.spike_train_correlation")
+    return [require(name, CURE) for name in names]
+
+
+def _statistics_of(trial: Tensor, dt: float) -> dict[str, float]:
+    neo, pq, statistics, correlation = require_elephant()
     steps, neurons = trial.shape
     times = [neuron.nonzero().flatten().numpy() * dt * pq.s for neuron in trial.T]
     trains = [neo.SpikeTrain(spikes, t_stop=steps * dt * pq.s) for spikes in times]
@@ -150,7 +183,7 @@ def _statistics_of(trial: Tensor, dt: float) -> dict[str, float]:
         neighbours = list(pairwise(trains))
         some = neighbours[:: -(-len(neighbours) // MOST_PAIRS)]
         pairs = [(a, b) for a, b in some if len(a) and len(b)]
-        tiling = spike_train_correlation.spike_time_tiling_coefficient
+        tiling = correlation.spike_time_tiling_coefficient
         found["STTC"] = _mean([tiling(a, b, dt=dt * pq.s) for a, b in pairs])
     return found
 
@@ -200,7 +233,7 @@ def compare(
         means[name] = _mean(a), _mean(b)
         enough = min(len(a), len(b)) >= 20
         p_values.append(float(stats.ks_2samp(a, b).pvalue) if enough else np.nan)
-    a, b = (x.sum(0).double().numpy() for x in (ours, brian))
+    a, b = (plain(x).double().sum(0).numpy() for x in (ours, brian))
     means["counts of neurons"] = float(a.mean()), float(b.mean())
     by_neuron = stats.mannwhitneyu(a, b, axis=0, method="asymptotic").pvalue
     # Neurons with the same count in every trial of both have no ranks, and no difference.
@@ -229,4 +262,4 @@ def mismatches(ours: Mapping[str, Tensor], brian: Mapping[str, Tensor]) -> dict[
     shapes = [{name: tuple(x.shape) for name, x in spikes.items()} for spikes in (ours, brian)]
     if shapes[0] != shapes[1]:
         raise InputError("spikes", expected=f"layers {shapes[0]}", got=f"{shapes[1]}")
-    return {name: int((spikes != brian[name]).sum()) for name, spikes in ours.items()}
+    return {name: int((plain(x) != plain(brian[name])).sum()) for name, x in ours.items()}

@@ -15,6 +15,7 @@ Trials run one after another. The silent pauses between them are as long as the 
 """
 
 import math
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,8 @@ from snn_gan_ext.validation import (
     check_uniforms,
     check_values,
     one_of,
+    plain,
+    require,
 )
 
 __all__ = ["BrianNetwork", "Target", "require_brian2", "use_target"]
@@ -47,23 +50,18 @@ bias : 1 (constant)
 drive : 1              # sum of the synapses' taps in this time step
 """
 
+CURE = 'pip install brian2 elephant "numpy<2.4", or ".[brian2]" in a clone'
+START = "start of the trials"  # name of Brian2's snapshot of a network
+BRIAN_NAME = re.compile(r"(?!before_|after_)[A-Za-z_][A-Za-z0-9_]*")
+
 
 def require_brian2() -> Any:
     """Return the module ``brian2``.
 
     Raises:
-        InputError: If Brian2 is not installed.
+        InputError: If Brian2 is not installed, or fails on import.
     """
-    try:
-        import brian2
-        import pyparsing
-    except ImportError:
-        raise InputError(
-            "brian2",
-            expected="the package brian2",
-            got="an environment without it",
-            cure='pip install brian2 elephant, or ".[brian2]" in a clone',
-        ) from None
+    brian2, pyparsing = require("brian2", CURE), require("pyparsing", CURE)
     # Brian2 uses old names of its parser library, which warns at every equation.
     changed = getattr(pyparsing, "PyparsingDeprecationWarning", None)
     if changed is not None:
@@ -123,6 +121,8 @@ class BrianNetwork:
         groups: Brian2's `NeuronGroup` by layer, and `SpikeGeneratorGroup` by input that has neurons.
         synapses: Brian2's `Synapses` by "source to target".
         monitors: Brian2's `SpikeMonitor` by layer.
+        names: Names of layers and inputs in Brian2. If one of them is not possible there, such as
+            "layer 1", all are ``part_0``, ``part_1`` and so on.
 
     Raises:
         InputError: If Brian2 is missing, inputs are not zeros and ones, or sizes do not match.
@@ -142,6 +142,11 @@ class BrianNetwork:
         self._shape = self.num_steps, self.trials = next(iter(exogenous.values())).shape[:2]
         filters = [taps for x in self._stages.values() for taps in (*x.synaptic.values(), x.feedback)]
         self._period = self.num_steps + max(map(len, filters))
+        self._has_run = False
+        names = [*exogenous, *self._stages]
+        possible = all(map(BRIAN_NAME.fullmatch, names))
+        self.names = {x: x if possible else f"part_{place}" for place, x in enumerate(names)}
+        self.network = self._brian.Network()
         self.groups: dict[str, Any] = {}
         self.synapses: dict[str, Any] = {}
         self.monitors: dict[str, Any] = {}
@@ -154,25 +159,56 @@ class BrianNetwork:
                 self._add_synapses(source, name, taps)
             # A layer receives its own spikes in the next step: the first lag needs no delay.
             self._add_synapses(name, name, torch.diag_embed(stage.feedback))
-        parts = (self.groups, self.synapses, self.monitors)
-        self.network = self._brian.Network(*(x for part in parts for x in part.values()))
         # A time step: inputs, then each layer in turn, then Brian2's own slots.
-        inputs = [f"{name}_fires" for name in exogenous]
-        layers = [f"{name}_{does}" for name in self._stages for does in ("receives", "fires", "clears")]
+        inputs = [self._slot(name, "fires") for name in exogenous]
+        turn = ("receives", "fires", "clears")
+        layers = [self._slot(name, does) for name in self._stages for does in turn]
         brians = ["groups", "thresholds", "synapses", "resets", "end"]
         self.network.schedule = ["start", *inputs, *layers, *brians]
 
     def run(self) -> dict[str, Tensor]:
-        """Simulate all trials; return spikes ``[T, B, *size]`` by layer, zeros and ones."""
-        self.network.run(self.trials * self._period * self.dt, namespace={})
+        """Simulate all trials; return spikes ``[T, B, *size]`` by layer, zeros and ones, on the CPU.
+
+        Every run starts from the state in which the first one started, and draws Brian2's noise afresh.
+        Brian2 discards what monitors recorded in the run before.
+
+        Raises:
+            InputError: If an object was added to or removed from `network` since the first run, or this
+                is the second run on one build of ``cpp_standalone``.
+        """
+        self._rewind()
+        with np.errstate(over="ignore"):  # exp(-u) of silent neurons is infinite, and their rate 0
+            self.network.run(self.trials * self._period * self.dt, namespace={})
+        self._has_run = True
         return {name: self._spikes(name) for name in self._stages}
+
+    def _rewind(self) -> None:
+        """Go back to the start, which is stored before the first run."""
+        built = getattr(self._brian.get_device(), "has_been_run", None)
+        if built:
+            cure = "make and run each network in a use_target(...) of its own"
+            expected = "one run on each build of cpp_standalone"
+            raise InputError("run", expected=expected, got="a second", cure=cure)
+        if built is not None:  # standalone programs cannot be rewound
+            return
+        try:
+            self.network.restore(START) if self._has_run else self.network.store(START)
+        except KeyError:
+            cure = "add monitors before the first run, or make another BrianNetwork"
+            expected, got = "the Brian2 objects of the first run", "more or fewer of them"
+            raise InputError("network", expected=expected, got=got, cure=cure) from None
+
+    def _slot(self, name: str, does: str) -> str:
+        """Return the slot of Brian2's schedule in which a layer or an input acts."""
+        return f"{self.names[name]}_{does}"
 
     def _add_input(self, name: str, spikes: Tensor) -> None:
         clock, index = np.nonzero(self._on_the_clock(spikes.flatten(2), 0.0))
-        options = {"dt": self.dt, "when": f"{name}_fires", "name": f"{name}_spikes"}
+        options = {"dt": self.dt, "when": self._slot(name, "fires"), "name": self._slot(name, "spikes")}
         self.groups[name] = self._brian.SpikeGeneratorGroup(
             math.prod(spikes.shape[2:]), index, clock * self.dt, **options
         )
+        self.network.add(self.groups[name])
 
     def _add_neurons(self, name: str, stage: _Stage, uniforms: Mapping[str, Tensor] | None) -> None:
         on = self._on_the_clock(torch.ones(*self._shape, 1), 0.0)[:, 0]
@@ -185,13 +221,14 @@ class BrianNetwork:
             known["uniforms"] = self._brian.TimedArray(values, dt=self.dt)
         noise = "rand()" if uniforms is None else "uniforms(t, i)"
         model = {"threshold": f"{noise} < active(t) / (1 + exp(-u))", "reset": "", "namespace": known}
-        options = {"dt": self.dt, "name": f"{name}_neurons"}
+        options = {"dt": self.dt, "name": self._slot(name, "neurons")}
         group = self._brian.NeuronGroup(len(stage.bias), EQUATIONS, **model, **options)
         group.bias = stage.bias.double().numpy()
-        group.thresholder["spike"].when = f"{name}_fires"
-        group.run_regularly("drive = 0", dt=self.dt, when=f"{name}_clears")
+        group.thresholder["spike"].when = self._slot(name, "fires")
+        group.run_regularly("drive = 0", dt=self.dt, when=self._slot(name, "clears"))
         self.groups[name] = group
-        self.monitors[name] = self._brian.SpikeMonitor(group, name=f"{name}_monitor")
+        self.monitors[name] = self._brian.SpikeMonitor(group, name=self._slot(name, "monitor"))
+        self.network.add(group, self.monitors[name])
 
     def _add_synapses(self, source: str, target: str, taps: Tensor) -> None:
         """Add a synapse for each nonzero tap ``[M, I, N]`` of a lag, a source and a target."""
@@ -199,19 +236,23 @@ class BrianNetwork:
         if not len(lag):
             return
         model = {"model": "w : 1 (constant)", "on_pre": "drive_post += w"}
-        options = {"dt": self.dt, "name": f"{source}_to_{target}"}
+        # The number keeps "a_to_b" to "c" apart from "a" to "b_to_c".
+        number = len(self.network.objects)
+        path = f"{self.names[source]}_to_{self.names[target]}_{number}"
+        options = {"dt": self.dt, "name": path}
         synapses = self._brian.Synapses(self.groups[source], self.groups[target], **model, **options)
         synapses.connect(i=pre.numpy(), j=post.numpy())
         synapses.w = taps[lag, pre, post].double().numpy()
         synapses.delay = lag.numpy() * self.dt
-        synapses.pre.when = f"{target}_receives"
+        synapses.pre.when = self._slot(target, "receives")
+        self.network.add(synapses)
         self.synapses[f"{source} to {target}"] = synapses
 
     def _on_the_clock(self, values: Tensor, in_pauses: float) -> np.ndarray:
         """Return trials ``[T, B, N]`` one after another, ``[B * (T + pause), N]``."""
         pause = values.new_full((self._period - self.num_steps, *values.shape[1:]), in_pauses)
         one_by_one = torch.cat([values, pause]).transpose(0, 1)
-        return one_by_one.flatten(0, 1).double().cpu().numpy()
+        return plain(one_by_one.flatten(0, 1)).double().numpy()
 
     def _spikes(self, name: str) -> Tensor:
         monitor, sizes = self.monitors[name], self._stages[name].sizes

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from snn_gan_ext.coding.images import check_images
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import between, check_setting, whole
+from snn_gan_ext.validation import FINITE, between, check_setting, whole
 
 __all__ = ["random_affine", "turned"]
 
@@ -63,8 +63,9 @@ def turned(images: Tensor, degrees: float) -> Tensor:
         degrees: Angle in degrees.
 
     Raises:
-        InputError: If the images are not square.
+        InputError: If the images are not square, or the angle is not finite.
     """
+    check_setting("degrees", degrees, FINITE)
     square = _square(images)
     if degrees % 90 == 0:
         return square.rot90(int(degrees // 90), (2, 3)).flatten(1)

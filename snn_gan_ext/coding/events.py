@@ -2,7 +2,7 @@
 
 A recording is a structured NumPy array with Tonic's fields ``x``, ``y``, ``t`` and ``p``, in any order:
 pixel, time in microseconds and polarity of each event. Sensors of one row need no ``y``; sensors of one
-polarity ignore ``p``. Spikes are frames ``[T, C, H, W]``, exactly 0 or 1.
+polarity have one value of ``p`` throughout. Spikes are frames ``[T, C, H, W]``, exactly 0 or 1.
 """
 
 from dataclasses import dataclass
@@ -17,21 +17,40 @@ from torch.nn import functional as F
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.validation import (
     Rule,
+    check_floats,
     check_positive,
     check_setting,
     check_settings,
     check_shapes,
+    plain,
     whole,
 )
 
-__all__ = ["EVENT", "Binning", "Sensor", "bin_events", "pooled_counts", "problem_of", "to_events"]
+__all__ = [
+    "EVENT",
+    "Binning",
+    "Sensor",
+    "bin_events",
+    "check_fields",
+    "pooled_counts",
+    "problem_of",
+    "to_events",
+]
 
 EVENT = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])
 """Dtype of an event, as in Tonic's N-MNIST."""
 
 Events = NDArray[np.void]
 FLAG = Rule("True or False", lambda x: type(x) is bool)
+POOLS = Rule(
+    "pairs of numbers of time blocks and sides, one at least",
+    lambda x: isinstance(x, tuple | list) and len(x) > 0 and all(map(_is_pair, x)),
+)
 TIME = whole(1 - 2**53, 2**53 - 1)  # in microseconds
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
 
 
 class Sensor(NamedTuple):
@@ -62,7 +81,8 @@ class Binning:
         merge_polarities: Whether both polarities become one channel.
 
     Raises:
-        InputError: If a size, a step or ``pool`` is below 1, or the crop leaves the sensor.
+        InputError: If a size, a step or ``pool`` is below 1, the crop leaves the sensor, or ``pool`` is
+            larger than the frame.
     """
 
     sensor: Sensor
@@ -78,10 +98,13 @@ class Binning:
             raise InputError("sensor", expected="(width, height, polarities)", got=f"{self.sensor!r}")
         object.__setattr__(self, "sensor", Sensor(*self.sensor))
         check_positive(**{f"sensor.{name}": size for name, size in self.sensor._asdict().items()})
-        check_positive(num_steps=self.num_steps, step_us=self.step_us, pool=self.pool)
+        check_positive(num_steps=self.num_steps, step_us=self.step_us)
         check_settings(self, start_us=TIME, merge_polarities=FLAG)
-        if self.crop is None:
-            return
+        if self.crop is not None:
+            self._check_crop()
+        check_setting("pool", self.pool, whole(1, max(self.window[2:])))
+
+    def _check_crop(self) -> None:
         if not isinstance(self.crop, tuple) or len(self.crop) != 4:
             raise InputError("crop", expected="(left, top, width, height)", got=f"{self.crop!r}")
         left, top, width, height = self.crop
@@ -150,7 +173,7 @@ def to_events(spikes: Tensor | NDArray[np.bool_], step_us: int, start_us: int = 
     Raises:
         InputError: If the spikes have another shape or other values, or ``step_us`` is below 1.
     """
-    values = np.asarray(spikes)
+    values = plain(spikes).numpy() if isinstance(spikes, Tensor) else np.asarray(spikes)
     if values.ndim != 4 or not np.isin(values, (0, 1)).all():
         got = f"{list(values.shape)}, or others"
         raise InputError("spikes", expected="zeros and ones [T, C, H, W]", got=got)
@@ -166,7 +189,8 @@ def to_events(spikes: Tensor | NDArray[np.bool_], step_us: int, start_us: int = 
 def problem_of(events: Events, sensor: Sensor) -> str | None:
     """Return the first problem of a recording in words, or None.
 
-    Problems are a missing field, an event outside the sensor, no events, and time that runs backwards.
+    Problems are a missing field, an event outside the sensor, both polarities where the sensor has one,
+    no events, and time that runs backwards.
     """
     if (problem := _unusable(events, sensor)) is not None:
         return problem
@@ -177,10 +201,37 @@ def problem_of(events: Events, sensor: Sensor) -> str | None:
     return None
 
 
+def check_fields(events: Events) -> None:
+    """Check that events are a structured array ``[n]`` of whole numbers x, y, t and p.
+
+    Raises:
+        InputError: If they are not.
+    """
+    if (problem := _unreadable(events, {"x", "y", "t", "p"})) is not None:
+        expected = "a structured array [n] with whole numbers x, y, t and p"
+        raise InputError("events", expected=expected, got=problem)
+
+
 def _unusable(events: Events, sensor: Sensor) -> str | None:
     """Return the first problem that does not depend on the order of events, or None."""
-    names = getattr(getattr(events, "dtype", None), "names", None)
     needed = {"x", "t", "p"} if sensor.height == 1 else {"x", "y", "t", "p"}
+    if (problem := _unreadable(events, needed)) is not None:
+        return problem
+    for name, size in zip(("x", "y", "p"), sensor, strict=True):
+        values = _field(events, name)
+        if not len(values):
+            continue
+        if name == "p" and size == 1:  # its value may be 0 or 1
+            if values.min() != values.max():
+                return "both polarities, of a sensor of one (Binning merges those of a sensor of two)"
+        elif not 0 <= values.min() <= values.max() < size:
+            return f"{name} from {values.min()} to {values.max()}, of 0 .. {size - 1}"
+    return None
+
+
+def _unreadable(events: Events, needed: set[str]) -> str | None:
+    """Return the first problem with fields and their types, or None."""
+    names = getattr(getattr(events, "dtype", None), "names", None)
     if names is None or events.ndim != 1 or not needed <= set(names):
         return f"no structured array [n] with x, y, t and p, but {names or type(events).__name__}"
     for name in sorted(needed):
@@ -189,13 +240,8 @@ def _unusable(events: Events, sensor: Sensor) -> str | None:
             return f"{name} of dtype {events.dtype[name]}"
         if kind == "f" and not (np.isfinite(values) & (values == np.floor(values))).all():
             return f"{name} that are no whole numbers (times are in microseconds)"
-        if len(values) and float(values.max()) >= 2**62:
-            return f"{name} up to {values.max()}"
-    for name, size in zip(("x", "y", "p"), sensor, strict=True):
-        values = _field(events, name)
-        checked = len(values) and (name != "p" or size > 1)
-        if checked and not 0 <= values.min() <= values.max() < size:
-            return f"{name} from {values.min()} to {values.max()}, of 0 .. {size - 1}"
+        if len(values) and max(float(values.max()), -float(values.min())) >= 2**62:
+            return f"{name} from {values.min()} to {values.max()}"
     return None
 
 
@@ -217,15 +263,17 @@ def pooled_counts(spikes: Tensor, pools: tuple[tuple[int, int], ...]) -> Tensor:
         pools: Number of time blocks, a divisor of ``T``, and side of the pixel blocks of each pooling.
 
     Raises:
-        InputError: If a number of time blocks does not divide ``T``.
+        InputError: If the spikes are no floats of that shape, a number is below 1, or a number of time
+            blocks does not divide ``T``.
     """
     check_shapes(spikes=(spikes, "TBCHW"))
-    if not pools:
-        raise InputError("pools", expected="at least one pooling", got="none")
+    check_floats("spikes", spikes)
+    check_setting("pools", pools, POOLS)
     parts = []
     steps, batch, channels, height, width = spikes.shape
     for blocks, side in pools:
-        if blocks < 1 or side < 1 or steps % blocks:
+        check_positive(blocks=blocks, side=side)
+        if steps % blocks:
             raise InputError("pools", expected=f"divisors of {steps} steps", got=f"{pools}")
         counts = spikes.reshape(blocks, steps // blocks, batch, channels, height, width).sum(1)
         flat = counts.transpose(0, 1).reshape(batch, blocks * channels, height, width)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.validation import (
+    Rule,
     at_least,
     between,
     check_floats,
@@ -18,6 +19,7 @@ from snn_gan_ext.validation import (
     check_positive,
     check_setting,
     check_shapes,
+    check_tensor,
     check_uniforms,
     check_values,
 )
@@ -155,8 +157,11 @@ def pooled_decode(spikes: Tensor, width: int) -> Tensor:
         InputError: If ``width`` does not divide ``T``.
     """
     _check_spikes(spikes)
-    if width < 1 or len(spikes) % width:
-        raise InputError("width", expected=f"a divisor of {len(spikes)} steps", got=f"{width}")
+    divides = Rule(
+        f"a divisor of {len(spikes)} steps",
+        lambda x: type(x) is int and x >= 1 and len(spikes) % x == 0,
+    )
+    check_setting("width", width, divides)
     bins = spikes.reshape(-1, width, *spikes.shape[1:]).mean(1)
     return bins.transpose(0, 1).flatten(1)
 
@@ -174,8 +179,10 @@ def check_labelled(data: Labelled) -> None:
 
 
 def _check_spikes(spikes: Tensor) -> None:
+    check_tensor("spikes", spikes)
     if spikes.dim() < 2 or len(spikes) < 1:
         raise InputError("spikes", expected="shape [T >= 1, B, N]", got=f"{list(spikes.shape)}")
+    check_floats("spikes", spikes)
 
 
 def check_images(images: Tensor) -> None:

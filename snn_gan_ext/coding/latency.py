@@ -9,7 +9,14 @@ from torch import Tensor
 
 from snn_gan_ext.coding.images import check_images
 from snn_gan_ext.functional.ttfs import clamp_passing
-from snn_gan_ext.validation import between, check_setting, check_values, whole
+from snn_gan_ext.validation import (
+    between,
+    check_setting,
+    check_tensor,
+    check_valued,
+    check_values,
+    whole,
+)
 
 __all__ = ["latency_decode", "latency_encode"]
 
@@ -31,6 +38,7 @@ def latency_encode(images: Tensor, num_steps: int, threshold: float = 0.01) -> T
     tensor([[ 0.,  5.,  9., 11.]])
     """
     check_images(images)
+    check_valued("images", images)
     check_setting("num_steps", num_steps, whole(2))
     check_setting("threshold", threshold, between(0, 1, closed="neither"))
     # Half precision confuses neighbouring late steps.
@@ -54,5 +62,6 @@ def latency_decode(times: Tensor, num_steps: int) -> Tensor:
         InputError: If ``num_steps`` is below 2, or a time is below 0 or NaN.
     """
     check_setting("num_steps", num_steps, whole(2))
+    check_tensor("times", times)
     check_values("times", times, times >= 0, "0 or later")
     return clamp_passing(1 - times / (num_steps - 1), 0)

@@ -6,10 +6,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_gan_ext.coding.events import EVENT, Events
+from snn_gan_ext.coding.events import EVENT, Events, check_fields
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import path_of, require
 
-__all__ = ["end_to_end", "missing", "read_nmnist", "write_hdf5", "write_nmnist", "write_nmnist_folder"]
+__all__ = [
+    "check_array",
+    "check_nmnist",
+    "end_to_end",
+    "read_nmnist",
+    "write_hdf5",
+    "write_nmnist",
+    "write_nmnist_folder",
+]
 
 OVERFLOW_Y = 240  # row that marks an overflow of the clock instead of an event
 OVERFLOW_US = 2**13
@@ -17,13 +26,28 @@ LAST_US = 2**23 - 1
 INSTALL_TONIC = 'pip install tonic, or ".[tonic]" in a clone'
 
 
-def missing(package: str, cure: str) -> InputError:
-    """Return the error of a package that is not installed."""
-    expected, got = f"the package {package}", "an environment without it"
-    return InputError(package, expected=expected, got=got, cure=cure)
+def check_nmnist(path: Path) -> None:
+    """Check that a file in N-MNIST's format ends with an event.
+
+    Raises:
+        InputError: If it ends within one.
+        OSError: If there is no such file.
+    """
+    if (size := path.stat().st_size) % 5:
+        raise InputError(f"{path}", expected="events of 5 bytes", got=f"{size} bytes")
 
 
-def read_nmnist(path: Path) -> Events:
+def check_array(path: Path) -> None:
+    """Check that a ``.npy`` file is as long as its header says, before memory is taken for it.
+
+    Raises:
+        ValueError: If it is shorter, or no such file.
+        OSError: If it cannot be read.
+    """
+    np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
+
+
+def read_nmnist(path: Path | str) -> Events:
     """Read a file in N-MNIST's format, five bytes an event: x, y, polarity (1 bit) and time (23 bits).
 
     Returns:
@@ -37,9 +61,9 @@ def read_nmnist(path: Path) -> Events:
         Orchard et al. (2015), "Converting static image datasets to spiking neuromorphic datasets using
         saccades".
     """
+    path = path_of("path", path)
+    check_nmnist(path)
     data = np.fromfile(path, dtype=np.uint8)
-    if len(data) % 5:
-        raise InputError(f"{path}", expected="events of 5 bytes", got=f"{len(data)} bytes")
     columns = data.reshape(-1, 5).T.astype(np.int64)
     times = (columns[2] & 127) << 16 | columns[3] << 8 | columns[4]
     overflow = columns[1] == OVERFLOW_Y
@@ -51,19 +75,20 @@ def read_nmnist(path: Path) -> Events:
     return events
 
 
-def write_nmnist(events: Events, path: Path) -> None:
+def write_nmnist(events: Events, path: Path | str) -> None:
     """Write events to a file in N-MNIST's format, which holds them without loss.
 
     Raises:
-        InputError: If an event does not fit into the format: a row of 240 or more, more than two
-            polarities, or a time of 2^23 microseconds (8.4 s) or more.
+        InputError: If these are no events, or one does not fit into the format: a row of 240 or more,
+            more than two polarities, or a time of 2^23 microseconds (8.4 s) or more.
     """
-    path.write_bytes(_packed(events))
+    path_of("path", path).write_bytes(_packed(events))
 
 
 def _packed(events: Events) -> bytes:
     """Return events in N-MNIST's format."""
     limits = {"x": 255, "y": OVERFLOW_Y - 1, "t": LAST_US, "p": 1}
+    check_fields(events)
     for name, last in limits.items():
         values = events[name]
         if len(values) and not 0 <= int(values.min()) <= int(values.max()) <= last:
@@ -75,18 +100,18 @@ def _packed(events: Events) -> bytes:
     return columns.astype(np.uint8).tobytes()
 
 
-def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Path) -> None:
+def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Path | str) -> None:
     """Write recordings end to end into a file: ``events/x`` and so on, ``offsets`` and ``labels [n]``.
 
     Recording k reaches from ``offsets[k]`` to ``offsets[k + 1]``.
 
     Raises:
-        InputError: If h5py, which comes with Tonic, is missing.
+        InputError: If h5py, which comes with Tonic, is missing or broken, these are no events, or there
+            is not one label for each recording.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise missing("h5py", f"{INSTALL_TONIC}, or use the format npz") from None
+    h5py = require("h5py", f"{INSTALL_TONIC}, or use the format npz")
+    path = path_of("path", path)
+    _check_labels(labels, recordings)
     events, offsets = end_to_end(recordings)
     part = path.with_name(path.name + ".part")
     try:
@@ -100,19 +125,36 @@ def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Pa
 
 
 def end_to_end(recordings: Sequence[Events]) -> tuple[Events, NDArray[np.int64]]:
-    """Return all events in a row, and the offsets ``[n + 1]`` of recordings and of the end."""
+    """Return all events in a row, and the offsets ``[n + 1]`` of recordings and of the end.
+
+    Raises:
+        InputError: If these are no events.
+    """
+    for events in recordings:
+        check_fields(events)
     offsets = np.cumsum([0, *map(len, recordings)])
     return np.concatenate([np.empty(0, EVENT), *recordings]), offsets
 
 
-def write_nmnist_folder(recordings: Sequence[Events], labels: NDArray[np.int64], folder: Path) -> None:
+def write_nmnist_folder(
+    recordings: Sequence[Events], labels: NDArray[np.int64], folder: Path | str
+) -> None:
     """Write recordings and their labels ``[n]`` in Tonic's layout: ``Train/<label>/<number>.bin``.
 
     Raises:
-        InputError: If an event does not fit into the format, as for `write_nmnist`.
+        InputError: If an event does not fit into the format, as for `write_nmnist`, or there is not one
+            label for each recording.
     """
+    folder = path_of("folder", folder)
+    _check_labels(labels, recordings)
     files = [_packed(events) for events in recordings]
     for number, (packed, label) in enumerate(zip(files, labels, strict=True)):
         place = folder / "Train" / str(int(label))
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{number:05}.bin").write_bytes(packed)
+
+
+def _check_labels(labels: NDArray[np.int64], recordings: Sequence[Events]) -> None:
+    if np.asarray(labels).dtype.kind not in "iu" or np.shape(labels) != (len(recordings),):
+        got = f"{np.asarray(labels).dtype} {list(np.shape(labels))}"
+        raise InputError("labels", expected=f"whole numbers [{len(recordings)}]", got=got)

@@ -19,15 +19,15 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from snn_gan_ext.coding.events import Binning, bin_events
-from snn_gan_ext.datasets.recordings import UNOPENED, Problem, Recordings, first_line
-from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import check_setting, one_of, whole
+from snn_gan_ext.datasets.recordings import UNOPENED, Problem, Recordings
+from snn_gan_ext.errors import InputError, first_line
+from snn_gan_ext.validation import check_parts, check_setting, one_of, path_of, whole
 
 __all__ = ["Damaged", "EventFrames", "time_first"]
 
 Damaged = Literal["refuse", "skip"]
 
-FORMAT = 1  # version of the cache, part of its key
+FORMAT = 2  # version of the cache, part of its key
 
 
 class EventFrames(Dataset[tuple[Tensor, int]]):
@@ -35,6 +35,9 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
 
     The first pass checks and bins all recordings and writes them to disk, one bit for each pixel and
     step. Its memory does not grow with their number.
+
+    Items have no batch axis, and the default collate of a `DataLoader` puts it first. Layers take time
+    first: pass ``collate_fn=time_first``.
 
     Args:
         recordings: Recordings to bin.
@@ -53,7 +56,8 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
 
     Raises:
         InputError: If unusable recordings are refused, none is left, the sensors differ, recordings
-            without a key are to be cached, or the cache is damaged.
+            without a key are to be cached, or the cache is damaged, cannot be written, or holds other
+            recordings under the same key.
     """
 
     def __init__(
@@ -68,6 +72,8 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
     ) -> None:
         check_setting("damaged", damaged, one_of(Damaged))
         check_setting("workers", workers, whole(0))
+        check_parts("recordings", recordings, "Recordings(dataset)", "sensor", "key", "read")
+        check_parts("binning", binning, "a Binning", "sensor", "shape")
         sensor, kept = tuple(recordings.sensor), None
         if tuple(binning.sensor) != sensor:
             expected = f"the recordings' sensor {sensor}"
@@ -78,30 +84,54 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
                 raise InputError("cache", expected="recordings with a key", got="none", cure=cure)
             parts = {"format": FORMAT, "data": recordings.key, "damaged": damaged, **asdict(binning)}
             key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
-            kept = Path(cache).expanduser() / key
+            kept = path_of("cache", cache) / key
         self.binning = binning
         found = kept if kept is not None and kept.exists() else None
         self._folder = found or self._fill(recordings, kept, damaged, workers, progress)
-        self._open()
+        about = self._open()
+        self.problems[:0] = recordings.ignored
+        if found is not None:
+            self._compare(recordings, about)
+        if silent := about["silent"]:
+            said = f"{silent} of {len(self)} have no event within the binning's steps and pixels"
+            warnings.warn(f"recordings: {said}", stacklevel=2)
         if self.problems:
             listed = _named(self.problems)
             warnings.warn(f"recordings: {len(self)} are used, {listed}", stacklevel=2)
 
-    def _open(self) -> None:
+    def _open(self) -> dict[str, Any]:
         """Open the results of the first pass, and check that they are complete."""
         try:
-            about = json.loads((self._folder / "about.json").read_text())
-            self.targets: NDArray[np.int64] = np.array(about["targets"], dtype=np.int64)
-            self.names: list[str] = list(about["names"])
-            self.problems = [Problem(*problem) for problem in about["problems"]]
+            about: dict[str, Any] = json.loads((self._folder / "about.json").read_text())
             self._packed: NDArray[np.uint8] | None = self._map()
-            shape = (len(self.targets), -(-int(np.prod(self.binning.shape)) // 8))
-            if self._packed.shape != shape or len(self.names) != len(self.targets):
-                raise ValueError(f"spikes {self._packed.shape} for {len(self.targets)} targets")
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            if about.pop("checksum") != _checksum(about, self._packed):
+                raise ValueError("files that have changed since")
+        except Exception as error:  # formats raise many kinds
             expected = f"the complete results of an earlier pass in {self._folder}"
             got, cure = first_line(error), "remove that folder"
             raise InputError("cache", expected=expected, got=got, cure=cure) from error
+        self.targets: NDArray[np.int64] = np.array(about["targets"], dtype=np.int64)
+        self.names: list[str] = about["names"]
+        self.problems: list[Problem] = [Problem(*problem) for problem in about["problems"]]
+        return about
+
+    def _compare(self, recordings: Recordings, about: dict[str, Any]) -> None:
+        """Check that the cache holds these recordings: their names, the first and the last."""
+        places = about["places"]
+        same = about["count"] == len(recordings) and self.names == [recordings.name(x) for x in places]
+        if same and recordings.own_key:
+            reads = _FirstPass(recordings, self.binning)
+            same = all(self._holds(place, reads[places[place]]) for place in (0, -1))
+        if not same:
+            expected, cure = f"the recordings of key {recordings.key!r:.60}", "give these another key"
+            got = f"others in {self._folder}"
+            raise InputError("cache", expected=expected, got=got, cure=cure)
+
+    def _holds(self, place: int, read: "tuple[str, int, NDArray[np.uint8]] | Problem") -> bool:
+        if isinstance(read, Problem):
+            return False
+        _, target, bits = read
+        return target == self.targets[place] and bool((self._map()[place] == bits).all())
 
     def fingerprint(self) -> str:
         """Return a hash of the recordings' targets and spikes, wherever their files lie."""
@@ -110,7 +140,8 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         return digest.hexdigest()[:16]
 
     def _map(self) -> NDArray[np.uint8]:
-        packed: NDArray[np.uint8] = np.load(self._folder / "spikes.npy", mmap_mode="r")
+        path = self._folder / "spikes.npy"
+        packed: NDArray[np.uint8] = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
         return packed
 
     def __len__(self) -> int:
@@ -145,9 +176,13 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
         self, recordings: Recordings, kept: Path | None, damaged: Damaged, workers: int, progress: bool
     ) -> Path:
         """Run the first pass and return its folder, which is complete."""
-        if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix="filling-", dir=kept and kept.parent))
+        try:
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+            place = Path(tempfile.mkdtemp(prefix="filling-", dir=kept and kept.parent))
+        except OSError as error:
+            expected, got = "a folder that can be written", first_line(error)
+            raise InputError("cache", expected=expected, got=got) from None
         # Removed with this object, unless it becomes the cache.
         remove = weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         try:
@@ -200,31 +235,47 @@ class _FirstPass(Dataset[tuple[str, int, NDArray[np.uint8]] | Problem]):
     def write(self, place: Path, damaged: Damaged, workers: int, progress: bool) -> list[Problem]:
         """Write ``spikes.npy``, one bit for each pixel and step, and ``about.json``."""
         reads = DataLoader(self, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
-        names, targets, unusable, silent = [], [], [], 0
+        places, names, targets, unusable, silent = [], [], [], [], 0
         with (place / "bits").open("wb") as file:
-            for read in tqdm(reads, desc="recordings", disable=None if progress else True, leave=False):
+            shown = tqdm(reads, desc="recordings", disable=None if progress else True, leave=False)
+            for index, read in enumerate(shown):
                 if isinstance(read, Problem):
                     unusable.append(read)
                     continue
                 name, target, bits = read
                 silent += not bits.any()
                 file.write(bits.tobytes())
+                places.append(index)
                 names.append(name)
                 targets.append(target)
-        if silent:
-            said = f"{silent} of {len(names)} have no event within the binning's steps and pixels"
-            warnings.warn(f"recordings: {said}", stacklevel=5)
-        problems = [*self.recordings.ignored, *unusable]
         if not names or (unusable and damaged == "refuse"):
+            problems = [*self.recordings.ignored, *unusable]
             got = _named(problems) if problems else "none"
-            cure = "repair or remove them, or skip them: damaged='skip'"
+            cure = "repair or remove them"
+            if damaged == "refuse":
+                cure += ", or skip them: damaged='skip'"
             raise InputError("recordings", expected="readable events of the sensor", got=got, cure=cure)
         packed = np.memmap(place / "bits", np.uint8, "r").reshape(len(names), -1)
         np.save(place / "spikes.npy", packed)
+        about = {
+            "count": len(self),
+            "places": places,
+            "names": names,
+            "targets": targets,
+            "problems": unusable,
+            "silent": int(silent),
+        }
+        text = json.dumps({**about, "checksum": _checksum(about, packed)})
+        (place / "about.json").write_text(text)
         (place / "bits").unlink()
-        about = {"names": names, "targets": targets, "problems": problems}
-        (place / "about.json").write_text(json.dumps(about))
-        return problems
+        return unusable
+
+
+def _checksum(about: dict[str, Any], packed: NDArray[np.uint8]) -> str:
+    parts = [about, packed.shape, packed.dtype.str]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    digest.update(packed.data)
+    return digest.hexdigest()
 
 
 def _as_it_is(item: Any) -> Any:

@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from snn_gan_ext.coding.images import Labelled
 from snn_gan_ext.datasets import DATA_VARIABLE
 from snn_gan_ext.datasets.digits import DigitSplits, split
-from snn_gan_ext.errors import InputError
+from snn_gan_ext.datasets.download import downloading
+from snn_gan_ext.errors import InputError, first_line
+from snn_gan_ext.validation import path_of
 
 __all__ = ["find_mnist", "load_mnist"]
 
@@ -35,16 +37,20 @@ def find_mnist(data: str, download: bool) -> Path | None:
         raise InputError("--data and --download", expected="one of them", got="both")
     if download:
         return None
-    path = Path(data) if data else Path(os.environ.get(DATA_VARIABLE, "")) / "mnist" / "mnist8k.npz"
-    if not path.is_file():
-        subject = f"MNIST ({path})" if data or DATA_VARIABLE in os.environ else "MNIST"
+    path = None
+    if data:
+        path = path_of("--data", data)
+    elif folder := os.environ.get(DATA_VARIABLE):
+        path = path_of(DATA_VARIABLE, folder) / "mnist" / "mnist8k.npz"
+    if path is None or not path.is_file():
+        subject = f"MNIST ({path})" if path else "MNIST"
         expected = "a .npz file with images [n, 28, 28] and labels [n] (Keras's mnist.npz will do)"
         cure = "give --data FILE, or --download to fetch it from OpenML (15 MB)"
         raise InputError(subject, expected=expected, got="none", cure=cure)
     return path
 
 
-def load_mnist(path: Path | None, side: int = SIDE, split_seed: int = 0) -> DigitSplits:
+def load_mnist(path: Path | str | None, side: int = SIDE, split_seed: int = 0) -> DigitSplits:
     """Load digits in [0, 1], split 11 : 2 : 3 into training, validation and test, stratified by class.
 
     The split mixes MNIST's own training and test digits.
@@ -62,7 +68,7 @@ def load_mnist(path: Path | None, side: int = SIDE, split_seed: int = 0) -> Digi
     """
     if side not in (SIDE, SIDE // 2):
         raise InputError("side", expected=f"{SIDE} or {SIDE // 2}", got=f"{side}")
-    images, labels = _fetched() if path is None else _read(path)
+    images, labels = _fetched() if path is None else _read(path_of("path", path))
     pixels = torch.from_numpy(images.astype(np.float32) / 255)
     if side < SIDE:
         pixels = F.avg_pool2d(pixels.unsqueeze(1), SIDE // side).squeeze(1)
@@ -76,7 +82,7 @@ def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
             parts = [(found[x], found[y]) for x, y in NAMES if x in found and y in found]
             parts = parts[:1] if "images" in found else parts
     except Exception as error:  # zip and array formats raise many kinds
-        got = f"{type(error).__name__}: {error}".splitlines()[0]
+        got = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"{path}", expected="a readable .npz file", got=got) from None
     if not parts:
         expected = " or ".join(f"{x} and {y}" for x, y in NAMES)
@@ -88,9 +94,10 @@ def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
             expected = "images uint8 [n, 28, 28] and whole labels [n]"
             raise InputError(f"{path}", expected=expected, got=got)
     images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
-    counts = {int(label): int((labels == label).sum()) for label in np.unique(labels)}
-    if set(counts) != set(range(CLASSES)) or min(counts.values()) < 20:
-        raise InputError(f"{path}", expected="20 or more of each of the ten digits", got=f"{counts}")
+    found, counts = np.unique(labels, return_counts=True)
+    if found.tolist() != list(range(CLASSES)) or counts.min() < 20:
+        got = f"{dict(zip(found.tolist(), counts.tolist(), strict=True))}"
+        raise InputError(f"{path}", expected="20 or more of each of the ten digits", got=f"{got:.100}")
     if images.max() <= 1 or (images == images[0]).all():
         got = f"{images.min()} .. {images.max()}" if images.max() <= 1 else "copies of one"
         raise InputError(f"{path}", expected="images that differ, grey levels 0 .. 255", got=got)
@@ -100,11 +107,7 @@ def _read(path: Path) -> tuple[NDArray[np.number], NDArray[np.integer]]:
 def _fetched() -> tuple[NDArray[np.number], NDArray[np.integer]]:
     from sklearn.datasets import fetch_openml
 
-    try:
+    with downloading("MNIST from OpenML", "try again, or name a file with --data"):
         # Without pandas, which scikit-learn's quicker parser needs.
         found = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
-    except OSError as error:
-        got = f"{type(error).__name__}: {error}".splitlines()[0]
-        cure = "try again, or name a file with --data"
-        raise InputError("MNIST", expected="an answer from OpenML", got=got, cure=cure) from None
-    return found.data.reshape(-1, SIDE, SIDE), found.target.astype(np.int64)
+        return found.data.reshape(-1, SIDE, SIDE), found.target.astype(np.int64)

@@ -57,10 +57,10 @@ def firing_modes(
     [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     """
     check_positive(count=count, num_steps=num_steps)
+    if not patterns or not all(isinstance(pattern, Pattern) for pattern in patterns):
+        raise InputError("patterns", expected="at least one Pattern", got=f"{patterns!r:.60}")
     for pattern in patterns:
         check_positive(spikes=pattern.spikes, silence=pattern.silence)
-    if not patterns:
-        raise InputError("patterns", expected="at least one", got="none")
     check_setting("phase", phase, one_of(Phase))
     on = torch.tensor([pattern.spikes for pattern in patterns])
     period = on + torch.tensor([pattern.silence for pattern in patterns])

@@ -72,8 +72,10 @@ def draw_tasks(
         without: Sets of digits that are not used as tasks.
 
     Raises:
-        InputError: If there are fewer digits than classes, a digit is repeated, or no set is left.
+        InputError: If there are fewer digits than classes, a digit is repeated, no set is left, or the
+            count is no whole number.
     """
+    check_setting("count", count, whole(0))
     check_setting("classes", classes, whole(1, len(digits)))
     if len(set(digits)) < len(digits):
         raise InputError("digits", expected="different ones", got=f"{list(digits)}")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snn_gan_ext.functional.ttfs import clamp_passing
-from snn_gan_ext.validation import check_setting, one_of
+from snn_gan_ext.validation import check_setting, check_tensor, check_tensors, one_of
 
 __all__ = ["Objective", "discriminator_loss", "generator_reward", "r1_penalty"]
 
@@ -46,6 +46,7 @@ def generator_reward(fake_logits: Tensor, objective: Objective) -> Tensor:
         Che et al. (2017), "Maximum-likelihood augmented discrete generative adversarial networks" (the
         first term of ``jeffreys``).
     """
+    check_tensor("fake_logits", fake_logits)
     check_setting("objective", objective, one_of(Objective))
     if objective == "saturating":
         return F.softplus(fake_logits)
@@ -62,6 +63,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, real_target: fl
         fake_logits: Logits of generated trials ``[B]``.
         real_target: Target of real trials; below 1 it is one-sided label smoothing.
     """
+    check_tensors(real_logits=real_logits, fake_logits=fake_logits)
     real = F.binary_cross_entropy_with_logits(real_logits, torch.full_like(real_logits, real_target))
     return real + F.softplus(fake_logits).mean()
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import check_shapes
+from snn_gan_ext.validation import check_shapes, check_tensor, check_tensors
 
 __all__ = [
     "Baseline",
@@ -62,6 +62,7 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor | None = None)
     >>> advantage(torch.tensor([1.0, 0.0, 4.0, 2.0]), "leave_one_out", torch.tensor([0, 0, 1, 1]))
     tensor([ 1., -1.,  2., -2.])
     """
+    check_tensor("rewards", rewards)
     if groups is None:
         groups = torch.zeros(rewards.shape, dtype=torch.long, device=rewards.device)
     check_shapes(rewards=(rewards, "B"), groups=(groups, "B"))
@@ -87,6 +88,7 @@ def normalised(advantages: Tensor, floor: float = 1e-8) -> Tensor:
     This keeps the step size steady while the discriminator's certainty grows. The scale contains each
     trial's own reward, so the estimate is biased in length.
     """
+    check_tensor("advantages", advantages)
     _check_comparable(advantages)
     return advantages / (advantages.std() + floor)
 
@@ -107,6 +109,7 @@ def score_function_error(score: Tensor, advantages: Tensor) -> Tensor:
     References:
         SpikeGAN paper, eq. 7-8; Williams (1992).
     """
+    check_tensors(score=score, advantages=advantages)
     check_shapes(advantages=(advantages, score.shape[1:2]))
     return score * advantages.reshape(-1, *[1] * (score.dim() - 2))
 
@@ -127,6 +130,7 @@ def straight_through_error(reward_gradient: Tensor, potentials: Tensor) -> Tenso
     References:
         Bengio, Leonard and Courville (2013), arXiv:1308.3432.
     """
+    check_tensors(reward_gradient=reward_gradient, potentials=potentials)
     probability = torch.sigmoid(potentials)
     return reward_gradient * probability * (1 - probability)
 
@@ -150,6 +154,7 @@ def variance_minimising_gradient(per_sample: Tensor, rewards: Tensor) -> Tensor:
     References:
         Weaver and Tao (2001); Jang et al. (2019), "An introduction to probabilistic SNNs".
     """
+    check_tensors(per_sample=per_sample, rewards=rewards)
     check_shapes(rewards=(rewards, per_sample.shape[:1]))
     _check_comparable(rewards)
     rewards = rewards.reshape(-1, *[1] * (per_sample.dim() - 1))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
-from snn_gan_ext.validation import between, check_setting, one_of
+from snn_gan_ext.validation import between, check_setting, check_shapes, check_tensors, one_of
 
 __all__ = ["Signal", "advantage_over_others", "learning_signal", "sparsity_cost"]
 
@@ -46,6 +46,7 @@ def learning_signal(log_likelihood: Tensor, signal: Signal, delay: int) -> Tenso
     References:
         SpikeGAN paper, appendix A, eq. 16-17.
     """
+    check_shapes(log_likelihood=(log_likelihood, "TB"))
     check_setting("signal", signal, one_of(Signal))
     if signal == "per_step":
         return log_likelihood
@@ -65,6 +66,7 @@ def advantage_over_others(signal: Tensor, copies: int) -> Tensor:
     Raises:
         InputError: If there are fewer than two trials, or the batch is no multiple of ``copies``.
     """
+    check_shapes(signal=(signal, "TB"))
     steps, trials = signal.shape
     if copies < 1 or trials % copies or trials < 2:
         expected = "a divisor of a batch of at least two trials"
@@ -92,6 +94,7 @@ def sparsity_cost(spikes: Tensor, potentials: Tensor, rate: float) -> Tensor:
     References:
         Jang et al., "An introduction to probabilistic SNNs" (2019), the paper's [4].
     """
+    check_tensors(spikes=spikes, potentials=potentials)
     check_setting("rate", rate, between(0, 1, closed="neither"))
     wanted = torch.logit(potentials.new_tensor(rate)).expand_as(potentials)
     return glm.step_log_likelihood(spikes, potentials) - glm.step_log_likelihood(spikes, wanted)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from snn_gan_ext.validation import check_setting, check_shapes, one_of
+from snn_gan_ext.validation import check_setting, check_shapes, check_tensor, check_tensors, one_of
 
 __all__ = ["MetaUpdate", "update_initialisation"]
 
@@ -44,6 +44,10 @@ def update_initialisation(
         "Model-agnostic meta-learning", section 5.2.
     """
     check_setting("update", update, one_of(MetaUpdate))
+    for name, theta in initialisation.items():
+        check_tensor(f"initialisation's {name!r}", theta)
+        if name in tasks:
+            check_tensors(**{f"initialisation's {name!r}": theta, f"tasks' {name!r}": tasks[name]})
     shapes = {f"tasks' {n!r}": (tasks.get(n), ("N", *x.shape)) for n, x in initialisation.items()}
     check_shapes(**shapes)  # type: ignore[arg-type]
     means = {name: tasks[name].mean(0) for name in initialisation}

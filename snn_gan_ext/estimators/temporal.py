@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from snn_gan_ext.validation import check_labels, check_shapes
+
 __all__ = ["decided_rightly", "firing_targets", "keep_alive", "temporal_loss"]
 
 
@@ -37,6 +39,8 @@ def firing_targets(
         Ganguly), of which only the abstract was at hand: docs/decisions/0015 chose the other neurons'
         targets and the use of the earliest output.
     """
+    check_shapes(times=(times, "BC"))
+    labels = check_labels(labels, times.shape[1], len(times)).to(times.device)
     earliest = times.detach().min(1, keepdim=True).values
     if deadline is None:
         wanted = torch.where(earliest < num_steps, earliest, num_steps - 1 - margin)
@@ -50,6 +54,7 @@ def firing_targets(
 
 def temporal_loss(times: Tensor, targets: Tensor, num_steps: int) -> Tensor:
     """Return the loss above, averaged over the batch, of firing steps and targets ``[B, C]``."""
+    check_shapes(times=(times, "BC"), targets=(targets, "BC"))
     return 0.5 * ((times - targets) / num_steps).square().sum(1).mean()
 
 
@@ -64,6 +69,7 @@ def keep_alive(weight: Tensor, times: Tensor, num_steps: int, least: float, amou
         least: Share of the batch below which a neuron's weights grow.
         amount: Number added to each of its weights.
     """
+    check_shapes(times=(times, "BO"), weight=(weight, "IO"))
     weight += amount * ((times < num_steps).to(weight).mean(0) < least)
 
 
@@ -75,6 +81,8 @@ def decided_rightly(outputs: Tensor, labels: Tensor, num_steps: int) -> Tensor:
         labels: Labels ``[B]``.
         num_steps: Number of time steps ``T`` of the window.
     """
+    check_shapes(outputs=(outputs, "BC"))
+    labels = check_labels(labels, outputs.shape[1], len(outputs)).to(outputs.device)
     first = outputs.min(1).values
     alone = ((outputs == first.unsqueeze(1)).sum(1) == 1) & (first < num_steps)
     return alone & (outputs.argmin(1) == labels)

@@ -3,7 +3,8 @@
 import io
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,15 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.experiment import differences
 from snn_gan_ext.version import __version__
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "write_atomically"]
+__all__ = [
+    "Checkpoint",
+    "load_checkpoint",
+    "main_differences",
+    "named",
+    "reason",
+    "save_checkpoint",
+    "write_atomically",
+]
 
 AFRESH = "start afresh with --force"
 """The cure where a checkpoint is of no use."""
@@ -53,13 +62,28 @@ def load_checkpoint(path: Path, config: Mapping[str, Any]) -> Checkpoint:
         expected = f"a checkpoint of snn_gan_ext {__version__}"
         cure = f"install snn_gan_ext=={version}, or {AFRESH}"
         raise InputError(f"{path}", expected=expected, got=f"one of {version}", cure=cure)
-    other = sorted(differences(config, checkpoint.config).items())
+    other = main_differences(config, checkpoint.config)
     if other:
-        expected = "a checkpoint with " + ", ".join(f"{name} = {ours!r}" for name, (ours, _) in other)
-        got = ", ".join(f"{theirs!r}" for _, (_, theirs) in other)
+        expected = "a checkpoint with " + ", ".join(
+            f"{k} = {ours!r:.60}" for k, (ours, _) in other.items()
+        )
+        got = ", ".join(f"{theirs!r:.60}" for _, theirs in other.values())
         cure = "restore config.json, or give another --out"
         raise InputError(f"{path}", expected=expected, got=got, cure=cure)
     return checkpoint
+
+
+def reason(error: Exception) -> str:
+    """Return the message of another library's exception in one short line."""
+    return f"{' '.join(f'{error}'.split()) or type(error).__name__:.200}"
+
+
+def main_differences(ours: Any, theirs: Any) -> dict[str, tuple[Any, Any]]:
+    """Return the name alone if two configurations differ in it, else at most three differences."""
+    other = differences(ours, theirs)
+    if "name" in other:
+        return {"name": other["name"]}
+    return dict(sorted(other.items())[:3])
 
 
 def _read(path: Path) -> tuple[str, Checkpoint]:
@@ -83,10 +107,22 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     content = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with named(path):
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name a file in the errors of its writing; that of a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(path)
+        raise

@@ -19,7 +19,7 @@ from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.networks.images import MLPGenerator
 from snn_gan_ext.types import setting
-from snn_gan_ext.validation import above, at_least, check_setting, whole
+from snn_gan_ext.validation import Rule, above, at_least, check_setting, whole
 
 __all__ = [
     "MLP",
@@ -81,16 +81,17 @@ class Data(Settings, ABC):
         Without labels it returns the count.
 
         Raises:
-            InputError: If the label is no class of the data.
+            InputError: If the label is no class of the data, or the count is out of bounds.
         """
+        check_setting("count", count, whole(0, 100_000_000))
         if not self.classes:
             if label is not None:
                 raise InputError("label", expected="none, as trials have no labels", got=f"{label}")
             return count
         if label is None:
             return in_turn(count, self.classes)
-        if not 0 <= label < self.classes:
-            raise InputError("label", expected=f"0 .. {self.classes - 1}", got=f"{label}")
+        last = self.classes - 1
+        check_setting("label", label, Rule(f"0 .. {last}", whole(0, last).allows))
         return torch.full((count,), label)
 
 
@@ -154,7 +155,7 @@ class Basis(Settings):
     area: float = setting(0.0, at_least(0))
 
     def check(self) -> None:
-        check_setting("basis.functions", self.functions, whole(1, self.window))
+        check_setting("functions", self.functions, whole(1, self.window))
 
     def tensor(self) -> Tensor:
         """Return the basis ``[K, L]``."""

@@ -1,12 +1,13 @@
 """The scorecard: a table of samplers and measures, the same for all experiments."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from snn_gan_ext.datasets.digits import Split
 from snn_gan_ext.errors import InputError
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "Figures", "Results", "Trained", "in_one"]
 
 D = TypeVar("D", bound=Data)
-Figures: TypeAlias = Mapping[str, "Figure"]
-"""Pictures by file name without ending."""
+T = TypeVar("T")
+Figures: TypeAlias = Mapping[str, Callable[[], "Figure"]]
+"""Functions that draw pictures, by file name without ending; a failure there loses no numbers."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Results:
     Attributes:
         samplers: Numbers by sampler and measure: ``real`` (a second real set, the ceiling), the
             references without a network, and the trained generators.
-        figures: Pictures by file name without ending.
+        figures: Functions that draw pictures, by file name without ending.
         others: Numbers that belong to no sampler, by name.
     """
 
@@ -60,6 +62,7 @@ class Trained:
         learner: Its learning algorithm.
         state: Training state.
         generators: Networks to draw from, by arm; kept in ``generator.safetensors``.
+        progress: Show a progress bar of an evaluation on a terminal.
     """
 
     data: Data
@@ -70,6 +73,13 @@ class Trained:
     learner: Any
     state: TrainingState
     generators: nn.ModuleDict
+    progress: bool = False
+
+    def each(self, parts: Iterable[T]) -> Iterable[T]:
+        """Go through parts of an evaluation, with a progress bar."""
+        shown = None if self.progress else True  # None disables it where there is no terminal
+        bar: Iterable[T] = tqdm(parts, "evaluating", disable=shown, leave=False)
+        return bar
 
     @property
     def generator(self) -> nn.Module:

@@ -1,11 +1,14 @@
 """An experiment as a value: data, generator, discriminator, learner and evaluation."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from inspect import isabstract
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
+from torch import nn
 from tyro.conf import Suppress
 
 from snn_gan_ext.algorithms.bayes import BayesSpikeGAN, check_shares
@@ -22,12 +25,18 @@ from snn_gan_ext.experiments.components import Data, DiscriminatorSettings, Gene
 from snn_gan_ext.experiments.evaluation import Evaluation
 from snn_gan_ext.experiments.settings import Settings
 from snn_gan_ext.types import Learner, Schedule, check_rules, setting
-from snn_gan_ext.validation import SEED, check_setting, one_of, whole
+from snn_gan_ext.validation import SEED, Rule, check_setting, one_of, whole
 
 __all__ = ["Arm", "Experiment", "differences", "flat"]
 
 LEARNERS = (BayesSpikeGAN, SpikeGAN, MaximumLikelihood, MetaSpikeGAN, TemporalBackprop, ImageGAN)
 LARGEST = 1e10
+TAKEN = nn.ModuleDict()
+ARM = Rule(
+    "letters, digits, hyphens and underscores, and no attribute of a module",
+    lambda x: isinstance(x, str) and bool(re.fullmatch(r"[\w-]+", x)) and not hasattr(TAKEN, x),
+)
+"""Names of arms, which networks and settings are filed under."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +89,12 @@ class Experiment:
     generator: GeneratorSettings
     discriminator: DiscriminatorSettings | None = None
     learner: Learner
-    references: dict[str, Arm] = field(default_factory=dict)
+    references: dict[str, Arm] = field(default_factory=dict, hash=False)
     evaluation: Evaluation
+
+    def __post_init__(self) -> None:
+        if isinstance(self.references, dict):  # of its own, which changes no other experiment
+            object.__setattr__(self, "references", dict(self.references))
 
     @property
     def updates(self) -> int:
@@ -98,18 +111,17 @@ class Experiment:
         """Return a variant of the experiment.
 
         Args:
-            changes: New values by the names that options have, such as ``learner.r1``.
+            changes: New values by the names that options have, such as ``learner.r1``. Their order
+                does not matter: a part is replaced before the settings in it.
 
         Raises:
-            InputError: If there is no such setting.
+            InputError: If there is no such setting, or the learner refuses its value.
 
         >>> from snn_gan_ext.experiments.recipes.digits import DIGITS
         >>> DIGITS.vary({"seed": 3, "learner.r1": 0.5}).learner.r1
         0.5
         """
-        varied = self
-        for name, value in changes.items():
-            varied = _varied(varied, name.split("."), value)
+        varied: Self = _varied(self, {tuple(name.split(".")): new for name, new in changes.items()})
         return varied
 
     def with_updates(self, updates: int) -> Self:
@@ -134,11 +146,13 @@ class Experiment:
         Raises:
             InputError: At the first setting that is out of bounds.
         """
-        _check_types(self)
+        _check_each(self)
         for place, component in _components(self):
-            check_rules(component, place.removeprefix("."))
             if isinstance(component, Settings):
-                component.check()
+                with _within(place):
+                    component.check()
+        for name in (self.label, *self.references):
+            check_setting("label" if name == self.label else "references", name, ARM)
         if self.label in self.references:
             expected = f"names other than {self.label!r}, the experiment's own arm"
             raise InputError("references", expected=expected, got=f"{list(self.references)}")
@@ -165,11 +179,18 @@ class Experiment:
         """Return the experiment that `to_config` of a variant of this one has described.
 
         Raises:
-            InputError: If a setting is missing, unknown or of another type.
+            InputError: If a setting is missing, unknown, of another type or out of bounds.
         """
         kinds = {type(part).__name__: type(part) for _, part in _components(self)} | KNOWN
-        found: Self = _restored(self, config, kinds)
-        _check_types(found)
+        try:
+            found = _restored(self, config, kinds)
+        except RecursionError:
+            raise _misfit("", "the settings of an experiment", "parts of parts without end") from None
+        if type(found) is not type(self):
+            raise _misfit(
+                "", f"the settings of {type(self).__name__}", f"those of {type(found).__name__}"
+            )
+        _check_each(found)
         return found
 
 
@@ -188,13 +209,35 @@ def flat(config: Any, name: str = "") -> dict[str, Any]:
     return {key: part for found in parts for key, part in found.items()}
 
 
-def _varied(value: Any, path: list[str], new: Any) -> Any:
-    name, *rest = path
+@contextmanager
+def _within(place: str) -> Iterator[None]:
+    """Put the place of a part before the settings that errors name."""
+    try:
+        yield
+    except InputError as error:
+        error.args = (f"{place}.{error}".removeprefix("."),)
+        raise
+
+
+def _varied(value: Any, changes: Mapping[tuple[str, ...], Any], place: str = "") -> Any:
+    """A value with changes by path; the empty path is the value itself."""
+    value = changes.get((), value)
+    inner: dict[str, dict[tuple[str, ...], Any]] = {}
+    for path, new in changes.items():
+        if path:
+            inner.setdefault(path[0], {})[path[1:]] = new
+    if not inner:
+        return value
     parts = dict(value) if isinstance(value, dict) else _parts(value)
-    if name not in parts:
-        raise InputError("setting", expected=f"one of {list(parts)}", got=f"{name!r}")
-    changed = {name: _varied(parts[name], rest, new) if rest else new}
-    return {**value, **changed} if isinstance(value, dict) else replace(value, **changed)
+    changed = {}
+    for name, each in inner.items():
+        here = f"{place}.{name}".removeprefix(".")
+        if name not in parts:
+            expected = f"one of {', '.join(parts)}" if parts else f"{place!r}, which has no parts"
+            raise InputError("setting", expected=expected, got=f"{here!r}")
+        changed[name] = _varied(parts[name], each, here)
+    with _within(place):
+        return {**value, **changed} if isinstance(value, dict) else replace(value, **changed)
 
 
 def _parts(value: Any) -> dict[str, Any]:
@@ -207,7 +250,7 @@ def _components(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     if is_dataclass(value):
         yield place, value
     for name, part in (value if isinstance(value, dict) else _parts(value)).items():
-        yield from _components(part, f"{place}.{name}")
+        yield from _components(part, f"{place}.{name}".removeprefix("."))
 
 
 def _plain(value: Any, locations: bool = True) -> Any:
@@ -228,7 +271,7 @@ def _plain(value: Any, locations: bool = True) -> Any:
     raise InputError("experiment", expected="plain values and dataclasses of them", got=got)
 
 
-def _restored(like: Any, value: Any, kinds: Mapping[str, type]) -> Any:
+def _restored(like: Any, value: Any, kinds: Mapping[str, type], place: str = "") -> Any:
     """A value of `config.json`; ``like`` has the fields that dataclasses of its type must have."""
     if isinstance(value, list):
         return tuple(_restored(None, part, kinds) for part in value)
@@ -236,26 +279,34 @@ def _restored(like: Any, value: Any, kinds: Mapping[str, type]) -> Any:
         return value
     if "type" not in value:
         known = like if isinstance(like, dict) else {}
-        return {key: _restored(known.get(key), part, kinds) for key, part in value.items()}
+        return {k: _restored(known.get(k), x, kinds, f"{place}.{k}") for k, x in value.items()}
     kind = kinds.get(str(value["type"]))
     given = {key: part for key, part in value.items() if key != "type"}
     names = {each.name for each in fields(kind)} if kind is not None else set()
     if kind is None or set(given) != names:
-        raise InputError(
-            "config.json",
-            expected=f"the settings of {value['type']}" if kind else f"one of {sorted(kinds)}",
-            got=f"{sorted(set(given) ^ names)} missing or unknown" if kind else f"{value['type']!r}",
-            cure="use the version of snn_gan_ext that wrote it, or start afresh with --force",
-        )
-    parts = {name: _restored(getattr(like, name, None), part, kinds) for name, part in given.items()}
-    return kind(**parts)
+        got = f"{sorted(set(given) ^ names)} missing or unknown" if kind else f"{value['type']!r:.80}"
+        expected = f"the settings of {value['type']}" if kind else f"one of {sorted(kinds)}"
+        raise _misfit(place, expected, got)
+    parts = {
+        name: _restored(getattr(like, name, None), part, kinds, f"{place}.{name}")
+        for name, part in given.items()
+    }
+    with _within(place.removeprefix(".")):
+        return kind(**parts)
 
 
-def _check_types(value: Any) -> None:
-    """Check that plain settings have their declared types, which those from a file may not."""
-    for place, part in _components(value):
-        hints = get_type_hints(type(part))
-        for name, found in _parts(part).items():
+def _misfit(place: str, expected: str, got: str) -> InputError:
+    cure = "use the version of snn_gan_ext that wrote it, or start afresh with --force"
+    subject = place.removeprefix(".") or "config.json"
+    return InputError(subject, expected=expected, got=got, cure=cure)
+
+
+def _check_each(experiment: Any) -> None:
+    """Check settings one by one: by their rules and by their declared types, which a file may break."""
+    for place, component in _components(experiment):
+        check_rules(component, place)
+        hints = get_type_hints(type(component))
+        for name, found in _parts(component).items():
             _check_type(f"{place}.{name}".removeprefix("."), found, hints[name])
 
 

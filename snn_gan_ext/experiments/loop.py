@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from snn_gan_ext.errors import InputError
+from snn_gan_ext.errors import InputError, NonFiniteInput
 from snn_gan_ext.experiments import checkpoint as checkpoints
 from snn_gan_ext.types import Algorithm, TrainingState
 
@@ -28,10 +28,10 @@ __all__ = [
     "MetricsLog",
     "NonFiniteError",
     "catch_signals",
-    "check_finite",
     "fit",
     "read_metrics",
     "require_tensorboard",
+    "update_once",
 ]
 
 
@@ -48,7 +48,7 @@ class Interrupted(Exception):
 
 
 class NonFiniteError(ArithmeticError):
-    """A number of the training became infinite or NaN; the message names it and the update."""
+    """A number of the training became infinite or NaN; the message says where and in which update."""
 
 
 class MetricsLog:
@@ -59,6 +59,9 @@ class MetricsLog:
         from_update: Last update whose line is kept; a resumed run goes through later ones again.
         tensorboard: Folder for TensorBoard's event files.
 
+    Attributes:
+        lines_at_start: Number of kept lines of the last update.
+
     Raises:
         InputError: If TensorBoard is requested and not installed.
     """
@@ -66,35 +69,50 @@ class MetricsLog:
     def __init__(self, path: Path, from_update: int = 0, tensorboard: Path | None = None) -> None:
         self._writer = None if tensorboard is None else require_tensorboard()(str(tensorboard))
         kept = [line for line in read_metrics(path) if line["update"] <= from_update > 0]
+        self.lines_at_start = sum(line["update"] == from_update for line in kept)
         checkpoints.write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = path.open("a")
+        self._path, self._file = path, path.open("a")
 
     def write(self, update: int, metrics: Mapping[str, float]) -> None:
         """Add one line."""
-        self._file.write(json.dumps({"update": update, **metrics}) + "\n")
-        self._file.flush()
+        with checkpoints.named(self._path):
+            self._file.write(json.dumps({"update": update, **metrics}) + "\n")
+            self._file.flush()
         if self._writer is not None:
             for name, value in metrics.items():
                 self._writer.add_scalar(name, value, update)
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
+        with checkpoints.named(self._path):
+            self._file.close()
         if self._writer is not None:
             self._writer.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Read the lines of a metrics file, if there is one, without torn or foreign lines."""
+    """Read the lines of a metrics file, if there is one, without torn or foreign lines.
+
+    No checksum protects the log: a digit that was changed in it is read as it stands.
+    """
     lines = []
     for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
         try:
             line = json.loads(text)
         except (ValueError, RecursionError):
             continue
-        if isinstance(line, dict) and type(line.get("update")) is int:
+        if (
+            isinstance(line, dict)
+            and type(line.get("update")) is int
+            and all(map(_is_number, line.values()))
+        ):
             lines.append(line)
     return lines
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is NaN, infinite, or a number that a float can hold."""
+    return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
 
 
 def fit(
@@ -139,7 +157,7 @@ def fit(
     Raises:
         InputError: If there is nothing to resume, or the checkpoint is another run's.
         Interrupted: After Ctrl-C or SIGTERM, once the checkpoint is written.
-        NonFiniteError: At the first metric that is infinite or NaN; the last checkpoint stays.
+        NonFiniteError: At the first number that is infinite or NaN; the last checkpoint stays.
     """
     path = folder / "checkpoint.pt"
     seconds = _restore(state, path, config, updates) if resume else 0.0
@@ -150,31 +168,86 @@ def fit(
     bar = tqdm(
         desc=name, total=updates, initial=state.updates, unit="update", disable=quiet, mininterval=every
     )
+
+    def due(every: int) -> bool:
+        return state.updates % every == 0 or state.updates == updates
+
+    # A kill may come between a checkpoint and the look that follows it.
+    looked = monitor is None or state.updates == 0 or log.lines_at_start > due(log_every)
     try:
         with catch_signals() as caught:
-            while state.updates < updates:
-                started = time.perf_counter()
-                metrics = algorithm.update(state, next_batch(state.rng))
-                seconds += time.perf_counter() - started
-                check_finite(metrics, state.updates, path)
-                bar.update()
-                last = state.updates == updates
-                if state.updates % log_every == 0 or last:
-                    log.write(state.updates, metrics)
-                    bar.set_postfix({k: f"{v:.3g}" for k, v in metrics.items()}, refresh=False)
-                look = monitor if state.updates % monitor_every == 0 or last else None
-                # Before the monitor, which a second signal may end.
-                if caught or look is not None or state.updates % checkpoint_every == 0 or last:
-                    saved = checkpoints.Checkpoint(dict(config), state.state_dict(), seconds)
-                    checkpoints.save_checkpoint(path, saved)
-                if look is not None:
-                    log.write(state.updates, look())
+            while True:
+                if monitor is not None and not looked and due(monitor_every):
+                    log.write(state.updates, monitor())
                 if caught:
                     raise Interrupted(caught[0], f"after update {state.updates}; go on with --resume")
+                if state.updates == updates:
+                    break
+                started = time.perf_counter()
+                metrics = update_once(algorithm, state, next_batch(state.rng), path)
+                seconds += time.perf_counter() - started
+                looked = False
+                bar.update()
+                if due(log_every):
+                    log.write(state.updates, metrics)
+                    bar.set_postfix({k: f"{v:.3g}" for k, v in metrics.items()}, refresh=False)
+                # Before the monitor, which a second signal may end.
+                if caught or due(checkpoint_every) or (monitor is not None and due(monitor_every)):
+                    saved = checkpoints.Checkpoint(dict(config), _finite_state(state, path), seconds)
+                    checkpoints.save_checkpoint(path, saved)
     finally:
         bar.close()
         log.close()
     return seconds
+
+
+def update_once(
+    algorithm: Algorithm, state: TrainingState, batch: Any, checkpoint: Path | None = None
+) -> dict[str, float]:
+    """Make one update of a state, and return its metrics.
+
+    Args:
+        algorithm: Algorithm of the update.
+        state: Training state, changed in place.
+        batch: Training batch.
+        checkpoint: Path of the last good state, if one has been saved.
+
+    Raises:
+        NonFiniteError: If a metric is infinite or NaN, or the update fails on such a number.
+    """
+    number = state.updates + 1
+    try:
+        metrics = algorithm.update(state, batch)
+    except Exception as error:
+        if isinstance(error, NonFiniteInput) or not _is_finite(state.state_dict()):
+            raise _diverged(number, checkpoints.reason(error), checkpoint) from error
+        raise
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise _diverged(number, f"{name} is {value}", checkpoint)
+    return metrics
+
+
+def _finite_state(state: TrainingState, checkpoint: Path) -> dict[str, Any]:
+    saved = state.state_dict()
+    if not _is_finite(saved):
+        raise _diverged(state.updates, "a weight is infinite or NaN", checkpoint)
+    return saved
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all tensors of a state are finite."""
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, torch.Tensor) or bool(value.isfinite().all())
+
+
+def _diverged(update: int, found: str, checkpoint: Path | None) -> NonFiniteError:
+    kept = checkpoint is not None and checkpoint.exists()
+    last = f"; the last good state is in {checkpoint}" if kept else ""
+    return NonFiniteError(f"update {update}: {found}{last}; lower the learning rates or raise r1")
 
 
 def _restore(state: TrainingState, path: Path, config: Mapping[str, Any], updates: int) -> float:
@@ -184,20 +257,12 @@ def _restore(state: TrainingState, path: Path, config: Mapping[str, Any], update
         if type(state.updates) is not int or not 0 <= state.updates <= updates:
             raise ValueError(f"{state.updates!r} updates of {updates}")
     except Exception as error:
-        got = f"{type(error).__name__}: {''.join(str(error).splitlines()[:1])}"
+        got = f"{type(error).__name__}: {checkpoints.reason(error)}"
         expected = "the training state of this run"
         raise InputError(f"{path}", expected=expected, got=got, cure=checkpoints.AFRESH) from None
+    if not _is_finite(checkpoint.state):
+        raise _diverged(state.updates, f"a weight in {path} is infinite or NaN", None)
     return checkpoint.seconds
-
-
-def check_finite(metrics: Mapping[str, float], update: int, checkpoint: Path | None = None) -> None:
-    """Raise `NonFiniteError` at the first metric that is infinite or NaN."""
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            kept = checkpoint is not None and checkpoint.exists()
-            last = f"; the last good state is in {checkpoint}" if kept else ""
-            cure = "lower the learning rates or raise r1"
-            raise NonFiniteError(f"update {update}: {name} is {value}{last}; {cure}")
 
 
 @contextmanager

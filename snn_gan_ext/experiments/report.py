@@ -12,7 +12,7 @@ from snn_gan_ext.experiments.recipes import SUMMARIES
 
 __all__ = ["number", "render"]
 
-IN_HEADER = ("recipe", "seed", "updates", "evaluated_on", "seconds", "version", "samplers")
+IN_HEADER = ("recipe", "seed", "updates", "evaluated_on", "seconds", "version", "samplers", "pictures")
 
 
 def render(
@@ -29,12 +29,12 @@ def render(
         pictures: PNG files.
         brian: Contents of ``crosscheck.json``.
     """
-    from jinja2 import Environment
+    from jinja2 import Environment, StrictUndefined
 
     samplers: Mapping[str, Mapping[str, float]] = metrics["samplers"]
     keys = {key: None for row in samplers.values() for key in row}
-    template = files(__package__).joinpath("report.html.jinja").read_text()
-    page = Environment(autoescape=True).from_string(template)
+    template = files(__package__).joinpath("report.html.jinja").read_text("utf-8")
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template)
     # Numbers that belong to no sampler; tables of curves are for programs.
     plain = {key: value for key, value in metrics.items() if not isinstance(value, Mapping)}
     text = page.render(

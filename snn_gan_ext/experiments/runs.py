@@ -2,9 +2,11 @@
 
 A folder holds ``config.json`` (the experiment), ``checkpoint.pt``, ``metrics.jsonl`` (the log),
 ``generator.safetensors`` (the trained weights), ``metrics.json`` (the scorecard), pictures and
-``report.html``.
+``report.html``. Weights carry a checksum and the settings they belong to. The log, the scorecard and
+``crosscheck.json`` are for people and programs to read, and carry none.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -12,21 +14,25 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors import safe_open
+from safetensors.torch import save
 
 from snn_gan_ext import plots
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import loop, report
-from snn_gan_ext.experiments.checkpoint import write_atomically
-from snn_gan_ext.experiments.experiment import Experiment, differences
+from snn_gan_ext.experiments.checkpoint import main_differences, reason, write_atomically
+from snn_gan_ext.experiments.evaluation import Figures
+from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes import RECIPES
-from snn_gan_ext.experiments.trainer import Trainer, build
+from snn_gan_ext.experiments.trainer import Trainer, build, fitting
+from snn_gan_ext.validation import path_of
 from snn_gan_ext.version import __version__
 
 __all__ = [
@@ -36,6 +42,7 @@ __all__ = [
     "locked",
     "read_experiment",
     "read_metrics_json",
+    "save_pictures",
     "train",
     "write_report",
 ]
@@ -49,6 +56,16 @@ OWN_FILES = (
     "metrics.jsonl",
     "report.html",
 )
+HEADER = {
+    "recipe": str,
+    "seed": int,
+    "updates": int,
+    "evaluated_on": str,
+    "seconds": float,
+    "version": str,
+}
+"""Entries of ``metrics.json`` beside numbers, and their types."""
+RESTORE = "restore it, or remove the run's folder and train it again"
 ABOUT = ("version", "fingerprint")
 """Entries of ``config.json`` beside the experiment."""
 
@@ -59,7 +76,7 @@ def train(
     *,
     resume: bool = False,
     force: bool = False,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     tensorboard: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -83,7 +100,11 @@ def train(
         Interrupted: After Ctrl-C or SIGTERM; the checkpoint or the generator is written.
         NonFiniteError: At the first training number that is infinite or NaN.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
+    if not isinstance(experiment, Experiment):
+        cure = "take one from `RECIPES`"
+        got = f"{experiment!r:.60}"
+        raise InputError("experiment", expected="an Experiment", got=got, cure=cure)
     if resume and force:
         raise InputError("--resume and --force", expected="one of them", got="both")
     if experiment.name not in RECIPES:
@@ -97,8 +118,8 @@ def train(
         _check_same(experiment, read_experiment(folder), folder)
         fingerprint = _check_data(trainer, folder)
     else:
-        trainer.prepare()
         _rehearse(experiment, device, tensorboard)
+        trainer.prepare()
         fingerprint = trainer.data.fingerprint()
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder}", expected="a folder", got="a file", cure="give another --out")
@@ -126,15 +147,12 @@ def train(
             progress=progress,
         )
         with loop.catch_signals("while evaluating; --resume goes on"):
-            state = trainer.generators.state_dict()
-            weights = {name: tensor.contiguous() for name, tensor in state.items()}
-            about = {"config": json.dumps(experiment.identity()), "seconds": f"{seconds:.3f}"}
-            write_atomically(folder / "generator.safetensors", save(weights, about))
+            _write_weights(folder / "generator.safetensors", trainer, seconds)
             return _evaluate(trainer, folder, seconds, progress)
 
 
 def evaluate(
-    folder: Path | str, device: str = "cpu", data: str = "", progress: bool = True
+    folder: Path | str, device: str | torch.device = "cpu", data: str = "", progress: bool = True
 ) -> dict[str, Any]:
     """Evaluate a trained run again, from its weights, and write its metrics, pictures and report.
 
@@ -150,16 +168,14 @@ def evaluate(
     Raises:
         InputError: If the folder holds no finished run, or the data differ from those it learned from.
     """
-    folder = Path(folder)
-    trainer = load_run(folder, device, data)
+    folder = path_of("run", folder)
+    trainer, seconds = _load(folder, device, data)
     _check_data(trainer, folder)
-    with safe_open(folder / "generator.safetensors", "pt") as file:
-        seconds = float(file.metadata()["seconds"])
     with locked(folder), loop.catch_signals("while evaluating; earlier results stay"):
         return _evaluate(trainer, folder, seconds, progress)
 
 
-def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> Trainer:
+def load_run(folder: Path | str, device: str | torch.device = "cpu", data: str = "") -> Trainer:
     """Load a finished run.
 
     Args:
@@ -171,9 +187,13 @@ def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> Trainer
         Its networks (``generator``, and all by name in ``generators``) and its ``experiment``.
 
     Raises:
-        InputError: If the folder holds no finished run.
+        InputError: If the folder holds no finished run, or one that is damaged.
     """
-    folder = Path(folder)
+    return _load(path_of("run", folder), device, data)[0]
+
+
+def _load(folder: Path, device: str | torch.device, data: str) -> tuple[Trainer, float]:
+    """The run, and the seconds that its training took."""
     experiment = read_experiment(folder)
     if data:
         experiment = experiment.with_data(data)
@@ -185,48 +205,101 @@ def load_run(folder: Path | str, device: str = "cpu", data: str = "") -> Trainer
     trainer = build(experiment, device_named(device))
     try:
         with safe_open(path, "pt") as file:
-            trained = json.loads((file.metadata() or {}).get("config", "{}"))
-        if trained != experiment.identity():
+            about = dict(file.metadata() or {})
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if about.pop("sha256", "") != _checksum(weights, about):
+            raise ValueError("damaged weights")
+        if json.loads(about["config"]) != experiment.identity():
             raise ValueError("weights of other settings")
-        trainer.generators.load_state_dict(load_file(path, device=device))
-    except (SafetensorError, RuntimeError, ValueError) as error:
-        cure, got = "restore config.json, or train it again with --force", str(error).splitlines()[0]
+        trainer.generators.load_state_dict(weights)
+        return trainer, float(about["seconds"])
+    except Exception as error:  # damage shows up as almost any exception in there
+        cure, got = "restore config.json, or write them again with `train ... --resume`", reason(error)
         expected = "the weights of this run's config.json"
         raise InputError(f"{path}", expected=expected, got=got, cure=cure) from None
-    return trainer
+
+
+def _write_weights(path: Path, trainer: Trainer, seconds: float) -> None:
+    state = trainer.generators.state_dict()
+    weights = {name: tensor.contiguous() for name, tensor in state.items()}
+    about = {"config": json.dumps(trainer.experiment.identity()), "seconds": f"{seconds:.3f}"}
+    write_atomically(path, save(weights, {**about, "sha256": _checksum(weights, about)}))
+
+
+def _checksum(weights: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> str:
+    words = json.dumps(about, sort_keys=True).encode()
+    return hashlib.sha256(words + save(dict(weights))).hexdigest()
 
 
 def _evaluate(trainer: Trainer, folder: Path, seconds: float, progress: bool) -> dict[str, Any]:
     experiment = trainer.experiment
+    trainer.progress = progress
     if progress:
         print(f"evaluating on the {experiment.evaluate_on} split ...", file=sys.stderr)
     results = trainer.evaluate()
     about = {"recipe": experiment.name, "seed": experiment.seed, "updates": experiment.updates}
     about |= {"evaluated_on": experiment.evaluate_on, "seconds": round(seconds, 3)}
     samplers = _rounded(results.samplers)
-    metrics = {**about, "version": __version__, "samplers": samplers, **_rounded(results.others)}
     log = loop.read_metrics(folder / "metrics.jsonl")
-    curves = plots.learning_curves(log, experiment.evaluation.panels)
-    for name, figure in {**results.figures, "learning_curves": curves}.items():
-        plots.save(figure, folder / f"{name}.png")
-    write_report(folder, experiment, metrics)
-    # The last: where it is, the run is finished.
+    curves = partial(plots.learning_curves, log, experiment.evaluation.panels)
+    figures: Figures = {**results.figures, "learning_curves": curves}
+    metrics = {**about, "version": __version__, "samplers": samplers, **_rounded(results.others)}
+    metrics["pictures"] = sorted({*figures, *_known_pictures(folder)})  # some need the training state
+    # Numbers first: a picture may fail.
     _write_json(folder / "metrics.json", metrics)
+    save_pictures(figures, folder)
+    write_report(folder, experiment, metrics)
     return metrics
 
 
+def save_pictures(figures: Figures, folder: Path) -> None:
+    """Draw pictures into PNG files; one that fails is a line on standard error."""
+    for name, draw in figures.items():
+        path = folder / f"{name}.png"
+        with _spared(path):
+            path.unlink(missing_ok=True)  # an old picture would belie the numbers
+            plots.save(draw(), path)
+
+
 def write_report(folder: Path, experiment: Experiment, metrics: Mapping[str, Any]) -> None:
-    """Write ``report.html``: the metrics, the comparison with Brian2 where there is one, all pictures.
+    """Write ``report.html``; if that fails, say so in a line on standard error.
+
+    The page shows the metrics, the comparison with Brian2 where there is one, and the run's pictures.
 
     Args:
         folder: Run folder.
         experiment: Its experiment.
         metrics: Contents of ``metrics.json``.
     """
-    checks = folder / "crosscheck.json"
-    brian = json.loads(checks.read_text()) if checks.is_file() else None
-    pictures = sorted(folder.glob("*.png"), key=_in_reading_order)
-    write_atomically(folder / "report.html", report.render(experiment, metrics, pictures, brian))
+    path = folder / "report.html"
+    with _spared(path):
+        brian = _read_json(folder / "crosscheck.json", "crosscheck it again") or None
+        pictures = sorted(_pictures(folder, metrics["pictures"]), key=_in_reading_order)
+        write_atomically(path, report.render(experiment, metrics, pictures, brian))
+
+
+@contextmanager
+def _spared(path: Path) -> Iterator[None]:
+    """Turn a failure into a line on standard error: the numbers are written by then."""
+    try:
+        yield
+    except loop.Interrupted:
+        raise
+    except Exception as error:
+        print(f"warning: {path} is not written: {reason(error)}", file=sys.stderr)
+
+
+def _known_pictures(folder: Path) -> list[str]:
+    """Names of the pictures in the scorecard, if there is one."""
+    try:
+        return list(read_metrics_json(folder)["pictures"])
+    except InputError:
+        return []
+
+
+def _pictures(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Pictures of the run, without other files of the folder."""
+    return [x for x in folder.glob("*.png") if x.stem in names or x.stem.startswith("crosscheck_")]
 
 
 def _in_reading_order(picture: Path) -> tuple[bool, list[str | int]]:
@@ -245,10 +318,10 @@ def _rounded(value: Any) -> Any:
 
 
 def _check_same(asked: Experiment, stored: Experiment, folder: Path) -> None:
-    other = differences(stored.identity(), asked.identity())
+    other = main_differences(stored.identity(), asked.identity())
     if other:
-        expected = ", ".join(f"{name} = {here}" for name, (here, _) in other.items())
-        got = ", ".join(f"{there}" for _, there in other.values())
+        expected = ", ".join(f"{name} = {f'{here}':.60}" for name, (here, _) in other.items())
+        got = ", ".join(f"{f'{there}':.60}" for _, there in other.values())
         cure = "leave settings out with --resume (a run cannot be extended), or give another --out"
         raise InputError(f"{folder}", expected=f"{expected} as in its config.json", got=got, cure=cure)
 
@@ -256,21 +329,21 @@ def _check_same(asked: Experiment, stored: Experiment, folder: Path) -> None:
 def _check_data(trainer: Trainer, folder: Path) -> str:
     """Their fingerprint. Others would be split otherwise: training trials could be evaluated on."""
     found = trainer.data.fingerprint()
-    if found != _read_json(folder / "config.json").get("fingerprint", ""):
+    if found != _read_json(folder / "config.json", RESTORE).get("fingerprint", ""):
         cure = "restore them, name their place (--data), or train another run"
         expected, got = "the data that it learned from", "others, or more or fewer of them"
         raise InputError(f"{folder}", expected=expected, got=got, cure=cure)
     return found
 
 
-def _rehearse(experiment: Experiment, device: str, tensorboard: bool) -> None:
+def _rehearse(experiment: Experiment, device: str | torch.device, tensorboard: bool) -> None:
     """Make one update of a copy, so that errors come before anything in the folder is touched."""
     if tensorboard:
         loop.require_tensorboard()
     trainer = build(experiment, device_named(device))
-    trainer.prepare()
-    metrics = trainer.algorithm.update(trainer.state, trainer.next_batch(trainer.state.rng))
-    loop.check_finite(metrics, update=1)
+    with fitting():
+        trainer.prepare()
+        loop.update_once(trainer.algorithm, trainer.state, trainer.next_batch(trainer.state.rng))
 
 
 def _clear(folder: Path, force: bool) -> None:
@@ -279,7 +352,8 @@ def _clear(folder: Path, force: bool) -> None:
     if present and not force:
         cure = "go on with --resume, overwrite it with --force, or give another --out"
         raise InputError(f"{folder}", expected="an empty or new folder", got="a run", cure=cure)
-    for path in (*present, *(folder.glob("*.png") if present else ())):
+    pictures = _pictures(folder, _known_pictures(folder)) if present else []
+    for path in (*pictures, *present):
         path.unlink()
     if present:
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
@@ -311,7 +385,7 @@ def read_experiment(folder: Path) -> Experiment:
     Raises:
         InputError: If the folder holds no run, or its ``config.json`` is damaged.
     """
-    config = _read_json(folder / "config.json")
+    config = _read_json(folder / "config.json", RESTORE)
     if not config:
         cure = "make one with `snn-gan-ext train`"
         raise InputError(f"{folder}", expected="a run folder", got="no config.json in it", cure=cure)
@@ -333,14 +407,25 @@ def read_metrics_json(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: If its ``metrics.json`` is missing or damaged.
     """
-    found = _read_json(folder / "metrics.json")
+    cure = "evaluate it with `snn-gan-ext evaluate`"
+    found = _read_json(folder / "metrics.json", cure)
     if not found:
-        cure = "evaluate it with `snn-gan-ext evaluate`"
         raise InputError(f"{folder}", expected="a finished run", got="no metrics.json in it", cure=cure)
+    rows, pictures = found.get("samplers"), found.get("pictures")
+    fits = isinstance(rows, dict) and isinstance(pictures, list) and all(map(_is_row, rows.values()))
+    if not fits or not all(isinstance(found.get(name), kind) for name, kind in HEADER.items()):
+        path, got = folder / "metrics.json", "a damaged file"
+        raise InputError(f"{path}", expected="the scorecard of a run", got=got, cure=cure)
     return found
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _is_row(row: object) -> bool:
+    """Whether a value is a row of numbers, null for those that have no value."""
+    kinds = (int, float, NoneType)
+    return isinstance(row, dict) and all(isinstance(value, kinds) for value in row.values())
+
+
+def _read_json(path: Path, cure: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
@@ -348,7 +433,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        cure = "restore it, or remove the run's folder and train it again"
         raise InputError(f"{path}", expected="a JSON object", got="a damaged file", cure=cure)
     return content
 
@@ -357,8 +441,8 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
-def device_named(name: str) -> torch.device:
-    """Return a device by name.
+def device_named(name: str | torch.device) -> torch.device:
+    """Return a device by name; a device is returned as it is.
 
     Raises:
         InputError: If this machine has no such device.
@@ -366,7 +450,7 @@ def device_named(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
         expected = "cpu or a device of this machine"
         raise InputError("--device", expected=expected, got=f"{name}", cure="take cpu") from None
     return device

@@ -13,7 +13,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.checkpoint import write_atomically
 from snn_gan_ext.experiments.runs import device_named, load_run
 from snn_gan_ext.rng import stream
-from snn_gan_ext.validation import SEED, check_setting, one_of, whole
+from snn_gan_ext.validation import SEED, check_setting, one_of, path_of, whole
 
 __all__ = ["FileFormat", "sample"]
 
@@ -22,12 +22,13 @@ FileFormat = Literal["npz", "hdf5", "nmnist"]
 
 def sample(
     folder: Path | str,
-    out: Path,
+    out: Path | str,
     count: int,
     label: int | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     file_format: FileFormat = "npz",
+    force: bool = False,
 ) -> dict[str, torch.Tensor]:
     """Draw trials from a trained run into a file, or a folder of files.
 
@@ -49,17 +50,20 @@ def sample(
         seed: Seed of the draws.
         device: Device of the networks.
         file_format: One of the formats above.
+        force: Overwrite a file that is there.
 
     Returns:
         The written tensors.
 
     Raises:
-        InputError: If the folder holds no finished run, or an argument is out of bounds.
+        InputError: If the folder holds no finished run, an argument is out of bounds, or a file would
+            be overwritten without ``force``.
     """
     check_setting("--n", count, whole(1))
     check_setting("--seed", seed, SEED)
-    _check_out(out, file_format)
-    trainer = load_run(Path(folder), device)
+    out = path_of("--out", out)
+    _check_out(out, file_format, force)
+    trainer = load_run(folder, device)
     experiment, data = trainer.experiment, trainer.data
     if file_format != "npz" and data.binning is None:
         expected = f"npz for recipe {experiment.name!r}, which has no events"
@@ -85,7 +89,7 @@ def sample(
     return drawn
 
 
-def _check_out(out: Path, file_format: FileFormat) -> None:
+def _check_out(out: Path, file_format: FileFormat, force: bool) -> None:
     check_setting("--format", file_format, one_of(FileFormat))
     if file_format == "nmnist":
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -97,3 +101,6 @@ def _check_out(out: Path, file_format: FileFormat) -> None:
         raise InputError("--out", expected=expected, got=f"{out.name}")
     if not out.parent.is_dir() or out.is_dir():
         raise InputError("--out", expected="a file in an existing folder", got=f"{out}")
+    if out.exists() and not force:
+        cure = "give another, or overwrite it with --force"
+        raise InputError("--out", expected="a new file", got=f"{out}, which is there", cure=cure)

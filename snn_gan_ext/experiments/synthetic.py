@@ -1,5 +1,6 @@
 """Recordings drawn from a trained run, as a data set like Tonic's."""
 
+import operator
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,19 @@ class SyntheticEvents(Dataset[tuple[Any, Any]]):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Return events of `dtype` and the label, transformed."""
+        """Return events of `dtype` and the label, transformed.
+
+        Raises:
+            InputError: If ``index`` is no whole number.
+            IndexError: If there is no such recording.
+        """
+        try:
+            index = operator.index(index)
+        except TypeError:
+            got = f"{index!r:.60}"
+            raise InputError(
+                "index", expected="a whole number", got=got, cure="take a torch Subset"
+            ) from None
         bits = np.unpackbits(self._packed[index], count=int(np.prod(self.binning.shape)))
         spikes = bits.reshape(self.binning.shape).astype(np.bool_)
         events: Any = to_events(spikes, self.binning.step_us, self.binning.start_us)

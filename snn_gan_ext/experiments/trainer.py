@@ -1,5 +1,8 @@
 """An experiment made real: its networks, its algorithm and its training state."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -8,13 +11,16 @@ from torch import nn
 
 from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
 from snn_gan_ext.algorithms.state import AdversarialState
+from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.evaluation import Results, Trained
 from snn_gan_ext.experiments.experiment import Arm, Experiment
 from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.types import Algorithm, TrainingState
 
-__all__ = ["Trainer", "build"]
+__all__ = ["Trainer", "build", "fitting"]
+
+MISFITS = (AssertionError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
 class Trainer(Trained):
@@ -33,7 +39,9 @@ class Trainer(Trained):
     algorithm: Algorithm
 
     def __init__(self, experiment: Experiment, device: torch.device) -> None:
-        self.experiment, self.device, self.data = experiment, device, experiment.data
+        self.experiment, self.device = experiment, device
+        # With nothing in its caches: files may have changed.
+        self.data = replace(experiment.data)
         self.seed, self.split = experiment.seed, experiment.evaluate_on
         self.label, self.learner = experiment.label, experiment.learner
         self._build()
@@ -105,7 +113,25 @@ def build(experiment: Experiment, device: torch.device) -> Trainer:
         device: Device of the networks.
 
     Raises:
-        InputError: If a setting is out of bounds.
+        InputError: If a setting is out of bounds, or parts do not fit each other.
     """
     experiment.check()
-    return Trainer(experiment, device)
+    with fitting():
+        return Trainer(experiment, device)
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Take errors of the first steps of an experiment for parts that do not fit each other.
+
+    Raises:
+        InputError: In place of errors of types, attributes, values and keys, which it chains.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except MISFITS as error:
+        expected = "data, networks and learners that fit each other"
+        got = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError("experiment", expected=expected, got=f"{got:.200}") from error

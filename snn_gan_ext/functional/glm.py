@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional._dispatch import arrays_of, kernels
+from snn_gan_ext.validation import check_tensors
 
 __all__ = [
     "causal_filter",
@@ -118,6 +119,7 @@ def synaptic_drive(
         delay: Synaptic delay ``d`` in steps.
         num_steps: Number of steps to return, counted from the end; all by default.
     """
+    check_tensors(inputs=inputs, weight=weight, basis=basis)
     num_steps = inputs.shape[-3] if num_steps is None else num_steps
     past = inputs.shape[-3] - num_steps
     mostly_past = past > num_steps  # weights for all of it would be waste
@@ -153,6 +155,7 @@ def synaptic_gradient(
         delay: Synaptic delay ``d`` in steps.
         per_sample: Whether to return ``[..., B, K, I, O]`` instead of the sum ``[..., K, I, O]``.
     """
+    check_tensors(inputs=inputs, error=error, basis=basis)
     in_features, out_features, functions = inputs.shape[-1], error.shape[-1], len(basis)
     summed = _matches(error, inputs) and not per_sample
     if summed and delay >= 0 and (arrays := _sparse_arrays(inputs, error, basis)):
@@ -195,6 +198,7 @@ def sample(
         uniforms: Noise in [0, 1), ``[..., T, B, O]``. Its dtype is that of the comparison.
         overwrite: Whether the result may reuse the memory of ``drive`` and ``uniforms``.
     """
+    check_tensors(drive=drive, bias=bias, feedback=feedback, basis=basis, uniforms=uniforms)
     kernel = feedback_kernel(feedback, basis)
     thresholds = uniforms.logit_() if overwrite else torch.logit(uniforms)
     fits = drive.dim() == 3 and drive.shape == uniforms.shape and bias.shape == drive.shape[-1:]
@@ -239,6 +243,7 @@ def sample_differentiable(
         uniforms: Noise in [0, 1), ``[..., T, B, O]``.
         spike_grad: Function of `snntorch.surrogate`, or None for the slope of the firing probability.
     """
+    check_tensors(drive=drive, bias=bias, feedback=feedback, basis=basis, uniforms=uniforms)
     length, thresholds = basis.shape[-1], torch.logit(uniforms)
     kernel = feedback_kernel(feedback, basis).unsqueeze(-2)
     drive = drive + bias[..., None, None, :]
@@ -297,6 +302,7 @@ def feedback_gradient(
         basis: Feedback basis ``[K, L]``.
         per_sample: Whether to return ``[..., B, K, O]`` instead of the sum ``[..., K, O]``.
     """
+    check_tensors(outputs=outputs, error=error, basis=basis)
     summed = _matches(error, outputs) and error.shape[2] == outputs.shape[2] and not per_sample
     if summed and (arrays := arrays_of(outputs, error, basis)):
         return torch.from_numpy(kernels("glm").feedback_gradient(*arrays))
@@ -323,6 +329,7 @@ def step_log_likelihood(spikes: Tensor, potentials: Tensor) -> Tensor:
         spikes: Spikes ``[..., T, B, O]``.
         potentials: Membrane potentials ``[..., T, B, O]``.
     """
+    check_tensors(spikes=spikes, potentials=potentials)
     losses = F.binary_cross_entropy_with_logits(potentials, spikes, reduction="none")
     return -losses.sum(-1)
 
@@ -334,4 +341,5 @@ def score(spikes: Tensor, potentials: Tensor) -> Tensor:
         spikes: Spikes ``[..., T, B, O]``.
         potentials: Membrane potentials ``[..., T, B, O]``.
     """
+    check_tensors(spikes=spikes, potentials=potentials)
     return spikes - torch.sigmoid(potentials)

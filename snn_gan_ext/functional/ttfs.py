@@ -24,8 +24,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor
 
-from snn_gan_ext.functional._dispatch import arrays_of, kernels
-from snn_gan_ext.validation import check_finite, check_setting, check_shapes, whole
+from snn_gan_ext.functional._dispatch import arrays_of, kernels, trackable
+from snn_gan_ext.validation import check_finite, check_setting, check_shapes, check_tensor, whole
 
 __all__ = [
     "StepSpikes",
@@ -98,7 +98,7 @@ def step_times(inputs: Tensor, weight: Tensor, threshold: float, num_steps: int)
     check_shapes(inputs=(inputs, "BI"), weight=(weight, "IO"))
     check_finite("inputs", inputs)
     check_setting("num_steps", num_steps, whole(1, LONGEST))
-    return StepSpikes(*_StepTimes.apply(inputs, weight, threshold, num_steps))  # type: ignore[no-untyped-call]
+    return StepSpikes(*_StepTimes.apply(trackable(inputs), weight, threshold, num_steps))  # type: ignore[no-untyped-call]
 
 
 @_without_autocast
@@ -137,6 +137,7 @@ def ramp_times(
     """
     check_shapes(inputs=(inputs, "BI"), weight=(weight, "IO"), current=(current, "O"))
     check_finite("inputs", inputs)
+    inputs = trackable(inputs)
     return _RampTimes.apply(inputs, weight, current, threshold, horizon, least_slope, silent_slope)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -154,7 +155,11 @@ def ramp_ticks(
         threshold: Firing threshold of the potential.
         horizon: End of the window.
         ticks: Number of ticks, at multiples of ``horizon / ticks``.
+
+    Raises:
+        InputError: If shapes do not match.
     """
+    check_shapes(inputs=(inputs, "BI"), weight=(weight, "IO"), current=(current, "O"))
     grid = horizon / ticks * torch.arange(1, ticks + 1, device=inputs.device, dtype=inputs.dtype)
     grid = grid.view(-1, 1, 1)
 
@@ -174,9 +179,13 @@ def times_of(spikes: Tensor) -> Tensor:
     Args:
         spikes: Spikes ``[T, B, N]``.
 
+    Raises:
+        InputError: If they are no tensor.
+
     >>> times_of(torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]], [[1.0, 0.0]]]))
     tensor([[1., 3.]])
     """
+    check_tensor("spikes", spikes)
     steps = len(spikes)
     moments = torch.arange(steps, device=spikes.device, dtype=spikes.dtype).view(-1, 1, 1)
     given = spikes.detach()
@@ -194,12 +203,16 @@ def spikes_of(times: Tensor, num_steps: int) -> Tensor:
         times: Firing steps ``[B, N]``, whole numbers; ``num_steps`` or more is silence.
         num_steps: Number of time steps ``T``.
 
+    Raises:
+        InputError: If the firing steps are no tensor.
+
     >>> spikes_of(torch.tensor([[1.0, 3.0]]), 3).squeeze(1)
     tensor([[0., 0.],
             [1., 0.],
             [0., 0.]])
     """
-    return _SpikesOf.apply(times, num_steps)  # type: ignore[no-any-return, no-untyped-call]
+    check_tensor("times", times)
+    return _SpikesOf.apply(trackable(times), num_steps)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _SpikesOf(torch.autograd.Function):

@@ -1,20 +1,25 @@
 """Common base of the GLM layers: neurons with feedback, state, noise and the snnTorch interface."""
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from types import EllipsisType
 from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import bases, glm
-from snn_gan_ext.layers.state import GLMFilters, GLMSample, GLMState
+from snn_gan_ext.functional._dispatch import trackable
+from snn_gan_ext.layers.state import GLMFilters, GLMSample, GLMState, once
 from snn_gan_ext.validation import (
     FINITE,
     at_least,
     check_basis,
+    check_device,
     check_finite,
     check_floats,
     check_setting,
@@ -25,6 +30,8 @@ from snn_gan_ext.validation import (
 )
 
 __all__ = ["GLMNeurons"]
+
+PARAMETERS = "weight", "feedback", "bias"
 
 
 class GLMNeurons(nn.Module, ABC):
@@ -53,7 +60,7 @@ class GLMNeurons(nn.Module, ABC):
         channels: int,
         basis: Tensor | None = None,
         feedback_basis: Tensor | None = None,
-        initial: tuple[float | None, float, float] = (None, -1.0, 0.0),
+        initial: tuple[float | None, float, float] = (None, -4.6, 0.0),
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         init_hidden: bool = False,
         output: bool = False,
@@ -106,15 +113,17 @@ class GLMNeurons(nn.Module, ABC):
             rng: Random source of the weights; torch's global generator by default.
 
         Raises:
-            InputError: If a number is not finite, or ``weight_std`` is below 0.
+            InputError: If a number is not finite, ``weight_std`` is below 0, or a parameter is made of
+                others (pruned, weight-normed or parametrised layers).
         """
+        self.check_parameters()
         initial = self._initial
         weight_std = initial[0] if weight_std is None else weight_std
         bias_init = initial[1] if bias_init is None else bias_init
         feedback_init = initial[2] if feedback_init is None else feedback_init
         if weight_std is None:
             synapses = self.weight[0].numel() // len(self.bias)  # of a neuron
-            weight_std = float((synapses * self.basis.square().sum()).rsqrt())
+            weight_std = 4 * bases.unit_std(synapses, self.basis)
         check_setting("weight_std", weight_std, at_least(0))
         check_setting("bias_init", bias_init, FINITE)
         check_setting("feedback_init", feedback_init, FINITE)
@@ -145,16 +154,20 @@ class GLMNeurons(nn.Module, ABC):
     def forward(
         self,
         input_: Tensor,
-        state: GLMState | None = None,
+        state: GLMState | EllipsisType | None = ...,
         *,
         uniforms: Tensor | None = None,
         rng: Generator | None = None,
     ) -> Tensor | tuple[Tensor, GLMState]:
         """Sample spikes for one step or a sequence.
 
+        The number of axes decides: a recording without a batch axis is one step of many trials. With a
+        delay that step hears nothing. A call of one step warns unless it passes a ``state``, or None.
+
         Args:
             input_: Spikes or real-valued currents, one step ``[B, *in]`` or a sequence ``[T, B, *in]``.
-            state: State to continue from; silence by default. Not allowed with ``init_hidden=True``.
+            state: State to continue from; None, the default, is silence. Not allowed with
+                ``init_hidden=True``.
             uniforms: Noise in [0, 1), of the shape of the output. A 1 from rounding never fires.
             rng: Random source of the noise without ``uniforms``; torch's global generator by default.
 
@@ -164,18 +177,34 @@ class GLMNeurons(nn.Module, ABC):
         Raises:
             InputError: If a shape is wrong, the input is not finite or the noise lies outside [0, 1].
         """
+        return self._call(input_, state, uniforms, rng)
+
+    def _call(
+        self,
+        input_: Tensor,
+        state: GLMState | EllipsisType | None,
+        uniforms: Tensor | None,
+        rng: Generator | None,
+        *,
+        observed: bool = False,
+    ) -> Tensor | tuple[Tensor, GLMState]:
+        check_tensor("input", input_)
+        one_step = input_.dim() == 1 + len(self.input_axes)
+        alone = state is ... and one_step and not self.init_hidden
+        state = None if state is ... else state
         if self.init_hidden:
+            self._check_keeps_state()
             if state is not None:
                 expected = "none, as init_hidden=True keeps it inside the layer"
                 cure = "call reset_mem() to start from silence, or build with init_hidden=False"
                 raise InputError("state", expected=expected, got="a state", cure=cure)
             state = self._state
-        check_tensor("input", input_)
-        one_step = input_.dim() == 1 + len(self.input_axes)
         if one_step:
             input_ = input_.unsqueeze(0)
             uniforms = uniforms.unsqueeze(0) if isinstance(uniforms, Tensor) else uniforms
-        run = self._run(input_, state, uniforms, rng)
+        run = self._run(input_, state, uniforms, rng, observed=observed)
+        if alone and min(self.delays) > 0 and not torch.compiler.is_compiling():
+            _warn_of_lone_step(input_.shape[1:])
         spikes = run.spikes.squeeze(0) if one_step else run.spikes
         if self.init_hidden:
             self._state = run.state
@@ -203,6 +232,7 @@ class GLMNeurons(nn.Module, ABC):
         Raises:
             InputError: If a shape is wrong, the input is not finite or the noise lies outside [0, 1].
         """
+        self._check_fresh()
         return self._run(inputs, state, uniforms, rng)
 
     @torch.no_grad()
@@ -220,11 +250,25 @@ class GLMNeurons(nn.Module, ABC):
         Raises:
             InputError: If a shape is wrong, the input is not finite or the spikes hold other values.
         """
+        self._check_fresh()
         self._check_inputs(inputs)
         check_shapes(spikes=(spikes, (*inputs.shape[:2], *self._output_shape(inputs[0]))))
+        check_device("spikes", spikes, self.bias.device)
         check_spikes("spikes", spikes)
         # A uniform of 0 is below any firing probability, one of 1 above.
-        return self._run(inputs, state, 1 - spikes.to(self.bias), None)
+        return self._run(inputs, state, 1 - spikes.to(self.bias), None, observed=True)
+
+    def drive(self, inputs: Tensor) -> Tensor:
+        """Return the synaptic drive ``[T, B, *out]`` from silence, differentiable by all.
+
+        Args:
+            inputs: Inputs ``[T, B, *in]``.
+
+        Raises:
+            InputError: If the shape is wrong, or the input is not finite.
+        """
+        self._check_inputs(inputs)
+        return self._drive(self._align(inputs.to(self.weight.dtype)), len(inputs))
 
     @torch.no_grad()
     def filters(self, inputs: Sequence[int] = ()) -> GLMFilters:
@@ -239,6 +283,7 @@ class GLMNeurons(nn.Module, ABC):
         Raises:
             InputError: If the layer does not accept these sizes, or a filter is not finite.
         """
+        self._check_fresh()
         axes = tuple(inputs) or tuple(axis or 0 for axis in self.input_axes)
         count = math.prod(axes)
         if not count:
@@ -286,14 +331,17 @@ class GLMNeurons(nn.Module, ABC):
             Gradients by parameter name: ``weight``, ``feedback``, ``bias``.
 
         Raises:
-            InputError: If the run is of another layer, or the error has another shape or is not finite.
+            InputError: If the run is of another layer, the error has another shape or is not finite, or
+                a parameter is made of others (pruned, weight-normed or parametrised layers).
         """
+        self.check_parameters()
         fits = run.windows == self._windows and self._fits(run.aligned)
         if not fits or run.spikes.shape[2:] != self._output_shape(run.aligned[0]):
             shapes = f"inputs {list(run.aligned.shape)}, spikes {list(run.spikes.shape)}"
             got = f"{shapes}, windows {run.windows}"
             raise InputError("run", expected=f"a run of {self}", got=got)
         check_shapes(error=(error, run.spikes.shape))
+        check_device("error", error, self.bias.device)
         check_floats("error", error)
         check_finite("error", error)
         error = error.to(run.potentials.dtype)
@@ -306,7 +354,13 @@ class GLMNeurons(nn.Module, ABC):
         }
 
     def _run(
-        self, inputs: Tensor, state: GLMState | None, uniforms: Tensor | None, rng: Generator | None
+        self,
+        inputs: Tensor,
+        state: GLMState | None,
+        uniforms: Tensor | None,
+        rng: Generator | None,
+        *,
+        observed: bool = False,
     ) -> GLMSample:
         self._check_inputs(inputs)
         steps, out = inputs.shape[0], self._output_shape(inputs[0])
@@ -318,9 +372,16 @@ class GLMNeurons(nn.Module, ABC):
             noise = torch.rand(shape, generator=rng, dtype=wide, device=self.bias.device)
         else:
             check_uniforms(uniforms, shape)
+            check_device("uniforms", uniforms, self.bias.device)
             noise = uniforms
-        inputs = inputs.to(self.weight.dtype)
+        if not observed:
+            # A 0 stands for all numbers up to the next one that can be drawn. Were it exact, it would
+            # make the most silent neuron fire.
+            least = torch.finfo(noise.dtype).eps / 4
+            noise = F.threshold(noise, 0.0, least, inplace=uniforms is None)
+        inputs = once(trackable(inputs).to(self.weight.dtype))
         if state is not None:
+            state = GLMState(*map(trackable, state))
             inputs = torch.cat([state.inputs, inputs])
         aligned = self._align(inputs)
         # Under autocast the product may have half precision; the neurons keep that of their parameters.
@@ -335,7 +396,7 @@ class GLMNeurons(nn.Module, ABC):
         else:
             spikes, potentials = glm.sample(*neurons, overwrite=uniforms is None)
         check_finite("membrane potential", potentials)
-        spikes, potentials = spikes.reshape(shape), potentials.reshape(shape)
+        spikes, potentials = once(spikes.reshape(shape)), potentials.reshape(shape)
         outputs = spikes if state is None else torch.cat([state.outputs, spikes])
         return GLMSample(spikes, potentials, inputs, aligned, outputs, self._windows)
 
@@ -361,8 +422,7 @@ class GLMNeurons(nn.Module, ABC):
             shape = ", ".join("any" if axis is None else str(axis) for axis in self.input_axes)
             expected = f"[B, {shape}] or [T >= 1, B, {shape}]"
             raise InputError("input", expected=expected, got=f"{list(inputs.shape)}")
-        if inputs.is_complex():
-            raise InputError("input", expected="real numbers", got=f"{inputs.dtype}")
+        check_device("input", inputs, self.bias.device)
         check_finite("input", inputs)
 
     def _check_state(self, state: GLMState | None, inputs: Tensor, out: tuple[int, ...]) -> None:
@@ -379,8 +439,32 @@ class GLMNeurons(nn.Module, ABC):
         }
         check_shapes(cure, **shapes)
         for name, (history, _) in shapes.items():
+            check_device(name, history, self.bias.device)
             if history.dtype != self.bias.dtype:
                 raise InputError(name, expected=f"{self.bias.dtype}", got=f"{history.dtype}", cure=cure)
+
+    def check_parameters(self) -> None:
+        """Check that weight, feedback and bias are parameters, so that a change of them lasts.
+
+        Raises:
+            InputError: If one is made of others (pruned, weight-normed or parametrised layers).
+        """
+        for name in PARAMETERS:
+            if name not in self._parameters:
+                cure = "train with autograd, or end it by prune.remove or remove_parametrizations"
+                got = "a tensor made of others, as by pruning or weight norm"
+                raise InputError(name, expected="a parameter of the layer", got=got, cure=cure)
+
+    def _check_fresh(self) -> None:
+        """Check that no parameter waits for a hook of `forward` to make it, as pruning does."""
+        if any(name in self.__dict__ for name in PARAMETERS):
+            self.check_parameters()
+
+    def _check_keeps_state(self) -> None:
+        if getattr(self, "_is_replica", False):
+            expected, got = "one process a device", "a replica of DataParallel, which loses its state"
+            cure = "take DistributedDataParallel, or init_hidden=False"
+            raise InputError("init_hidden", expected=expected, got=got, cure=cure)
 
     def extra_repr(self) -> str:
         functions, length = self.basis.shape
@@ -408,8 +492,9 @@ class GLMNeurons(nn.Module, ABC):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        # A hidden state with a graph can be neither copied nor pickled.
-        return self.__dict__ | {"_state": _changed(self._state, Tensor.detach)}
+        # Tensors with a graph, of a hidden state or of pruning, can be neither copied nor pickled.
+        made = {name: x.detach() for name, x in self.__dict__.items() if isinstance(x, Tensor)}
+        return self.__dict__ | made | {"_state": _changed(self._state, Tensor.detach)}
 
 
 def _per_channel(by_neuron: Tensor, channels: int) -> Tensor:
@@ -417,6 +502,15 @@ def _per_channel(by_neuron: Tensor, channels: int) -> Tensor:
     if by_neuron.shape[-1] == channels:
         return by_neuron
     return by_neuron.reshape(*by_neuron.shape[:-1], channels, -1).sum(-1)
+
+
+def _warn_of_lone_step(shape: Sequence[int]) -> None:
+    warnings.warn(
+        f"input {list(shape)} counts as one step of {shape[0]} trials, whose spikes no input has "
+        "reached yet; for a recording add the batch axis, input.unsqueeze(1); for the first of several "
+        "steps pass state=None",
+        stacklevel=6,  # the caller of the module
+    )
 
 
 def _changed(state: GLMState | None, change: Callable[[Tensor], Tensor]) -> GLMState | None:

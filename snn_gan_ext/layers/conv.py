@@ -32,7 +32,7 @@ class _Convolutional(GLMNeurons):
         feedback_basis: Tensor | None = None,
         delay: int = 1,
         weight_std: float | None = None,
-        bias_init: float = -1.0,
+        bias_init: float = -4.6,
         feedback_init: float = 0.0,
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         init_hidden: bool = False,

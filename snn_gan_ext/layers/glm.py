@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
 from snn_gan_ext.layers.base import GLMNeurons
-from snn_gan_ext.validation import check_positive, check_shapes, whole
+from snn_gan_ext.validation import check_device, check_positive, check_shapes, whole
 
 __all__ = ["GLMLayer"]
 
@@ -49,8 +49,9 @@ class GLMLayer(GLMNeurons):
         feedback_basis: Temporal basis of the feedback ``[K', L']``; by default ``basis``.
         delay: Synaptic delay in steps, one for all inputs or one per input. At 0 an input acts at once.
         mask: Connections ``[I, O]``, booleans. Weights of absent synapses (False) stay zero.
-        weight_std: Standard deviation of the initial weights; by default ``1 / sqrt(I sum(basis^2))``.
-        bias_init: Initial bias. At -1 a neuron without input fires with probability 0.27 per step.
+        weight_std: Standard deviation of the initial weights; by default ``4 / sqrt(I sum(basis^2))``:
+            inputs that spike in one step of 16 then move a potential by 1.
+        bias_init: Initial bias. At -4.6 a neuron without input fires with probability 0.01 per step.
         feedback_init: Initial feedback weight.
         spike_grad: Surrogate slope for autograd, a function of `snntorch.surrogate`; by default the
             slope of the firing probability, ``p (1 - p)`` (straight-through). Its argument is the
@@ -87,7 +88,7 @@ class GLMLayer(GLMNeurons):
         delay: int | Sequence[int] = 1,
         mask: Tensor | None = None,
         weight_std: float | None = None,
-        bias_init: float = -1.0,
+        bias_init: float = -4.6,
         feedback_init: float = 0.0,
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         init_hidden: bool = False,
@@ -104,6 +105,8 @@ class GLMLayer(GLMNeurons):
             if mask.dtype != torch.bool:
                 raise InputError("mask", expected="booleans", got=f"{mask.dtype}")
             self.mask = mask.clone()
+            if mask.is_meta:
+                check_device("mask", mask, self.bias.device)
         self.weight = nn.Parameter(torch.empty(len(self.basis), in_features, out_features))
         self.reset_parameters(rng=rng)
 

@@ -1,15 +1,16 @@
 """State of a layer between steps, and the record of a run."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
 from snn_gan_ext.validation import check_positive
 
-__all__ = ["GLMFilters", "GLMSample", "GLMState"]
+__all__ = ["GLMFilters", "GLMSample", "GLMState", "once"]
 
 
 class GLMState(NamedTuple):
@@ -24,6 +25,13 @@ class GLMState(NamedTuple):
     mem: Tensor
     inputs: Tensor
     outputs: Tensor
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Stand for ``mem`` in functions of PyTorch, as in ``torch.stack(mem_rec)`` of snnTorch."""
+        return function(*map(_potentials, args), **(kwargs or {}))
 
 
 class GLMFilters(NamedTuple):
@@ -104,6 +112,45 @@ class GLMSample(NamedTuple):
     def log_likelihood(self) -> Tensor:
         """Log-probability of each trial ``[B]`` (eq. 4)."""
         return glm.log_likelihood(self.spikes.flatten(2), self.potentials.flatten(2))
+
+
+def _potentials(value: Any) -> Any:
+    """Return a value with potentials in place of states, also in a list."""
+    if isinstance(value, GLMState):
+        return value.mem
+    return list(map(_potentials, value)) if isinstance(value, list | tuple) else value
+
+
+def once(tensor: Tensor) -> Tensor:
+    """Return a tensor whose graph can be used once; a second use raises `InputError`, not PyTorch's."""
+    tracked = torch.is_grad_enabled() and tensor.requires_grad and not torch.compiler.is_compiling()
+    return _Once.apply(tensor) if tracked else tensor  # type: ignore[no-untyped-call]
+
+
+class _Once(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(tensor: Tensor) -> Tensor:
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        try:
+            ctx.saved_tensors  # noqa: B018 - PyTorch frees them with the rest of the graph
+        except RuntimeError:
+            cure = "call snntorch.utils.reset(net) before each batch, or detach_hidden() to go on"
+            expected, got = "a graph that backward() has not used", "that of an earlier batch"
+            raise InputError("state", expected=expected, got=got, cure=cure) from None
+        return gradients[0]
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return tangents[0].view_as(tangents[0])
 
 
 def _last(signal: Tensor, num_steps: int) -> Tensor:

@@ -8,6 +8,7 @@ from snn_gan_ext.validation import (
     FINITE,
     above,
     at_least,
+    check_device,
     check_finite,
     check_positive,
     check_setting,
@@ -49,6 +50,7 @@ class _TTFSNeurons(nn.Module):
 
     def _check_times(self, times: Tensor) -> None:
         check_shapes(times=(times, ("B", self.in_features)))
+        check_device("times", times, self.weight.device)
         check_values("times", times, (times >= 0) & times.isfinite(), "finite times, 0 or later")
 
     def extra_repr(self) -> str:
@@ -117,6 +119,7 @@ class TTFSLinear(_TTFSNeurons):
         """
         cure = "stack the steps of a trial; for firing times [B, I] call fire(times, num_steps)"
         check_shapes(cure, spikes=(spikes, ("T", "B", self.in_features)))
+        check_device("spikes", spikes, self.weight.device)
         check_spikes("spikes", spikes)
         weight = self._exact_weight
         times = ttfs.times_of(spikes.to(weight.dtype))

@@ -12,10 +12,18 @@ from torch.nn.functional import one_hot
 
 from snn_gan_ext.coding.images import Labelled, check_labelled
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.metrics.classifiers import MLP, Classifier
+from snn_gan_ext.metrics.classifiers import MLP, MOST_CLASSES, Classifier
 from snn_gan_ext.rng import stream
 from snn_gan_ext.types import Batch
-from snn_gan_ext.validation import SEED, check_setting, check_shapes, check_tensor
+from snn_gan_ext.validation import (
+    SEED,
+    check_labels,
+    check_setting,
+    check_shapes,
+    check_spikes,
+    check_tensor,
+    plain,
+)
 
 __all__ = ["c2st", "halves", "image_classifier"]
 
@@ -37,16 +45,19 @@ def c2st(
             trains, `FrameCNN` for event frames (see `snn_gan_ext.metrics.classifiers`).
 
     Raises:
-        InputError: If the test sets differ in size, or the classifier does not accept the data.
+        InputError: If the test sets differ in size, samples do, or the classifier does not accept the
+            data.
     """
+    sizes = {_size(data) for data in (*train, *test)}
+    if len(sizes) > 1:
+        got = ", ".join(map(str, sorted(sizes)))
+        raise InputError("train and test", expected="samples of one size", got=got)
     real, synthetic = (_count(data) for data in test)
     if real != synthetic:
         expected = "as many synthetic samples as real ones"
         raise InputError("test", expected=expected, got=f"{synthetic} and {real}")
     images: list[Labelled] = [data for data in (*train, *test) if isinstance(data, Labelled)]
-    for data in images:
-        check_labelled(data)
-    classes = 1 + max((int(data.labels.max()) for data in images), default=0)
+    classes = 1 + max((int(plain(data.labels).max()) for data in images), default=0)
     return classifier.fit(_by_origin(*train, classes)).accuracy(_by_origin(*test, classes))
 
 
@@ -69,12 +80,14 @@ def halves(
         Pairs (real, synthetic) to train on and to test on.
 
     Raises:
-        InputError: If there are fewer than 20 trials, or trials differ in shape.
+        InputError: If there are fewer than 20 trials, they differ in shape, or are not zeros and ones.
     """
     check_setting("seed", seed, SEED)
     check_tensor("real", real)
     size = real.shape[2:]
     check_shapes(real=(real, ("T", "B", *size)), synthetic=(synthetic, ("T", "M", *size)))
+    check_spikes("real", real)
+    check_spikes("synthetic", synthetic)
     half = min(real.shape[1], synthetic.shape[1]) // 2
     if half < 10:
         raise InputError("real and synthetic", expected="20 trials or more", got=f"{2 * half}")
@@ -89,7 +102,18 @@ def halves(
 def _shuffled(spikes: Tensor, seed: int, role: str) -> Tensor:
     """Return trials in a random order: halves of sorted trials would differ in distribution."""
     order = torch.randperm(spikes.shape[1], generator=stream(seed, f"order of {role} trials"))
-    return spikes[:, order.to(spikes.device)]
+    return plain(spikes)[:, order]
+
+
+def _size(data: Labelled | Batch) -> tuple[int, ...]:
+    """Return the sizes of a sample, which is one of some images or trials."""
+    if isinstance(data, Labelled):
+        check_labelled(data)
+        check_labels(data.labels, MOST_CLASSES)
+        return tuple(data.images.shape[1:])
+    check_tensor("spikes", data.spikes)
+    check_shapes(spikes=(data.spikes, ("T", "B >= 1", *data.spikes.shape[2:])))
+    return len(data.spikes), *data.spikes.shape[2:]
 
 
 def _count(data: Labelled | Batch) -> int:
@@ -103,6 +127,9 @@ def _by_origin(real: Data, synthetic: Data, classes: int) -> Data:
     counts = torch.tensor([_count(real), _count(synthetic)])
     origins = torch.tensor([real_label, 1 - real_label]).repeat_interleave(counts)
     if isinstance(real, Labelled):
-        images = [torch.cat([d.images, one_hot(d.labels, classes)], 1) for d in (real, synthetic)]
+        images = [
+            torch.cat([plain(d.images), one_hot(plain(d.labels).long(), classes)], 1)
+            for d in (real, synthetic)
+        ]
         return Labelled(torch.cat(images), origins)
-    return Batch(torch.cat([real.spikes, synthetic.spikes], 1), origins)
+    return Batch(torch.cat([plain(real.spikes), plain(synthetic.spikes)], 1), origins)

@@ -5,7 +5,7 @@ All of them follow `Classifier`: settings with a seed, and ``fit(data)``, which 
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -19,15 +19,26 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
-from snn_gan_ext.coding.images import Labelled, check_images, check_labelled
+from snn_gan_ext.coding.images import Labelled, check_labelled
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional.bases import exponential_basis
 from snn_gan_ext.metrics.events import labels_of
+from snn_gan_ext.metrics.images import some_images
 from snn_gan_ext.metrics.references import SpikeSampler
 from snn_gan_ext.metrics.spike_trains import check_trains, trial_features
 from snn_gan_ext.networks.classifiers import SpikingClassifier
 from snn_gan_ext.types import Batch
-from snn_gan_ext.validation import SEED, at_least, check_setting, check_settings, check_shapes, whole
+from snn_gan_ext.validation import (
+    SEED,
+    at_least,
+    check_setting,
+    check_settings,
+    check_shapes,
+    check_spikes,
+    plain,
+    plain_floats,
+    whole,
+)
 
 __all__ = [
     "MLP",
@@ -50,6 +61,7 @@ Test = TypeVar("Test", contravariant=True)
 Data = TypeVar("Data")
 Real = TypeVar("Real")
 
+MOST_CLASSES = 10_000  # whose networks still fit into memory
 BATCH = 64  # trials of an update of the convolutional classifiers
 
 
@@ -129,7 +141,8 @@ class MLP:
         with warnings.catch_warnings(), threadpool_limits(1):
             # The number of epochs is a budget, which training is meant to use up.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return FittedMLP(network.fit(data.images.numpy(), data.labels.numpy()))
+            images, labels = plain_floats(data.images).numpy(), plain(data.labels).numpy()
+            return FittedMLP(network.fit(images, labels))
 
 
 @dataclass(frozen=True)
@@ -146,25 +159,28 @@ class FittedMLP:
     def accuracy(self, data: Labelled) -> float:
         """Return the share of images that get their own label."""
         check_labelled(data)
-        return float(self.network.score(data.images.numpy(), data.labels.numpy()))
+        return float(self.network.score(self._inputs(data.images), plain(data.labels).numpy()))
 
     def predict(self, images: Tensor) -> NDArray[np.int64]:
         """Return labels ``[B]`` of images ``[B, N]``."""
-        check_images(images)
-        return np.asarray(self.network.predict(images.numpy()))
+        return np.asarray(self.network.predict(self._inputs(images)))
 
     def probabilities(self, images: Tensor) -> NDArray[np.float64]:
         """Return class probabilities ``[B, classes]`` of images ``[B, N]``."""
-        check_images(images)
-        return np.asarray(self.network.predict_proba(images.numpy()), np.float64)
+        return np.asarray(self.network.predict_proba(self._inputs(images)), np.float64)
 
     def features(self, images: Tensor) -> NDArray[np.float64]:
         """Return activities ``[B, units]`` of the last hidden layer for images ``[B, N]``."""
-        check_images(images)
-        features = images.numpy().astype(np.float64)
+        features = self._inputs(images).astype(np.float64)
         for weight, bias in zip(self.network.coefs_[:-1], self.network.intercepts_[:-1], strict=True):
             features = np.maximum(features @ weight + bias, 0)
         return features
+
+    def _inputs(self, images: Tensor) -> NDArray[Any]:
+        """Return one or more images of as many pixels as the training data had."""
+        values = some_images(images)
+        check_shapes(images=(values, ("B", self.network.n_features_in_)))
+        return np.asarray(values)
 
 
 @dataclass(frozen=True)
@@ -238,7 +254,7 @@ class TrainCNN:
         loss = binary_cross_entropy_with_logits
         schedule = partial(OneCycleLR, max_lr=3e-3, total_steps=self.updates)
         network = _trained(_PatternNetwork, trains, labels, loss, self, 3e-3, schedule)
-        return FittedNetwork(network, _as_signals, lambda logits: (logits > 0).long())
+        return FittedNetwork(network, _as_signals, _by_sign)
 
 
 @dataclass(frozen=True)
@@ -262,17 +278,25 @@ class FrameCNN:
         check_settings(self, seed=SEED, updates=whole(1), blocks=whole(1))
 
     def fit(self, data: Batch) -> "FittedNetwork":
-        """Train on labelled trials; the classes are 0 to the highest label."""
-        labels, frames = labels_of(data), self._counts(data.spikes)
+        """Train on labelled trials; the classes are 0 to the highest label.
+
+        Raises:
+            InputError: If trials are not labelled frames of zeros and ones.
+        """
+        spikes = data.spikes
+        labels, frames = labels_of(data, MOST_CLASSES), self._counts(spikes, spikes.shape)
         make = partial(_frame_network, frames, 1 + int(labels.max()))
         loss = partial(cross_entropy, label_smoothing=0.1)
         schedule = partial(CosineAnnealingLR, T_max=self.updates)
         network = _trained(make, frames, labels, loss, self, 2e-3, schedule)
-        return FittedNetwork(network, self._counts, lambda logits: logits.argmax(1))
+        return FittedNetwork(network, partial(self._counts, like=spikes.shape), _by_largest)
 
-    def _counts(self, spikes: Tensor) -> Tensor:
-        """Return counts ``[B, blocks * C, H, W]``."""
-        check_shapes(spikes=(spikes, "TBCHW"))
+    def _counts(self, spikes: Tensor, like: Sequence[int]) -> Tensor:
+        """Return counts ``[B, blocks * C, H, W]`` of one or more trials as large as some others."""
+        steps, _, *size = like
+        check_shapes(spikes=(spikes, "TBCHW"), frames=(spikes, (steps, "B >= 1", *size)))
+        check_spikes("spikes", spikes)
+        spikes = plain_floats(spikes).float()
         blocks = self.blocks if len(spikes) % self.blocks == 0 else len(spikes)
         return torch.unflatten(spikes, 0, (blocks, -1)).sum(1).transpose(0, 1).flatten(1, 2)
 
@@ -328,6 +352,7 @@ class SpikingMLE:
             return Batch(data(labels, rng), labels)
 
         first = batch()
+        check_shapes(spikes=(first.spikes, "TBN"))
         num_steps, _, features = first.spikes.shape
         basis = exponential_basis(6, 2.0)
         network = SpikingClassifier(
@@ -391,10 +416,18 @@ def _trained(
 
 def _as_signals(spikes: Tensor) -> Tensor:
     """Return trains ``[T, B]`` as ``[B, 1, T]``."""
-    check_trains(spikes)
+    trains = check_trains(spikes)
     if len(spikes) < 60:
         raise InputError("trains", expected="60 time steps or more", got=f"{len(spikes)}")
-    return spikes.T.unsqueeze(1).float()
+    return trains.T.unsqueeze(1).float()
+
+
+def _by_sign(logits: Tensor) -> Tensor:
+    return (logits > 0).long()
+
+
+def _by_largest(logits: Tensor) -> Tensor:
+    return logits.argmax(1)
 
 
 class _PatternNetwork(nn.Module):

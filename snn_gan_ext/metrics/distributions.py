@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.coding.images import Labelled, check_labelled
+from snn_gan_ext.errors import InputError
 from snn_gan_ext.metrics.events import shared_classes
-from snn_gan_ext.validation import check_shapes
+from snn_gan_ext.validation import check_finite, check_shapes, plain, plain_floats
 
 __all__ = ["energy_distance", "pca_projection", "within_class_variance_ratio"]
 
@@ -43,25 +44,40 @@ def energy_distance(real: Labelled, synthetic: Labelled) -> float:
 def within_class_variance_ratio(real: Labelled, synthetic: Labelled) -> float:
     """Return the total variance within a class, synthetic over real, averaged over classes.
 
-    1 is perfect; below 1 modes are missing.
+    1 is perfect; below 1 modes are missing. Classes whose real images are all equal are left out. NaN
+    means that all are.
 
     Raises:
         InputError: If the classes differ, or one has a single sample.
     """
-    ratios = [float(y.var(0).sum() / x.var(0).sum()) for x, y in _classes(real, synthetic)]
-    return float(np.mean(ratios))
+    variances = [(x.var(0).sum(), y.var(0).sum()) for x, y in _classes(real, synthetic)]
+    ratios = [float(theirs / ours) for ours, theirs in variances if ours > 0]
+    return float(np.mean(ratios)) if ratios else np.nan
 
 
 def pca_projection(real: Tensor, *others: Tensor) -> list[np.ndarray]:
     """Return coordinates ``[B, 2]`` of data ``[B, N]`` on two principal components of the real data.
+
+    Raises:
+        InputError: If there are fewer than two real samples or two features, or data differ in features
+            or are not finite.
 
     References:
         SpikeGAN paper, section VII-B and Fig. 5.
     """
     from sklearn.decomposition import PCA
 
-    pca = PCA(n_components=2).fit(real.numpy())
-    return [pca.transform(data.numpy()) for data in (real, *others)]
+    data = []
+    for samples in (real, *others):
+        check_shapes(real=(real, "BN"), samples=(samples, "MN"))
+        check_finite("samples", samples)
+        data.append(plain_floats(samples).numpy())
+    if min(real.shape) < 2:
+        expected = "two samples of two features, or more"
+        raise InputError("real", expected=expected, got=f"{list(real.shape)}")
+    with np.errstate(invalid="ignore"):  # equal samples have no variance to explain
+        pca = PCA(n_components=2, random_state=0).fit(data[0])
+    return [pca.transform(samples) for samples in data]
 
 
 def _classes(real: Labelled, synthetic: Labelled) -> list[tuple[Tensor, Tensor]]:
@@ -69,10 +85,10 @@ def _classes(real: Labelled, synthetic: Labelled) -> list[tuple[Tensor, Tensor]]
     check_labelled(real)
     check_labelled(synthetic)
     check_shapes(real=(real.images, "BN"), synthetic=(synthetic.images, "MN"))
-    return [
-        (real.images[real.labels == label], synthetic.images[synthetic.labels == label])
-        for label in shared_classes(real.labels, synthetic.labels)
-    ]
+    ours, theirs = plain(real.labels), plain(synthetic.labels)
+    images = plain_floats(real.images)
+    others = plain(synthetic.images).to(images)
+    return [(images[ours == label], others[theirs == label]) for label in shared_classes(ours, theirs)]
 
 
 def _mean_distance(x: Tensor) -> Tensor:

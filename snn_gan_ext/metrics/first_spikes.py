@@ -4,7 +4,16 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.estimators.temporal import decided_rightly
-from snn_gan_ext.validation import check_positive, check_shapes, check_values
+from snn_gan_ext.validation import (
+    check_finite,
+    check_labels,
+    check_positive,
+    check_shapes,
+    check_tensor,
+    check_values,
+    plain,
+    plain_floats,
+)
 
 __all__ = ["decisions"]
 
@@ -33,12 +42,17 @@ def decisions(
         num_steps: Length ``T`` of the window in time steps.
 
     Raises:
-        InputError: If there is no trial, shapes do not match, or a firing step is negative.
+        InputError: If there is no trial, shapes do not match, a firing step is negative or NaN, a
+            potential is not finite, or a label is none of the outputs.
     """
     check_positive(num_steps=num_steps)
     axes = ("B >= 1", "C")
     check_shapes(outputs=(outputs, axes), potentials=(potentials, axes), labels=(labels, axes[:1]))
-    check_shapes(hidden=(hidden, (len(labels), hidden.shape[-1])))
+    check_tensor("hidden", hidden)
+    check_shapes(hidden=(hidden, (len(labels), *hidden.shape[1:2])))
+    check_finite("potentials", potentials)
+    labels = plain(check_labels(labels, outputs.shape[1]))
+    hidden, outputs, potentials = map(plain_floats, (hidden, outputs, potentials))
     spikes = torch.cat([hidden, outputs], 1)
     check_values("firing steps", spikes, spikes >= 0, "0 or later")
     first = outputs.min(1, keepdim=True).values
@@ -54,4 +68,4 @@ def decisions(
 
 
 def _mean(values: Tensor) -> float:
-    return float(values.detach().double().mean())
+    return float(values.double().mean())

@@ -11,8 +11,15 @@ from torch import Tensor
 
 from snn_gan_ext.coding.images import check_images
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.validation import plain_floats
 
-__all__ = ["ImageClassifier", "classes_covered", "frechet_distance", "inception_score"]
+__all__ = [
+    "ImageClassifier",
+    "classes_covered",
+    "frechet_distance",
+    "inception_score",
+    "some_images",
+]
 
 LEAST_SHARE = 0.2  # of its fair share of images, from which on a class counts as covered
 
@@ -45,13 +52,9 @@ def frechet_distance(classifier: ImageClassifier, real: Tensor, synthetic: Tenso
     References:
         Heusel et al. (2017), "GANs trained by a two time-scale update rule", which uses Inception.
     """
-    for images in (real, synthetic):
-        check_images(images)
-        if len(images) < 2:
-            raise InputError("images", expected="at least two", got=f"{len(images)}")
-    features = [classifier.features(images) for images in (real, synthetic)]
+    features = [classifier.features(some_images(images, least=2)) for images in (real, synthetic)]
     means = [x.mean(0) for x in features]
-    covariances = [np.cov(x, rowvar=False) for x in features]
+    covariances = [np.atleast_2d(np.cov(x, rowvar=False)) for x in features]
     # The trace of a root is the sum of the roots of eigenvalues, which rounding may push below 0.
     roots = np.sqrt(np.linalg.eigvals(covariances[0] @ covariances[1]).real.clip(0))
     spread = np.trace(covariances[0] + covariances[1]) - 2 * roots.sum()
@@ -65,19 +68,37 @@ def inception_score(classifier: ImageClassifier, images: Tensor) -> float:
 
     from 1 to the number of classes, for images ``[B, N]``. It is blind to variation within a class.
 
+    Raises:
+        InputError: If there is no image, or values lie outside [0, 1].
+
     References:
         Salimans et al. (2016), "Improved techniques for training GANs".
     """
-    check_images(images)
-    probabilities = classifier.probabilities(images).clip(1e-12)
+    probabilities = classifier.probabilities(some_images(images)).clip(1e-12)
     gains = probabilities * np.log(probabilities / probabilities.mean(0))
     return float(np.exp(gains.sum(1).mean()))
 
 
 def classes_covered(classifier: ImageClassifier, images: Tensor) -> int:
-    """Return the number of classes with a fifth of their fair share of images ``[B, N]`` or more."""
-    check_images(images)
-    classes = len(classifier.classes)
+    """Return the number of classes with a fifth of their fair share of images ``[B, N]`` or more.
+
+    Raises:
+        InputError: If there is no image, or values lie outside [0, 1].
+    """
+    images, classes = some_images(images), len(classifier.classes)
     named = np.searchsorted(classifier.classes, classifier.predict(images))
     shares = np.bincount(named, minlength=classes) / len(images)
     return int((shares >= LEAST_SHARE / classes).sum())
+
+
+def some_images(images: Tensor, least: int = 1) -> Tensor:
+    """Return the plain floats of images ``[B, N]``, of at least one.
+
+    Raises:
+        InputError: If there are fewer than ``least``, 1 or 2, or `check_images` refuses them.
+    """
+    check_images(images)
+    if len(images) < least:
+        expected = "at least two" if least > 1 else "at least one"
+        raise InputError("images", expected=expected, got=f"{len(images)}")
+    return plain_floats(images)

@@ -1,19 +1,34 @@
 """Reference samplers without a network, which a generator has to beat.
 
 `rate_encoded` and `as_frames` turn a sampler of images, as spike probabilities, into one of spikes.
+Real images are floats in [0, 1], at least one. Samples are on the CPU.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snn_gan_ext.coding.images import Labelled, check_images, check_labelled, rate_encode
+from snn_gan_ext.coding.images import Labelled, check_labelled, rate_encode
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.metrics.events import labels_of
+from snn_gan_ext.metrics.images import some_images
+from snn_gan_ext.networks.labels import labels_and_count
 from snn_gan_ext.types import Batch
-from snn_gan_ext.validation import between, check_setting
+from snn_gan_ext.validation import (
+    SEED,
+    between,
+    check_labels,
+    check_positive,
+    check_setting,
+    check_shapes,
+    check_spikes,
+    plain,
+    plain_floats,
+    whole,
+)
 
 __all__ = [
     "ImageSampler",
@@ -59,8 +74,12 @@ def kmeans_mixture(train: Labelled, clusters: int = 10, seed: int = 0) -> ImageS
     """
     from sklearn.cluster import KMeans
 
+    check_positive(clusters=clusters)
+    check_setting("seed", seed, SEED)
+
     def clustered(images: Tensor, label: int) -> ImageSampler:
-        fitted = KMeans(min(clusters, len(images)), n_init=3, random_state=seed).fit(images.numpy())
+        count = min(clusters, len(torch.unique(images, dim=0)))
+        fitted = KMeans(count, n_init=3, random_state=seed).fit(images.float().numpy())
         centres = torch.from_numpy(fitted.cluster_centers_).clamp(0, 1)
         return resampled(centres[torch.from_numpy(fitted.labels_).long()])
 
@@ -69,31 +88,31 @@ def kmeans_mixture(train: Labelled, clusters: int = 10, seed: int = 0) -> ImageS
 
 def real_images(train: Labelled) -> ImageSampler:
     """Return a sampler of real images of the wanted classes, with replacement."""
-    check_labelled(train)
-    by_class = [torch.nonzero(train.labels == k).flatten() for k in range(1 + int(train.labels.max()))]
+    train = _plain(train)
+    by_class = {k: torch.nonzero(train.labels == k).flatten() for k in set(train.labels.tolist())}
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
         _check_classes(train, labels)
         places = torch.rand(len(labels), generator=rng).tolist()
         own = (by_class[label] for label in labels.tolist())
         picks = [images[int(place * len(images))] for images, place in zip(own, places, strict=True)]
-        return train.images[torch.stack(picks)]
+        return train.images[torch.tensor(picks, dtype=torch.long)]
 
     return draw
 
 
 def resampled(images: Tensor) -> ImageSampler:
     """Return a sampler of real images ``[B, N]``, with replacement and regardless of labels."""
-    check_images(images)
-    return lambda labels, rng: images[torch.randint(len(images), (len(labels),), generator=rng)]
+    images = some_images(images)
+    return lambda labels, rng: images[torch.randint(len(images), (_count(labels),), generator=rng)]
 
 
 def pixel_marginals(images: Tensor) -> ImageSampler:
     """Return a sampler that draws each pixel of real images ``[B, N]`` independently of the others."""
-    check_images(images)
+    images = some_images(images)
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
-        size = len(labels), images.shape[1]
+        size = _count(labels), images.shape[1]
         return images.gather(0, torch.randint(len(images), size, generator=rng))
 
     return draw
@@ -105,16 +124,25 @@ def pca_gaussian(images: Tensor, seed: int = 0, components: int = 50) -> ImageSa
     Args:
         images: Real images ``[B, N]``.
         seed: Seed of the decomposition.
-        components: Number of components, at most ``min(B - 1, N)``.
+        components: Number of components; ``min(B - 1, N)`` if there are fewer.
+
+    Raises:
+        InputError: If there are fewer than two images, or ``components`` is below 1.
     """
     from sklearn.decomposition import PCA
 
-    check_images(images)
+    images = some_images(images, least=2)
+    check_positive(components=components)
+    check_setting("seed", seed, SEED)
     count = min(components, len(images) - 1, images.shape[1])
-    fitted = PCA(count, random_state=seed).fit(images.numpy())
+    with np.errstate(invalid="ignore"):  # equal images have no variance to explain
+        fitted = PCA(count, random_state=seed).fit(images.numpy())
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
-        drawn = np.random.default_rng(_seed_of(rng)).standard_normal((len(labels), count))
+        size = _count(labels), count
+        drawn = np.random.default_rng(_seed_of(rng)).standard_normal(size)
+        if not len(drawn):
+            return images[:0]
         found = fitted.inverse_transform(drawn * np.sqrt(fitted.explained_variance_))
         return torch.from_numpy(found.astype(np.float32)).clamp(0, 1)
 
@@ -143,7 +171,7 @@ def _by_class(
     fit: Callable[[Tensor, int], ImageSampler], train: Labelled, own_sources: bool = False
 ) -> ImageSampler:
     """Return a sampler that fits a sampler to each class, and draws from them in turn."""
-    check_labelled(train)
+    train = _plain(train)
     classes = sorted(set(train.labels.tolist()))
     samplers = {label: fit(train.images[train.labels == label], label) for label in classes}
 
@@ -171,10 +199,14 @@ def as_frames(images: ImageSampler, shape: tuple[int, ...]) -> SpikeSampler:
     Args:
         images: Sampler of probabilities ``[B, T * ...]``, such as one fitted to `as_images`.
         shape: Shape ``(T, ...)`` of a trial.
+
+    Raises:
+        InputError: By the sampler, if images have another number of probabilities than a trial.
     """
 
     def draw(labels: Tensor, rng: torch.Generator) -> Tensor:
         probabilities = images(labels, rng)
+        check_shapes(images=(probabilities, (len(labels), math.prod(shape))))
         spikes = (torch.rand(probabilities.shape, generator=rng) < probabilities).float()
         return spikes.reshape(len(labels), *shape).transpose(0, 1)
 
@@ -183,7 +215,9 @@ def as_frames(images: ImageSampler, shape: tuple[int, ...]) -> SpikeSampler:
 
 def as_images(trials: Batch) -> Labelled:
     """Return labelled trials ``[T, B, ...]`` as images ``[B, T * ...]``."""
-    return Labelled(trials.spikes.transpose(0, 1).flatten(1), labels_of(trials))
+    labels = labels_of(trials)
+    check_spikes("spikes", trials.spikes)
+    return Labelled(plain_floats(trials.spikes).transpose(0, 1).flatten(1), labels)
 
 
 def poisson(rate: float, num_steps: int) -> Callable[[Tensor | int, torch.Generator], Tensor]:
@@ -196,12 +230,13 @@ def poisson(rate: float, num_steps: int) -> Callable[[Tensor | int, torch.Genera
         num_steps: Number of time steps ``T``.
 
     Raises:
-        InputError: If ``rate`` lies outside 0 .. 1.
+        InputError: If ``rate`` lies outside 0 .. 1, or ``num_steps`` is below 1.
     """
     check_setting("rate", rate, between(0, 1))
+    check_positive(num_steps=num_steps)
 
     def draw(labels: Tensor | int, rng: torch.Generator) -> Tensor:
-        count = labels if isinstance(labels, int) else len(labels)
+        _, count = labels_and_count(labels)
         return (torch.rand(num_steps, count, generator=rng) < rate).float()
 
     return draw
@@ -214,8 +249,13 @@ def shifted(spikes: Tensor, pixels: int, rng: torch.Generator) -> Tensor:
         spikes: Event frames ``[T, B, C, H, W]``.
         pixels: Largest shift in pixels.
         rng: Random source of the shifts.
+
+    Raises:
+        InputError: If the spikes are no frames, or ``pixels`` is below 0.
     """
-    padded = torch.nn.functional.pad(spikes, (pixels,) * 4)
+    check_shapes(spikes=(spikes, ("T", "B >= 1", "C", "H", "W")))
+    check_setting("pixels", pixels, whole(0))
+    padded = torch.nn.functional.pad(plain(spikes), (pixels,) * 4)
     height, width = spikes.shape[-2:]
     offsets = torch.randint(2 * pixels + 1, (spikes.shape[1], 2), generator=rng).tolist()
     moved = [
@@ -223,6 +263,15 @@ def shifted(spikes: Tensor, pixels: int, rng: torch.Generator) -> Tensor:
         for trial, (top, left) in zip(padded.unbind(1), offsets, strict=True)
     ]
     return torch.stack(moved, 1)
+
+
+def _count(labels: Tensor) -> int:
+    return len(plain(check_labels(labels)))
+
+
+def _plain(train: Labelled) -> Labelled:
+    check_labelled(train)
+    return Labelled(plain_floats(train.images), plain(check_labels(train.labels)))
 
 
 def _seed_of(rng: torch.Generator) -> int:
@@ -237,7 +286,7 @@ def _seed_of(rng: torch.Generator) -> int:
 
 
 def _check_classes(train: Labelled, labels: Tensor) -> None:
-    missing = sorted(set(labels.tolist()) - set(train.labels.tolist()))
+    missing = sorted(set(plain(check_labels(labels)).tolist()) - set(train.labels.tolist()))
     if missing:
         expected = "classes that the training images have"
         raise InputError("labels", expected=expected, got=f"{missing} as well")

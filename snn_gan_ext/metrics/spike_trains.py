@@ -1,7 +1,7 @@
 """Statistics of single neurons' spike trains, and distances between sets of them.
 
-Arguments are spikes ``[T, B]``, exactly 0 or 1: B trains of T time steps. Anything else is an
-`InputError`.
+Arguments are spikes ``[T, B]`` of any dtype, exactly 0 or 1: B trains of T time steps. Anything else is
+an `InputError`. Results are on the CPU, without graph.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import check_setting, check_shapes, check_spikes, whole
+from snn_gan_ext.validation import SEED, check_setting, check_shapes, check_spikes, plain_floats, whole
 
 __all__ = [
     "Runs",
@@ -40,7 +40,9 @@ def runs_of(train: Tensor) -> Runs:
     >>> runs_of(torch.tensor([1.0, 1, 0, 0, 0, 1]))
     Runs(lengths=[2, 3, 1], spiking=[True, False, True])
     """
-    values, lengths = torch.unique_consecutive(train, return_counts=True)
+    check_shapes(train=(train, "T"))
+    check_spikes("train", train)
+    values, lengths = torch.unique_consecutive(plain_floats(train), return_counts=True)
     return Runs(lengths.tolist(), (values > 0).tolist())
 
 
@@ -64,8 +66,8 @@ def mode_of(
     >>> mode_of(train, [(3, 3)]), mode_of(train, [(6, 3)])
     (tensor([0]), tensor([-1]))
     """
-    check_trains(spikes)
-    follows = [[_follows(runs_of(train), mode, tolerance) for mode in modes] for train in spikes.T]
+    runs = [runs_of(train) for train in check_trains(spikes).T]
+    follows = [[_follows(train, mode, tolerance) for mode in modes] for train in runs]
     return torch.tensor([row.index(True) if True in row else -1 for row in follows], dtype=torch.long)
 
 
@@ -86,8 +88,7 @@ def interspike_intervals(spikes: Tensor) -> Tensor:
     >>> interspike_intervals(torch.tensor([[1.0, 0, 1, 1], [0, 0, 1, 0]]).T)
     tensor([2, 1])
     """
-    check_trains(spikes)
-    train, step = spikes.T.nonzero().unbind(1)
+    train, step = check_trains(spikes).T.nonzero().unbind(1)
     return (step[1:] - step[:-1])[train[1:] == train[:-1]]
 
 
@@ -123,7 +124,7 @@ def autocorrelation(spikes: Tensor, lags: int) -> Tensor:
     Raises:
         InputError: If ``lags`` is below 1 or above ``T``.
     """
-    check_trains(spikes)
+    spikes = check_trains(spikes)
     steps = len(spikes)
     check_setting("lags", lags, whole(1, steps))
     sums = [(spikes[: steps - lag] * spikes[lag:]).sum(0) for lag in range(lags)]
@@ -146,14 +147,15 @@ def autocorrelation_mmd(real: Tensor, synthetic: Tensor, lags: int = 30, seed: i
         seed: Seed of the choice of trains.
 
     Raises:
-        InputError: If a set has fewer than two trains.
+        InputError: If a set has fewer than two trains, or ``lags`` is above ``T``.
 
     References:
         Gretton et al. (2012), "A kernel two-sample test", eq. 3.
     """
+    check_setting("seed", seed, SEED)
     features = []
-    for trains in (real, synthetic):
-        if trains.dim() == 2 and trains.shape[1] < 2:
+    for trains in map(check_trains, (real, synthetic)):
+        if trains.shape[1] < 2:
             raise InputError("trains", expected="at least two", got=f"{trains.shape[1]}")
         kept = np.random.default_rng(seed).permutation(trains.shape[1])[:1000]
         features.append(autocorrelation(trains[:, torch.from_numpy(kept)], lags).double())
@@ -172,8 +174,8 @@ def trial_features(spikes: Tensor) -> np.ndarray:
     intervals in 19 roughly logarithmic bins, their minimum, maximum and standard deviation, and the
     mean absolute difference of successive ones.
     """
-    check_trains(spikes)
-    return np.stack([_features_of(np.flatnonzero(train), len(spikes)) for train in spikes.T.numpy()])
+    trains = check_trains(spikes).T.numpy()
+    return np.stack([_features_of(np.flatnonzero(train), len(spikes)) for train in trains])
 
 
 INTERVALS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 130, np.inf])
@@ -193,11 +195,12 @@ def _mean_of_pairs(kernel: Tensor) -> float:
     return float((kernel.sum() - kernel.diagonal().sum()) / (count * (count - 1)))
 
 
-def check_trains(spikes: Tensor) -> None:
-    """Check that spikes are trains ``[T, B]`` of 0 and 1.
+def check_trains(spikes: Tensor) -> Tensor:
+    """Return the plain floats of trains ``[T, B]``.
 
     Raises:
-        InputError: If they are anything else.
+        InputError: If the shape is another, or there are other values than 0 and 1.
     """
     check_shapes(spikes=(spikes, ("T", "B >= 1")))
     check_spikes("spikes", spikes)
+    return plain_floats(spikes)

@@ -1,15 +1,16 @@
 """Spiking classifiers, trained by maximum likelihood, as in Table I."""
 
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from snn_gan_ext.functional import bases
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.layers.state import GLMSample, GLMState
 from snn_gan_ext.networks.glm import GeneratorSample, GLMNetwork, ReadoutNetwork
 from snn_gan_ext.networks.labels import one_hot
+from snn_gan_ext.validation import check_tensor
 
 __all__ = ["SpikingClassifier"]
 
@@ -26,7 +27,7 @@ class SpikingClassifier(ReadoutNetwork):
         num_steps: Number of time steps ``T`` of a trial.
         hidden: Number of hidden neurons.
         basis: Temporal basis ``[K, L]`` of synapses and feedback.
-        weight_std: Standard deviation of the initial weights; by default as in `GLMLayer`.
+        weight_std: Standard deviation of the initial weights; by default ``1 / sqrt(I sum(basis^2))``.
         rng: Random source of the initial weights.
     """
 
@@ -43,7 +44,11 @@ class SpikingClassifier(ReadoutNetwork):
     ) -> None:
         super().__init__()
         self.classes, self.num_steps = classes, num_steps
-        layer = partial(GLMLayer, basis=basis, weight_std=weight_std, rng=rng)
+
+        def layer(inputs: int, outputs: int) -> GLMLayer:
+            std = bases.unit_std(inputs, basis) if weight_std is None else weight_std
+            return GLMLayer(inputs, outputs, basis=basis, weight_std=std, bias_init=-1.0, rng=rng)
+
         self.network = GLMNetwork(
             {"input": features},
             {"hidden": layer(features, hidden), "readout": layer(features + hidden, classes)},
@@ -58,6 +63,7 @@ class SpikingClassifier(ReadoutNetwork):
         states: Mapping[str, GLMState] | None = None,
     ) -> GeneratorSample:
         """Clamp the label neurons for inputs ``[T, B, N]``; see `NetworkGenerator.observe`."""
+        check_tensor("spikes", spikes)
         target = one_hot(labels, self.classes, spikes.shape[1]).to(spikes).expand(len(spikes), -1, -1)
         runs = self.network.sample({"input": spikes}, noise, {"readout": target}, states)
         return GeneratorSample(target, runs)
@@ -68,5 +74,6 @@ class SpikingClassifier(ReadoutNetwork):
 
     def run(self, spikes: Tensor, rng: torch.Generator | None = None) -> GLMSample:
         """Return the run of the label neurons, not clamped, for inputs ``[T, B, N]``."""
+        check_tensor("spikes", spikes)
         noise = self.noise(spikes.shape[1], rng)
         return self.network.sample({"input": spikes}, noise)["readout"]

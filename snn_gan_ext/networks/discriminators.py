@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.functional.bases import raised_cosine_basis
+from snn_gan_ext.functional.bases import raised_cosines
 from snn_gan_ext.networks.labels import one_hot
 from snn_gan_ext.validation import (
     Rule,
     at_least,
+    check_device,
     check_positive,
     check_setting,
     check_shapes,
@@ -85,13 +86,16 @@ class MLPDiscriminator(TrialDiscriminator):
         _check_sizes(classes, label_scale, features=features, **widths)
         if projection and not classes:
             raise InputError("projection", expected="classes of at least 1", got=f"{classes}")
-        self.classes, self.label_scale = classes, label_scale
+        self.features, self.classes, self.label_scale = features, classes, label_scale
         self.layers = _perceptron(features + classes, *hidden, 1)
         last = (features + classes, *hidden)[-1]
         self.projection = nn.Linear(classes, last, bias=False) if projection else None
         _reset_parameters(self, rng)
 
     def forward(self, decoded: Tensor, labels: Tensor | None = None) -> Tensor:
+        cure = "give SpikeGAN a decode= that returns them; see snn_gan_ext.coding.decoders"
+        check_shapes(cure, **{"decoded trials": (decoded, ("B", self.features))})
+        check_device("decoded trials", decoded, next(self.parameters()).device)
         label = one_hot(labels, self.classes, len(decoded)).to(decoded)
         features = self.layers[:-1](torch.cat([decoded, self.label_scale * label], -1))
         logits: Tensor = self.layers[-1](features)
@@ -133,7 +137,8 @@ class TemporalDiscriminator(TrialDiscriminator):
         sizes = {f"layers[{place}]": min(layer) for place, layer in enumerate(layers)}
         sizes["number of layers"] = len(layers)
         _check_sizes(classes, label_scale, features=features, num_steps=num_steps, **sizes)
-        self.classes, self.num_steps, self.label_scale = classes, num_steps, label_scale
+        self.features, self.classes, self.num_steps = features, classes, num_steps
+        self.label_scale = label_scale
         convolutions: list[nn.Module] = []
         channels, length = features + classes, num_steps
         for out_channels, kernel, stride in layers:
@@ -146,9 +151,8 @@ class TemporalDiscriminator(TrialDiscriminator):
         _reset_parameters(self, rng)
 
     def forward(self, spikes: Tensor, labels: Tensor | None = None) -> Tensor:
-        if len(spikes) != self.num_steps:
-            expected = f"trials of {self.num_steps} steps"
-            raise InputError("spikes", expected=expected, got=f"{len(spikes)}")
+        check_shapes(spikes=(spikes, (self.num_steps, "B", self.features)))
+        check_device("spikes", spikes, next(self.parameters()).device)
         if self.classes:
             label = self.label_scale * one_hot(labels, self.classes, spikes.shape[1]).to(spikes)
             spikes = torch.cat([spikes, label.expand(len(spikes), -1, -1)], -1)
@@ -208,7 +212,7 @@ class IntervalDiscriminator(TrialDiscriminator):
         self.features, self.num_steps = features, num_steps
         self.register_buffer("scale", torch.tensor(float(scale)))
         # A window of twice the trial keeps all intervals off the end of the last cosine.
-        basis = raised_cosine_basis(bumps, 2 * (num_steps + 1))[:, : num_steps + 1]
+        basis = raised_cosines(bumps, 2 * (num_steps + 1))[:, : num_steps + 1]
         self.register_buffer("bumps", basis.T.contiguous(), persistent=False)
         self.spike = nn.Sequential(*_perceptron(4 * bumps, hidden, channels), nn.LeakyReLU(0.2))
         self.head = _perceptron(2 * features * channels, hidden, 1)
@@ -217,6 +221,7 @@ class IntervalDiscriminator(TrialDiscriminator):
     def forward(self, spikes: Tensor, labels: Tensor | None = None) -> Tensor:
         # Longer trials would pass without an error, and wrongly.
         check_shapes(spikes=(spikes, (self.num_steps, "trials", self.features)))
+        check_device("spikes", spikes, self.bumps.device)
         check_spikes("spikes", spikes)
         steps, batch, _ = spikes.shape
         trains = spikes.permute(1, 2, 0).flatten(0, 1).to(self.bumps)

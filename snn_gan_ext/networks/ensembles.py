@@ -15,7 +15,7 @@ from snn_gan_ext.layers.state import GLMSample
 from snn_gan_ext.networks.discriminators import IntervalDiscriminator
 from snn_gan_ext.networks.glm import GeneratorSample, NetworkGenerator
 from snn_gan_ext.networks.labels import known_labels, labels_and_count
-from snn_gan_ext.validation import check_finite, check_values
+from snn_gan_ext.validation import check_finite, check_setting, check_values, whole
 
 __all__ = ["DiscriminatorEnsemble", "Ensemble", "EnsembleSample", "MemberRun"]
 
@@ -55,11 +55,14 @@ class _SideBySide(nn.Module, Generic[N]):
     """Networks of one structure: the code of one, and the parameters of all, ``[J, ...]``."""
 
     members: N
+    kind: type[nn.Module] = nn.Module
 
     def __init__(self, networks: Sequence[N]) -> None:
         super().__init__()
-        if not networks:
-            raise InputError("members", expected="at least one", got="none")
+        if not isinstance(networks, Sequence | nn.ModuleList) or not networks:
+            raise InputError("members", expected="a list of networks", got=f"{networks!r}")
+        for network in networks:
+            _check_member(network, self.kind)
         for other in networks[1:]:
             _check_alike(networks[0], other)
         self.size, self.members = len(networks), copy.deepcopy(networks[0])
@@ -108,8 +111,11 @@ class Ensemble(_SideBySide[NetworkGenerator]):
         members: A generator whose parameters are those of all members, ``[J, ...]``.
 
     Raises:
-        InputError: If there is none, or they differ in more than their parameters' values.
+        InputError: If there is none, they differ in more than their parameters' values, or a member has
+            two names for one parameter.
     """
+
+    kind = NetworkGenerator
 
     def __init__(self, generators: Sequence[NetworkGenerator]) -> None:
         super().__init__(generators)
@@ -206,8 +212,7 @@ class Ensemble(_SideBySide[NetworkGenerator]):
         Raises:
             InputError: If ``place`` lies outside ``0 .. size - 1``.
         """
-        if not 0 <= place < self.size:
-            raise InputError("member", expected=f"0 .. {self.size - 1}", got=f"{place}")
+        check_setting("member", place, whole(0, self.size - 1))
         alone = copy.deepcopy(self.members)
         for name, parameter in self.members.named_parameters():
             _replace(alone, name, parameter.detach()[place].clone())
@@ -270,6 +275,14 @@ def _replace(module: nn.Module, name: str, values: Tensor) -> None:
     """Replace the parameter of this name."""
     owner, _, leaf = name.rpartition(".")
     setattr(module.get_submodule(owner), leaf, nn.Parameter(values))
+
+
+def _check_member(network: nn.Module, kind: type[nn.Module]) -> None:
+    if not isinstance(network, kind):
+        raise InputError("members", expected=f"a {kind.__name__} each", got=type(network).__name__)
+    named = [dict(network.named_parameters(remove_duplicate=alone)) for alone in (True, False)]
+    if tied := sorted(named[1].keys() - named[0].keys()):
+        raise InputError("members", expected="parameters of one name each", got=f"tied {tied}")
 
 
 def _check_alike(first: nn.Module, other: nn.Module) -> None:

@@ -8,11 +8,20 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
+from snn_gan_ext.functional import bases
 from snn_gan_ext.layers.conv import GLMConvTranspose2d
 from snn_gan_ext.layers.glm import GLMLayer
 from snn_gan_ext.networks.glm import GLMNetwork, NetworkGenerator
 from snn_gan_ext.networks.labels import one_hot
-from snn_gan_ext.validation import check_finite, check_positive, check_setting, check_values, whole
+from snn_gan_ext.validation import (
+    check_finite,
+    check_positive,
+    check_setting,
+    check_shapes,
+    check_values,
+    plain,
+    whole,
+)
 
 __all__ = [
     "ConditionalGenerator",
@@ -144,11 +153,11 @@ class ConditionalGenerator(LabelledGenerator):
         """
         layer = self.network.layers["readout"]
         assert isinstance(layer, GLMLayer)
+        layer.check_parameters()
         shape = (self.num_steps, self.classes, *self.shape)
-        rates = rates.to(layer.weight)
-        if tuple(rates.shape) != shape or not bool(torch.logit(rates).isfinite().all()):
-            expected = f"probabilities {list(shape)} above 0 and below 1"
-            raise InputError("rates", expected=expected, got=f"{list(rates.shape)}, or others")
+        check_shapes(rates=(rates, shape))
+        rates = plain(rates).to(layer.weight)
+        check_values("rates", rates, torch.logit(rates).isfinite(), "probabilities above 0 and below 1")
         lags = torch.arange(self.num_steps).clamp(max=layer.basis.shape[1] - 1)
         responses = layer.basis.cumsum(1)[:, lags].T  # of each filter to a constant input
         # Solvers round by where their arrays lie; in double precision the weights do not show it.
@@ -222,7 +231,8 @@ class ConvolutionalGenerator(LabelledGenerator):
         neurons = partial(GLMLayer, basis=basis, delay=0, weight_std=hidden_std, rng=rng)
         hidden = neurons(classes + latent, math.prod(frames), bias_init=hidden_bias)
         patches = partial(GLMConvTranspose2d, stride=stride, padding=over[0] // 2, basis=basis, rng=rng)
-        readout = patches(maps, channels, kernel, bias_init=readout_bias)
+        std = bases.unit_std(maps * kernel**2, basis)
+        readout = patches(maps, channels, kernel, weight_std=std, bias_init=readout_bias)
         self.network = GLMNetwork(
             {"label": classes, "latent": latent},
             {"hidden": hidden, "readout": readout},

@@ -12,6 +12,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.layers.state import GLMSample, GLMState
 from snn_gan_ext.networks.labels import labels_and_count
+from snn_gan_ext.validation import check_tensor
 
 __all__ = ["GLMNetwork", "GeneratorSample", "NetworkGenerator", "ReadoutNetwork"]
 
@@ -243,6 +244,7 @@ class NetworkGenerator(ReadoutNetwork, ABC):
         Raises:
             InputError: If a label is out of range, or the spikes do not fit the generator.
         """
+        check_tensor("spikes", spikes)
         size = self.network.sizes["readout"]
         if math.prod(spikes.shape[2:]) == math.prod(size):
             spikes = spikes.reshape(*spikes.shape[:2], *size)

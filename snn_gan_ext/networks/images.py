@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.networks.labels import one_hot
-from snn_gan_ext.validation import check_positive, check_setting, whole
+from snn_gan_ext.validation import check_device, check_positive, check_setting, check_shapes, whole
 
 __all__ = ["ImageSample", "MLPGenerator"]
 
@@ -58,6 +58,8 @@ class MLPGenerator(nn.Module):
 
     def forward(self, labels: Tensor | None, noise: Tensor) -> ImageSample:
         """Return images for labels ``[B]``, or None, and noise ``[B, latents]``."""
+        check_shapes(noise=(noise, ("B", self.latents)))
+        check_device("noise", noise, self.hidden.weight.device)
         label = one_hot(labels, self.classes, len(noise)).to(noise)
         hidden = nn.functional.leaky_relu(self.hidden(torch.cat([noise, label], 1)), 0.2)
         return ImageSample(torch.sigmoid(self.readout(hidden)), noise.new_zeros(len(noise)))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import check_labels
+from snn_gan_ext.validation import check_labels, check_tensor
 
 __all__ = ["known_labels", "labels_and_count", "one_hot"]
 
@@ -26,7 +26,7 @@ def known_labels(labels: Tensor | None, classes: int, count: int | None = None) 
         return check_labels(labels, classes, count)
     if classes > 1:
         expected = f"whole numbers 0 .. {classes - 1}, one for each trial"
-        cure = "pass labels, or build the network with classes=1"
+        cure = f"pass labels, such as torch.randint({classes}, (B,))"
         raise InputError("labels", expected=expected, got="None", cure=cure)
     return None
 
@@ -49,6 +49,7 @@ def labels_and_count(labels: Tensor | int) -> tuple[Tensor | None, int]:
         InputError: If it is neither a tensor nor a whole number of at least 0.
     """
     if isinstance(labels, Tensor):
+        check_tensor("labels", labels)
         return labels, len(labels)
     if type(labels) is not int or labels < 0:
         expected = "whole numbers [B], or a number of trials"

@@ -11,7 +11,7 @@ from snn_gan_ext.layers.ttfs import TTFSLinear, TTFSRampLinear
 from snn_gan_ext.networks.discriminators import TrialDiscriminator
 from snn_gan_ext.networks.images import ImageSample
 from snn_gan_ext.networks.labels import known_labels, one_hot
-from snn_gan_ext.validation import check_positive, check_setting, whole
+from snn_gan_ext.validation import check_positive, check_setting, check_shapes, whole
 
 __all__ = ["OnOffDiscriminator", "TTFSClassifier", "TTFSGenerator"]
 
@@ -62,8 +62,17 @@ class TTFSClassifier(nn.Module):
         return [fired, output.fire(fired.times, self.num_steps)]
 
     def weights(self) -> list[nn.Parameter]:
-        """Return the weights ``[I, O]`` of each layer."""
-        return [layer.weight for layer in self._layers()]
+        """Return the weights ``[I, O]`` of each layer.
+
+        Raises:
+            InputError: If weights are made of other parameters (pruned or weight-normed layers).
+        """
+        weights = [layer.weight for layer in self._layers()]
+        if not all(isinstance(weight, nn.Parameter) for weight in weights):
+            cure = "end it by prune.remove or remove_parametrizations"
+            got = "tensors made of others, as by pruning or weight norm"
+            raise InputError("weights", expected="parameters", got=got, cure=cure)
+        return weights
 
     def _layers(self) -> list[TTFSLinear]:
         return [layer for layer in self.layers if isinstance(layer, TTFSLinear)]
@@ -112,6 +121,7 @@ class TTFSGenerator(nn.Module):
 
     def inputs(self, labels: Tensor | None, noise: Tensor) -> Tensor:
         """Return the inputs' firing times: the noise; 0 for the label's input, never for the others."""
+        check_shapes(noise=(noise, ("B", self.latents)))
         label = one_hot(labels, self.classes, len(noise)).to(noise)
         return torch.cat([noise, self.horizon * (1 - label)], 1)
 
@@ -190,12 +200,13 @@ class OnOffDiscriminator(TrialDiscriminator):
         super().__init__()
         check_positive(pixels=pixels, hidden=hidden)
         check_setting("classes", classes, whole(0))
-        self.classes = classes
+        self.pixels, self.classes = pixels, classes
         ramps = partial(TTFSRampLinear, horizon=WINDOW, current=1.5, rng=rng)
         self.hidden = ramps(2 * pixels, hidden, weight_std=weight_scale * (2 * pixels) ** -0.5)
         self.pairs = ramps(hidden, 2 * max(classes, 1), weight_std=0.05)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        check_shapes(images=(images, ("B", self.pixels)))
         labels = known_labels(labels, self.classes, len(images))
         on_off = WINDOW * torch.cat([1 - images, images], 1)
         pairs = self.pairs(self.hidden(on_off)).unflatten(1, (-1, 2))

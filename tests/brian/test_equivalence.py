@@ -1,5 +1,7 @@
 """Statistics that distinguish a right network from one that is 20 % off."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,21 @@ def test_precision_does_not_matter():
     assert all(line.p == 1 for line in equivalence.compare(spikes, spikes.double()))
 
 
+def test_spikes_with_a_graph_are_compared_too():
+    spikes = (torch.rand(7, 40, 3, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+    learned = spikes * torch.ones((), requires_grad=True)
+    assert all(line.p == 1 for line in equivalence.compare(learned, spikes))
+    assert equivalence.mismatches({"a": learned}, {"a": 1 - spikes.bool().int()}) == {"a": 840}
+
+
+def test_a_broken_elephant_is_named_with_the_cure(monkeypatch, tmp_path):
+    (tmp_path / "neo.py").write_text("raise AttributeError('no attribute ptp')")
+    monkeypatch.delitem(sys.modules, "neo")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"neo: .*no attribute ptp.*pip install brian2 elephant"):
+        equivalence.require_elephant()
+
+
 def test_false_alarms_are_as_rare_as_stated():
     """60 comparisons of equal distributions at a rate of 0.05: 10 alarms or more once in 1,000."""
     rng = torch.Generator().manual_seed(0)
@@ -101,6 +118,10 @@ def test_only_trains_are_compared():
     for other in (spikes * torch.nan, spikes / 2):
         with pytest.raises(InputError, match="zeros and ones"):
             equivalence.compare(other, spikes)
+        with pytest.raises(InputError, match="zeros and ones"):
+            equivalence.trial_statistics(other)
+    with pytest.raises(InputError, match="B >= 1"):
+        equivalence.trial_statistics(spikes[:, :0])
     for options in ({"dt": 0.0}, {"dt": float("nan")}, {"false_alarm": 2.0}):
         with pytest.raises(InputError, match=next(iter(options))):
             equivalence.compare(spikes, spikes, **options)

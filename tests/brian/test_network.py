@@ -1,6 +1,6 @@
 """The same spikes in Brian2 on the same uniforms, on each of its targets."""
 
-import builtins
+import sys
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from snn_gan_ext.networks.generators import (
     ConvolutionalGenerator,
     StepResponseGenerator,
 )
+from snn_gan_ext.networks.glm import GLMNetwork
 
 brian2 = pytest.importorskip("brian2", reason="brian2 is not installed")
 
@@ -185,7 +186,78 @@ def test_dt_is_in_seconds(rng):
     assert network.synapses["input to layer"].delay[:].max() == 30 * brian2.ms
 
 
-def test_inexpressible_networks_are_refused(rng, monkeypatch):
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("target", TARGETS[:2])
+def test_every_run_starts_afresh_on_noise_of_its_own(target, rng):
+    layer = GLMLayer(5, 7, rng=rng)
+    inputs, uniforms, expected = excite(layer, rng)
+    with use_target(target):
+        replayed = BrianNetwork(layer, {"input": inputs}, {"layer": uniforms})
+        voltage = brian2.StateMonitor(replayed.groups["layer"], "u", record=[0], when="layer_fires")
+        replayed.network.add(voltage)
+        free = BrianNetwork(layer, {"input": inputs})
+        for _ in range(2):
+            assert torch.equal(replayed.run()["layer"], expected.float())
+            assert voltage.t[0] == 0
+        first, second = (free.run()["layer"] for _ in range(2))
+    assert 0.05 < second.mean() < 0.95
+    # At these rates two draws of 525 neurons and steps are equal once in 1e20 runs.
+    assert not torch.equal(first, second)
+
+
+def test_objects_that_came_between_two_runs_are_refused(rng):
+    network = BrianNetwork(GLMLayer(5, 7, rng=rng), {"input": torch.ones(10, 1, 5)})
+    network.run()
+    network.network.add(brian2.SpikeMonitor(network.groups["layer"]))
+    with pytest.raises(InputError, match="before the first run"):
+        network.run()
+
+
+@pytest.mark.slow
+def test_a_standalone_program_runs_once(rng):
+    with use_target("cpp_standalone"):
+        network = BrianNetwork(GLMLayer(5, 7, rng=rng), {"input": torch.ones(10, 1, 5)})
+        network.run()
+        with pytest.raises(InputError, match="use_target"):
+            network.run()
+
+
+@pytest.mark.usefixtures("double", "target")
+@pytest.mark.parametrize(
+    ("source", "hidden", "readout"),
+    [
+        ("a", "a_to_b", "b_to_c"),
+        ("before_x", "class", "t"),
+        ("x.y", "layer 1", "2"),
+        ("rand", "mV", "_i"),
+        ("é", "part_0", "drive"),
+    ],
+)
+def test_names_that_brian_cannot_have_are_mapped(source, hidden, readout, rng):
+    layers = {hidden: GLMLayer(5, 4, rng=rng), readout: GLMLayer(9, 3, rng=rng)}
+    network = GLMNetwork({source: 5}, layers, {hidden: [source], readout: [source, hidden]})
+    inputs = {source: (torch.rand(25, 3, 5, generator=rng) < 0.3).double()}
+    uniforms = {name: torch.rand(25, 3, len(x.bias), generator=rng) for name, x in layers.items()}
+    found = BrianNetwork(network, inputs, uniforms).run()
+    for name, run in network.sample(inputs, uniforms).items():
+        assert torch.equal(found[name], run.spikes.float())
+
+
+def test_spikes_with_a_graph_are_inputs_too(rng):
+    first, second = GLMLayer(3, 5, rng=rng), GLMLayer(5, 7, rng=rng)
+    spikes, _ = first(torch.ones(10, 2, 3))
+    assert spikes.requires_grad
+    found = BrianNetwork(second, {"input": spikes}).run()["layer"]
+    assert found.shape == (10, 2, 7)
+
+
+def test_neurons_that_never_or_always_fire_do_so_in_brian():
+    ones = {"input": torch.ones(10, 2, 5)}
+    for bias, rate in ((-800.0, 0), (800.0, 1)):
+        assert BrianNetwork(GLMLayer(5, 7, bias_init=bias), ones).run()["layer"].mean() == rate
+
+
+def test_inexpressible_networks_are_refused():
     layer = GLMLayer(5, 7)
     ones = torch.ones(10, 2, 5)
     with pytest.raises(InputError, match="zeros and ones"):
@@ -210,13 +282,24 @@ def test_inexpressible_networks_are_refused(rng, monkeypatch):
     with pytest.raises(InputError, match="sizes of an input"):
         GLMConv2d(2, 3, 3).filters()
 
-    real_import = builtins.__import__
 
-    def without(name, *args, **kwargs):
-        if name == "brian2":
-            raise ImportError
-        return real_import(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match="pip install brian2"):
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        ("raise AttributeError('no attribute ptp')", "AttributeError: no attribute ptp"),
+        ("raise ImportError('numpy.core failed to import')", "numpy.core failed to import"),
+        ("import numpy.nothing", "nothing"),
+        ("raise RuntimeError", "RuntimeError"),
+        ("(", "SyntaxError"),
+        (None, "an environment without it"),
+    ],
+)
+def test_a_brian2_that_is_missing_or_broken_is_named_with_the_cure(content, got, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "brian2")
+    if content is None:
+        monkeypatch.setattr(sys, "path", [])
+    else:
+        (tmp_path / "brian2.py").write_text(content)
+        monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=f"{got}.*pip install brian2"):
         require_brian2()

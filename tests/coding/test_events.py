@@ -106,6 +106,8 @@ def test_unsigned_times_that_run_backwards_are_noticed():
         {"num_steps": 0},
         {"step_us": 1.5},
         {"pool": 0},
+        {"pool": 7},
+        {"pool": 4, "crop": (0, 0, 3, 3)},
         {"crop": (0, 0, 7, 4)},
         {"crop": (-1, 0, 2, 2)},
         {"sensor": Sensor(0, 4, 2)},
@@ -174,3 +176,31 @@ def test_events_are_whole_numbers_in_one_row():
         with pytest.raises(InputError, match="events"):
             bin_events(wrong, Binning(sensor=SENSOR, num_steps=1, step_us=1))
     assert Binning(sensor=(6, 4, 2), num_steps=1, step_us=1).sensor == SENSOR
+
+
+def test_a_pool_may_be_as_large_as_the_frame():
+    assert Binning(sensor=SENSOR, num_steps=1, step_us=1, pool=6).shape == (1, 2, 1, 1)
+
+
+def test_a_sensor_of_one_polarity_has_one():
+    sensor = Sensor(6, 4, 1)
+    for p in (0, 1):
+        assert problem_of(events((0, 0, 0, p), (1, 0, 1, p)), sensor) is None
+    both = events((0, 0, 0, 0), (1, 0, 1, 1))
+    assert "both polarities" in problem_of(both, sensor)
+    with pytest.raises(InputError, match="both polarities"):
+        bin_events(both, Binning(sensor=sensor, num_steps=2, step_us=1))
+
+
+@pytest.mark.parametrize("time", [1e300, -1e300, 2.0**62, -(2.0**62)])
+def test_times_that_fit_no_whole_number_are_noticed(time):
+    floats = np.array([(0, 0, time, 0)], [*EVENT.descr[:2], ("t", float), EVENT.descr[3]])
+    assert "t from" in problem_of(floats, SENSOR)
+
+
+@pytest.mark.parametrize(
+    "pools", [(), 3, ((2,),), ((2, 1, 1),), (("a", 1),), ((2, 1.5),), ((0, 1),), ((2, -1),)], ids=str
+)
+def test_pools_are_pairs_of_whole_numbers(pools):
+    with pytest.raises(InputError):
+        pooled_counts(torch.zeros(4, 1, 1, 3, 3), pools)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snn_gan_ext import InputError
+from snn_gan_ext.coding.augment import turned
 from snn_gan_ext.coding.images import (
     add_noise,
     pooled_decode,
@@ -86,3 +87,9 @@ def test_noise_reaches_the_given_share_of_pixels(rng, fraction):
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(InputError, match="fraction"):
             add_noise(clean, wrong, rng)
+
+
+@pytest.mark.parametrize("degrees", [float("nan"), float("inf"), None, "90"])
+def test_an_angle_is_a_finite_number(degrees):
+    with pytest.raises(InputError, match="degrees"):
+        turned(torch.rand(2, 4), degrees)

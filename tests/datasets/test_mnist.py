@@ -66,12 +66,22 @@ def test_openml_gives_the_same_splits(arrays, monkeypatch, path):
     assert torch.equal(fetched.test.images, load_mnist(path).test.images)
 
 
-def test_an_unreachable_openml_is_an_input_error(monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("no route to host"),
+        ValueError("md5 checksum does not match"),
+        EOFError(),
+        KeyError("data"),
+    ],
+    ids=repr,
+)
+def test_a_download_that_fails_is_an_input_error(monkeypatch, error):
     def fetch(name, **options):
-        raise OSError("no route to host")
+        raise error
 
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch)
-    with pytest.raises(InputError, match="no route to host; try again"):
+    with pytest.raises(InputError, match=f"{type(error).__name__}: .*; try again"):
         load_mnist(None)
 
 
@@ -141,3 +151,29 @@ def test_implausible_images_are_refused(images, words, arrays, tmp_path):
     np.savez(tmp_path / "digits.npz", images=images(arrays[0]), labels=arrays[1])
     with pytest.raises(InputError, match=words):
         load_mnist(tmp_path / "digits.npz")
+
+
+def test_a_home_folder_is_expanded(path, monkeypatch):
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert find_mnist("~/digits.npz", download=False) == path
+    assert len(load_mnist("~/digits.npz").test.labels) == 60
+
+
+@pytest.mark.parametrize("folder", [None, ""])
+def test_a_file_below_the_working_folder_is_not_taken_by_itself(path, monkeypatch, tmp_path, folder):
+    (tmp_path / "mnist").mkdir()
+    path.rename(tmp_path / "mnist" / "mnist8k.npz")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SNN_GAN_EXT_DATA", raising=False)
+    if folder is not None:
+        monkeypatch.setenv("SNN_GAN_EXT_DATA", folder)
+    with pytest.raises(InputError, match="give --data FILE"):
+        find_mnist("", download=False)
+
+
+def test_many_different_labels_are_refused_briefly(tmp_path):
+    images, labels = np.zeros((70_000, 28, 28), np.uint8), np.arange(70_000)
+    np.savez_compressed(tmp_path / "odd.npz", images=images, labels=labels)
+    with pytest.raises(InputError, match="ten digits") as found:
+        load_mnist(tmp_path / "odd.npz")
+    assert len(str(found.value)) < 400

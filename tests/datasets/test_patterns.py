@@ -40,6 +40,8 @@ def test_equal_seeds_give_equal_data():
         {"num_steps": 0},
         {"patterns": ()},
         {"patterns": (Pattern("x", 0, 3),)},
+        {"patterns": BURST},
+        {"patterns": ("burst",)},
         {"phase": "end"},
     ],
     ids=str,

@@ -1,5 +1,12 @@
 """Data sets of recordings: Tonic's layout, damaged files, and the cache."""
 
+import multiprocessing
+import os
+import pwd
+import sys
+from pathlib import Path
+from urllib.error import URLError
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +45,13 @@ class Listed:
 
     def __getitem__(self, index):
         return self.recordings[index], index % 3
+
+
+class Whole(tonic.datasets.NMNIST):
+    """Tonic's class for a part of the data set, in a folder of the class's name."""
+
+    def _check_exists(self):
+        return True
 
 
 @pytest.fixture
@@ -251,9 +265,10 @@ def test_hdf5(tmp_path):
 def test_the_cache_distinguishes_data_sets_of_the_same_files(folder, tmp_path):
     """Options of the data set are part of the key; transforms could be anything."""
 
+    folder.rename(tmp_path / "Whole")
+
     def kind(**options):
-        name, methods = folder.name, {"_check_exists": lambda self: True}
-        return type(name, (tonic.datasets.NMNIST,), methods)(str(folder.parent), **options)
+        return Whole(str(tmp_path), **options)
 
     cache = tmp_path / "cache"
     frames(Recordings(kind()), cache=cache)
@@ -367,3 +382,310 @@ def test_a_missing_reader_is_not_taken_for_damage():
 
     with pytest.raises(InputError, match="pip install aedat"):
         frames(Recordings(Lacking()), damaged="skip")
+
+
+class Cropped:
+    """A data set of files with a setting."""
+
+    sensor_size = SENSOR
+
+    def __init__(self, folder, **settings):
+        self.data = [str(path) for path in sorted(folder.glob("Train/*/*.bin"))]
+        self.targets = [0, 0, 1, 1, 2, 2]
+        vars(self).update(settings)
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        return event_files.read_nmnist(self.data[index]), self.targets[index]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"targets": [0, 1, 0, 1, 0, 1]},
+        {"rows": (1, 2)},
+        {"rows": [1, {"to": 2}]},
+        {"mask": np.arange(3)},
+        {"mask": torch.arange(3)},
+        {"place": Path("x")},
+    ],
+    ids=str,
+)
+def test_every_attribute_of_the_data_set_decides_about_the_cache(folder, tmp_path, changed):
+    for settings in ({}, changed, changed):
+        found = frames(Recordings(Cropped(folder, **settings)), cache=tmp_path / "cache")
+        assert found.targets.tolist() == settings.get("targets", [0, 0, 1, 1, 2, 2])
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+class Inverted(Cropped):
+    def __getitem__(self, index):
+        events, target = super().__getitem__(index)
+        return events, 2 - target
+
+
+def test_the_code_of_the_data_set_decides_about_the_cache(folder):
+    class Local(Cropped):
+        pass
+
+    assert Recordings(Inverted(folder)).key != Recordings(Cropped(folder)).key
+    assert Recordings(Local(folder)).key is None
+
+
+@pytest.mark.parametrize("setting", [len, object(), np.array([None])], ids=str)
+def test_settings_that_cannot_be_compared_need_a_key(folder, setting):
+    with pytest.raises(InputError, match="key"):
+        frames(Recordings(Cropped(folder, choose=setting)), cache=folder.parent / "cache")
+
+
+def test_a_copy_with_the_times_of_the_original_is_another_file(folder):
+    path = folder / "Train" / "0" / "00003.bin"
+    before, about = Recordings(Cropped(folder)).key, path.stat()
+    event_files.write_nmnist(recording(9), path)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert Recordings(Cropped(folder)).key != before
+
+
+@pytest.mark.parametrize("other", [Listed(5), Listed(7), Listed(6)], ids=["fewer", "more", "changed"])
+def test_a_key_belongs_to_one_data_set(tmp_path, other):
+    other.recordings[-1] = recording(50)
+    frames(Recordings(Listed(), key="mine"), cache=tmp_path)
+    frames(Recordings(Listed(), key="mine"), cache=tmp_path)
+    with pytest.raises(InputError, match=r"key 'mine', got others in .*; give these another key"):
+        frames(Recordings(other, key="mine"), cache=tmp_path)
+
+
+def test_recordings_are_in_the_order_of_their_paths(tmp_path):
+    place = tmp_path / "DVSGesture" / "ibmGestureTrain" / "user01_led"
+    place.mkdir(parents=True)
+    for label in (2, 0, 1):
+        np.save(place / f"{label}.npy", np.array([[1, 2, 1, label]]))
+    np.save(place / "x.npy", np.array([[1, 2, 1, 0]]))
+    opened = open_recordings("dvsgesture", tmp_path)
+    assert opened.dataset.targets == [0, 1, 2]
+    assert (opened.dataset.users, opened.dataset.lighting) == ([1] * 3, ["led"] * 3)
+    assert [problem.name for problem in opened.ignored] == ["ibmGestureTrain/user01_led/x.npy"]
+
+
+def test_the_data_set_is_tonics_with_all_that_tonic_does(folder):
+    dataset = open_recordings("nmnist", folder).dataset
+    assert type(dataset) is tonic.datasets.NMNIST
+    dataset.transform = tonic.transforms.ToFrame(sensor_size=SENSOR, n_time_bins=4)
+    dataset.target_transform = lambda digit: digit + 10
+    item, target = dataset[-1]
+    assert (item.shape, target) == ((4, 2, 34, 34), 12)
+    dataset.transforms = lambda item, target: (target, item.shape)
+    assert dataset[0] == (10, (4, 2, 34, 34))
+    dataset.transform = dataset.target_transform = dataset.transforms = None
+    events = recording(1)
+    events["t"] += 99_900
+    event_files.write_nmnist(events, folder / "Train" / "1" / "00001.bin")
+    dataset.first_saccade_only = True
+    assert (dataset[2][0] == events[events["t"] < 100_000]).all()
+
+
+@pytest.mark.parametrize("index", [-1, np.int64(5), torch.tensor(5)])
+def test_an_index_is_any_whole_number(folder, index):
+    found = frames(open_recordings("nmnist", folder))
+    spikes, target = found[index]
+    assert torch.equal(spikes, found.spikes([5])[:, 0])
+    assert target == 2
+
+
+@pytest.mark.parametrize("index", [slice(2), np.arange(2), [0, 1], 1.0, True, None, "0"], ids=str)
+def test_other_indices_are_refused(folder, index):
+    with pytest.raises(InputError, match="indices"):
+        frames(open_recordings("nmnist", folder))[index]
+
+
+def test_an_end_that_is_reached_ends_a_loop(folder):
+    assert len(list(frames(open_recordings("nmnist", folder)))) == 6
+
+
+class Panic(BaseException):
+    """As readers in Rust raise it."""
+
+
+@pytest.mark.parametrize(
+    "error", [Panic("at index 3"), MemoryError(), RecursionError(), GeneratorExit()]
+)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_whatever_a_reader_raises_is_damage_of_that_recording(error, workers):
+    class Panicking(Listed):
+        def __getitem__(self, index):
+            if index == 2:
+                raise error
+            return super().__getitem__(index)
+
+    with pytest.raises(InputError, match="recording 2: cannot be"):
+        frames(Recordings(Panicking()), workers=workers)
+    with pytest.warns(UserWarning, match="5 are used.*recording 2: cannot be"):
+        frames(Recordings(Panicking()), damaged="skip", workers=workers)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_the_user_may_end_a_pass(error):
+    class Stopped(Listed):
+        def __getitem__(self, index):
+            raise error
+
+    with pytest.raises(error):
+        frames(Recordings(Stopped()), damaged="skip")
+
+
+def test_a_damaged_array_spoils_no_other(tmp_path):
+    place = tmp_path / "POKERDVS" / "pips_train" / "cl"
+    place.mkdir(parents=True)
+    for name in "ab":
+        np.save(place / f"{name}.npy", np.array([[0, 3, 4, 1], [9, 5, 34, 0]]))
+    (place / "a.npy").write_bytes(b"nothing")
+    opened = open_recordings("pokerdvs", tmp_path)
+    assert [len(x) for x in opened.dataset.data[1:]] == [2]
+    binning = Binning(sensor=opened.sensor, num_steps=1, step_us=10)
+    with pytest.warns(UserWarning, match=r"1 are used.*cl/a\.npy: cannot be read"):
+        assert len(EventFrames(opened, binning, damaged="skip", progress=False)) == 1
+
+
+def test_a_damaged_file_of_many_recordings_is_refused(tmp_path):
+    (tmp_path / "SHD").mkdir()
+    (tmp_path / "SHD" / "shd_train.h5").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"SHD: expected shd_train\.h5 in Tonic's layout"):
+        open_recordings("shd", tmp_path)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_need_no_fork(folder, method):
+    multiprocessing.set_start_method(method, force=True)
+    try:
+        found = frames(open_recordings("nmnist", folder), workers=1)
+        loader = DataLoader(found, 6, collate_fn=time_first, num_workers=1)
+        spikes, targets = next(iter(loader))
+    finally:
+        multiprocessing.set_start_method(None, force=True)
+    assert torch.equal(spikes, found.spikes(range(6)))
+    assert targets.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "broken", ["import nothing_at_all", "raise RuntimeError('NumPy 9\\n?')", "1 / 0"]
+)
+@pytest.mark.parametrize("package", ["tonic", "h5py"])
+def test_a_broken_extra_is_named_with_its_cure(folder, monkeypatch, package, broken):
+    (folder / f"{package}.py").write_text(broken)
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.syspath_prepend(str(folder))
+    use = {
+        "tonic": lambda: open_recordings("nmnist", folder),
+        "h5py": lambda: event_files.write_hdf5([recording(1)], np.arange(1), folder / "x.h5"),
+    }
+    with pytest.raises(InputError, match=f"{package}, got one that fails on import.*; pip") as found:
+        use[package]()
+    assert "\n" not in str(found.value)
+
+
+def test_a_missing_extra_is_named_with_its_cure(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "aedat", None)
+    with pytest.raises(InputError, match="pip install aedat"):
+        open_recordings("cifar10dvs", folder)
+    monkeypatch.setitem(sys.modules, "tonic", None)
+    with pytest.raises(InputError, match="pip install tonic"):
+        open_recordings("nmnist", folder)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("File corrupted."),
+        URLError("no net"),
+        FileNotFoundError("x"),
+        EOFError(),
+        KeyError("md5"),
+    ],
+    ids=repr,
+)
+def test_a_download_that_fails_is_refused_in_one_line(tmp_path, monkeypatch, error):
+    def download(self):
+        raise error
+
+    monkeypatch.setattr(tonic.datasets.NMNIST, "download", download)
+    expected = f"NMNIST in .*: expected a complete download, got {type(error).__name__}.*; try again"
+    with pytest.raises(InputError, match=expected):
+        open_recordings("nmnist", tmp_path, download=True)
+
+
+def test_a_home_that_is_nowhere_is_named(folder, monkeypatch):
+    def no_entry(user):
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    with pytest.raises(InputError, match="folder: expected a home folder"):
+        open_recordings("nmnist", "~/data")
+    with pytest.raises(InputError, match="cache: expected a home folder"):
+        frames(Recordings(Listed(), key="k"), cache="~/cache")
+
+
+def test_a_cache_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cache: expected a folder that can be written"):
+        frames(Recordings(Listed(), key="k"), cache=tmp_path / "file")
+
+
+def test_silence_and_stray_files_are_reported_of_a_cache_too(folder, tmp_path):
+    late = Binning(sensor=BINNING.sensor, num_steps=4, step_us=100, start_us=10**9)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="6 of 6 have no event"):
+            EventFrames(
+                open_recordings("nmnist", folder), late, progress=False, cache=tmp_path / "cache"
+            )
+    (folder / "Train" / "2" / "notes.txt").write_text("?")
+    with pytest.warns(UserWarning, match=r"have no event|notes\.txt") as said:
+        EventFrames(open_recordings("nmnist", folder), late, progress=False, cache=tmp_path / "cache")
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"sensor": 34}, "sensor"), ({"sensor": (34.5, 34, 2)}, "sensor"), ({"key": 3}, "key")],
+)
+def test_sensors_and_keys_of_other_types_are_refused(options, says):
+    with pytest.raises(InputError, match=says):
+        Recordings(Listed(), **options)
+
+
+def test_data_sets_and_recordings_are_told_apart():
+    with pytest.raises(InputError, match=r"Recordings\(dataset\)"):
+        frames(Listed())
+    with pytest.raises(InputError, match="a data set with a length"):
+        Recordings(iter([]), sensor=SENSOR)
+
+
+def test_a_way_out_is_named_only_where_there_is_one(tmp_path):
+    with pytest.raises(InputError, match="name another folder, or have Tonic download"):
+        open_recordings("nmnist", tmp_path / "nope")
+    empty = Listed(1)
+    empty.recordings[0] = recording(0, count=0)
+    with pytest.raises(InputError, match="damaged='skip'"):
+        frames(Recordings(empty))
+    with pytest.raises(InputError, match=r"repair or remove them$"):
+        frames(Recordings(empty), damaged="skip")
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 1, 2], [0.5, 1], [[0, 1]]], ids=str)
+@pytest.mark.parametrize("write", [event_files.write_hdf5, event_files.write_nmnist_folder])
+def test_each_written_recording_has_a_label(tmp_path, write, labels):
+    with pytest.raises(InputError, match=r"labels: expected whole numbers \[2\]"):
+        write([recording(1), recording(2)], np.array(labels), tmp_path / "x.h5")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "events", [np.ones(3), recording(1)[["x", "y"]], [(0, 0, 0, 0)]], ids=["a", "b", "c"]
+)
+def test_what_is_no_recording_is_not_written(tmp_path, events):
+    with pytest.raises(InputError, match="events: expected a structured array"):
+        event_files.write_nmnist(events, tmp_path / "x.bin")
+    with pytest.raises(InputError, match="events: expected a structured array"):
+        event_files.end_to_end([events])

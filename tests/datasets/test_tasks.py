@@ -56,3 +56,9 @@ def test_tasks_of_more_digits_and_any_angle():
 def test_digits_that_make_no_task_are_refused(digits, classes, without):
     with pytest.raises(InputError, match="digits"):
         draw_tasks(digits, 3, torch.Generator(), classes=classes, without=without)
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, None])
+def test_a_number_of_tasks_is_a_whole_number(count):
+    with pytest.raises(InputError, match="count"):
+        draw_tasks([0, 1], count, torch.Generator())

@@ -85,6 +85,20 @@ def test_checkpoints_of_other_settings_are_refused(changes, says, saved):
         checkpoint.load_checkpoint(saved, {**CONFIG, **changes})
 
 
+def test_a_checkpoint_of_another_recipe_is_told_by_its_name_alone(saved):
+    checkpoint.save_checkpoint(saved, checkpoint.Checkpoint({**CONFIG, "name": "ours"}, {}, 0.0))
+    with pytest.raises(InputError, match=r"a checkpoint with name = 'theirs', got 'ours';"):
+        checkpoint.load_checkpoint(saved, {**CONFIG, "name": "theirs", "rate": 3})
+
+
+def test_of_many_other_settings_three_are_told_in_short(saved):
+    many = {f"setting{number}": 1000 * "x" for number in range(100)}
+    with pytest.raises(InputError) as caught:
+        checkpoint.load_checkpoint(saved, {**CONFIG, **many})
+    assert "setting1 = " in f"{caught.value}"
+    assert len(f"{caught.value}") < 500 + len(f"{saved}")
+
+
 def test_checkpoints_of_other_versions_are_refused(saved, monkeypatch):
     monkeypatch.setattr(checkpoint, "__version__", "9.9")
     with pytest.raises(InputError, match=r"install snn_gan_ext=="):

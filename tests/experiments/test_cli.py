@@ -1,13 +1,17 @@
 """The command: options reach their settings, and every failure has its exit code and one line."""
 
 import dataclasses
+import io
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 from snn_gan_ext import InputError
-from snn_gan_ext.experiments import runs
+from snn_gan_ext.experiments import runs, samples
 from snn_gan_ext.experiments.loop import NonFiniteError
 from snn_gan_ext.experiments.recipes import RECIPES
 from tests.experiments.helpers import command, refused
@@ -127,9 +131,7 @@ def test_resuming_takes_the_settings_that_are_left_out_from_the_run(folder, aske
 
 
 def test_help_lists_every_plain_setting(capsys):
-    with pytest.raises(SystemExit) as caught:
-        command("train", "temporal-modes", "--help")
-    assert caught.value.code == 0
+    assert command("train", "temporal-modes", "--help") == 0
     shown = capsys.readouterr().out
     recipe = RECIPES["temporal-modes"]
     for place, part in [
@@ -144,6 +146,24 @@ def test_help_lists_every_plain_setting(capsys):
             if isinstance(value, int | float | str) and not isinstance(value, bool):
                 assert f"--{place}.{field.name.replace('_', '-')} " in shown
     assert "--name" not in shown
+
+
+@pytest.mark.parametrize(
+    "name", ["digits-bayes", "digits-meta", "temporal-modes", "nmnist-small", "spiking-gan-mnist"]
+)
+def test_help_is_plain_text(name, capsys):
+    assert command("train", name, "--help") == 0
+    shown = capsys.readouterr().out
+    assert not [markup for markup in (":math:", ":py:", "\\", "see above") if markup in shown]
+
+
+@pytest.mark.parametrize("words", [(), ("train", "digits"), ("reproduce",)])
+def test_help_is_shown_in_the_narrowest_terminal(words):
+    arguments = [sys.executable, "-m", "snn_gan_ext.cli", *words, "--help"]
+    environment = {**os.environ, "COLUMNS": "5"}
+    found = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60)
+    assert found.returncode == 0
+    assert "usage: snn-gan-ext" in found.stdout
 
 
 def test_recipes_are_listed_with_their_summaries(capsys):
@@ -165,10 +185,13 @@ def test_the_version_is_printed(capsys):
     [
         (("digit",), "did you mean 'digits'"),
         (("digits-hybird",), "did you mean 'digits-hybrid'"),
-        (("digits", "--updates", 0), "updates: expected a whole number of at least 1, got 0"),
+        (("digits", "--updates", 0), "learner.updates: expected a whole number of at least 1, got 0"),
         (("digits", "--updates", -5), "updates"),
         (("digits", "--batch", 1), "batch"),
-        (("digits", "--seed", -1), "seed"),
+        (("digits", "--seed", -1), "seed: expected 0 .. 2^32 - 1, got -1"),
+        (("digits", "--seed", 99999999999), "seed: expected 0 .. 2^32 - 1, got 99999999999"),
+        (("digits", "--data.noise-fraction", "nan"), "data.noise_fraction: expected 0 .. 1, got nan"),
+        (("digits", "--data.encoding", "grey"), "data.encoding: expected rate for trials of 5 time"),
         (("digits", "--data", "x"), "--data: expected none for recipe 'digits'"),
         (("digits", "--data.num-steps", 0), "num_steps: expected a whole number"),
         (("digits", "--data.num-steps", 100_000_000_000), "num_steps"),
@@ -177,7 +200,16 @@ def test_the_version_is_printed(capsys):
         (("digits", "--generator.hidden-feedback", "nan"), "hidden_feedback"),
         (("digits", "--learner.generator-lr", "nan"), "generator_lr"),
         (("digits", "--learner.generator-lr", -1), "generator_lr"),
-        (("digits", "--learner.r1", -1), "r1"),
+        (("digits", "--learner.r1", -1), "learner.r1: expected 0 or more, got -1.0"),
+        (("digits", "--learner.schedule.end", -1), "learner.schedule.end: expected 0 or more"),
+        (
+            ("temporal-modes", "--references.ml.learner.lr", -1),
+            "references.ml.learner.lr: expected 0 or more",
+        ),
+        (("digits", "--generator.basis.functions", 7), "generator.basis.functions: expected"),
+        (("ttfs-digits", "--data.side", 9), "data.side: expected 8 for digits, got 9"),
+        (("nmnist-small", "--data", ""), "--data: expected a path, got ''"),
+        (("nmnist-small", "--data", "~nobody-at-all/x"), "--data: expected a home folder for ~"),
         (("digits", "--learner.real-target", 1.5), "real_target"),
         (("digits", "--discriminator.hidden", 0), "hidden"),
         (("digits", "--evaluation.synthetic-count", 5), "synthetic_count"),
@@ -193,22 +225,50 @@ def test_bad_settings_are_refused_in_one_line(arguments, says, capsys, tmp_path)
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "Expected one of {train, reproduce, evaluate, sample, crosscheck, recipes}; see snn-gan"),
+        (("train",), "Missing from snn-gan-ext train: RECIPE; see snn-gan-ext train --help"),
+        (("fly",), "Unrecognized options: fly; see snn-gan-ext --help"),
+        (("sample",), "Missing from snn-gan-ext sample: RUN --out PATH; see"),
+        (("train", "digits", "--stpes", "3"), "Unrecognized options: --stpes, 3; see"),
+        (("train", "digits", "--lerner.r1", "3"), "--lerner.r1, 3; did you mean --learner.r1?"),
+        (("train", "digits", "--batch", "many"), "--batch: expected a whole number, got 'many'; see"),
+        (("train", "digits", "--learner.r1", "x"), "--learner.r1: expected a number, got 'x'; see"),
+        (("train", "digits", "--learner.r1"), "Missing value for argument '--learner.r1'"),
+        (
+            ("train", "digits", "--learner.estimator", "guess"),
+            "invalid choice 'guess' for argument '--learner.estimator'. Expected one of ('reinforce',",
+        ),
+        (("train", "digits", "--batch", "x" * 9999), "--batch: expected a whole number"),
+    ],
+)
+def test_words_that_cannot_be_parsed_are_refused_in_one_line(
+    arguments, says, encoding, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    error = refused(capsys, *arguments)
+    assert error.startswith("snn-gan-ext: ")
+    assert says in error
+    assert len(error) < 700
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        (),
-        ("train",),
-        ("fly",),
-        ("train", "digits", "--stpes", "3"),
-        ("train", "digits", "--batch", "many"),
-        ("train", "digits", "--learner.estimator", "guess"),
+        ("train", "digits", "--out", ""),
+        ("evaluate", ""),
+        ("sample", "", "--out", "x.npz"),
+        ("sample", "x", "--out", ""),
+        ("crosscheck", ""),
+        ("evaluate", "x", "--data", ""),
+        ("reproduce", "digits-spikes", "--out", ""),
     ],
 )
-def test_words_that_cannot_be_parsed_exit_with_2(arguments, capsys):
-    with pytest.raises(SystemExit) as caught:
-        command(*arguments)
-    assert caught.value.code == 2
-    assert capsys.readouterr().err
+def test_an_empty_path_is_not_the_current_folder(arguments, capsys):
+    assert "expected a path, got ''" in refused(capsys, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +276,7 @@ def test_words_that_cannot_be_parsed_exit_with_2(arguments, capsys):
     [
         (InputError("batch", expected="more", got="less"), 2, "batch: expected more, got less"),
         (FileNotFoundError(2, "No such file or directory", "x"), 2, "x: No such file"),
+        (OSError(28, "No space left on device"), 1, "input or output: No space left"),
         (NonFiniteError("update 3: loss is nan"), 1, "update 3: loss is nan"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (MemoryError(), 2, "memory: expected sizes that fit"),
@@ -250,3 +311,29 @@ def test_a_reader_that_stops_early_is_no_error():
     _, error = process.communicate()
     assert process.returncode == 1
     assert error == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("words", [("recipes",), ("train", "digits", "--help")])
+def test_a_full_device_is_a_failure_in_one_line(words):
+    with Path("/dev/full").open("w") as full:
+        arguments = [sys.executable, "-m", "snn_gan_ext.cli", *words]
+        found = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert found.returncode == 1
+    assert found.stderr.count("\n") == 1
+    assert "No space left on device" in found.stderr
+
+
+def test_closed_output_is_no_error(monkeypatch):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert command("recipes") == 0
+    assert command("train", "digts") == 2
+
+
+def test_names_that_the_output_cannot_encode_are_escaped(monkeypatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    monkeypatch.setattr(samples, "sample", lambda *_: {"spikes": torch.zeros(2, 3, 4)})
+    assert command("sample", "run", "--out", "\u00e9t\u00e9.npz") == 0
+    assert shown.getvalue() == b"\\xe9t\\xe9.npz: spikes [2, 3, 4]\n"

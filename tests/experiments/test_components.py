@@ -213,3 +213,11 @@ def test_settings_that_no_network_can_have_are_refused_when_it_is_built(build, r
 def test_a_basis_of_more_functions_than_steps_is_refused():
     with pytest.raises(InputError, match="functions: expected a whole number from 1 to 6"):
         RECIPES["digits"].vary({"generator.basis.functions": 7}).check()
+
+
+@pytest.mark.parametrize(
+    ("count", "label"), [(-1, None), (1.5, None), (10**15, None), (3, 1.5), (3, True), (3, "1")]
+)
+def test_numbers_of_labels_and_labels_are_whole_numbers(count, label):
+    with pytest.raises(InputError, match=r"count|label"):
+        DIGITS.labels(count, label)

@@ -9,8 +9,9 @@ from snn_gan_ext import InputError
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.decoders import PooledRates, TimeSurface
+from snn_gan_ext.experiments import recipes
 from snn_gan_ext.experiments.components import MLP, Basis, Data
-from snn_gan_ext.experiments.recipes import CATALOGUE, RECIPES, SUMMARIES
+from snn_gan_ext.experiments.recipes import CATALOGUE, RECIPES, SUMMARIES, register
 from snn_gan_ext.types import Schedule
 
 DIGITS = RECIPES["digits"]
@@ -64,15 +65,138 @@ def test_variants_change_the_named_settings_alone():
     ) == (DIGITS)
 
 
-@pytest.mark.parametrize("name", ["learner.r2", "learner.r1.x", "colour", "references.ml.learner.lr"])
-def test_unknown_settings_cannot_be_varied(name):
-    with pytest.raises(InputError, match="setting: expected one of"):
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("learner.r2", "setting: expected one of .*r1.*, got 'learner.r2'"),
+        ("learner.r1.x", "setting: expected 'learner.r1', which has no parts, got 'learner.r1.x'"),
+        ("colour", "setting: expected one of name, label, .*, got 'colour'"),
+        ("references.ml.learner.lr", "setting: expected 'references', which has no parts"),
+        ("", "setting: expected one of"),
+    ],
+)
+def test_unknown_settings_cannot_be_varied(name, says):
+    with pytest.raises(InputError, match=says):
         DIGITS.vary({name: 1})
 
 
-def test_variants_are_checked_by_their_components():
-    with pytest.raises(InputError, match="r1: expected 0 or more, got -1"):
-        DIGITS.vary({"learner.r1": -1.0})
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("digits", "learner.r1"),
+        ("digits", "learner.schedule.end"),
+        ("digits-meta", "learner.inner.schedule.end"),
+        ("temporal-modes", "references.ml.learner.lr"),
+    ],
+)
+def test_a_setting_out_of_bounds_is_named_with_its_place(name, setting):
+    with pytest.raises(InputError, match=f"^{setting}: expected 0 or more, got -1.0$"):
+        RECIPES[name].vary({setting: -1.0})
+    recipe = RECIPES[name]
+    config = stored(recipe)
+    *path, last = setting.split(".")
+    part = config
+    for key in path:
+        part = part[key]
+    part[last] = -1.0
+    with pytest.raises(InputError, match=f"^{setting}: expected 0 or more, got -1.0$"):
+        recipe.from_config(config)
+
+
+def test_the_order_of_changes_does_not_matter():
+    steep = SpikeGAN(baseline="variance_minimising", estimator="reinforce")
+    changes = [("learner", steep), ("learner.estimator", "hybrid"), ("learner.baseline", "none")]
+    forth, back = DIGITS.vary(dict(changes)), DIGITS.vary(dict(reversed(changes)))
+    assert forth == back
+    assert forth.learner == SpikeGAN(baseline="none", estimator="hybrid")
+
+
+def test_equal_experiments_have_equal_hashes():
+    modes = RECIPES["temporal-modes"]
+    assert len({modes, RECIPES["temporal-modes"], modes.vary({"seed": 1}), DIGITS}) == 3
+
+
+def test_a_change_in_place_reaches_no_other_experiment():
+    modes = RECIPES["temporal-modes"]
+    modes.vary({"seed": 1}).references.clear()
+    RECIPES["temporal-modes"].references.clear()
+    assert list(modes.references) == list(RECIPES["temporal-modes"].references) == ["spikegan", "ml"]
+
+
+def test_an_unknown_recipe_is_a_key_error_that_names_the_known_ones():
+    for error in (KeyError, InputError):
+        with pytest.raises(error, match=r"recipe: expected one of digits, .*; did you mean 'digits'?"):
+            RECIPES["digit"]
+    assert "digit" not in RECIPES
+    assert RECIPES.get("digit") is None
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "-a", "..", "a\n", 3, None])
+def test_a_recipe_has_a_name_that_can_be_an_option_and_a_folder(name):
+    with pytest.raises(InputError, match="name: expected letters"):
+        register(replace(DIGITS, name=name), "a recipe")
+
+
+@pytest.mark.parametrize("summary", ["", " ", "two\nlines", None, 3])
+def test_a_recipe_has_a_summary_of_one_line(summary):
+    with pytest.raises(InputError, match="summary: expected a line of text"):
+        register(replace(DIGITS, name="mine"), summary)
+
+
+def test_a_recipe_is_no_other_thing():
+    with pytest.raises(InputError, match="experiment: expected an Experiment, got 'digits'"):
+        register("digits", "a recipe")
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """Recipes that are forgotten after a test."""
+    monkeypatch.setattr(recipes, "_registered", {})
+    monkeypatch.setattr(recipes, "SUMMARIES", dict(SUMMARIES))
+
+
+def test_recipes_replace_no_others_by_mistake(registry):
+    mine = replace(DIGITS, name="mine")
+    register(mine, "mine")
+    register(mine, "mine again")
+    changed = mine.vary({"seed": 1})
+    with pytest.raises(InputError, match=r"expected a new one, got 'mine', .*overwrite=True"):
+        register(changed, "changed")
+    register(changed, "changed", overwrite=True)
+    assert RECIPES["mine"] == changed
+    with pytest.raises(
+        InputError, match=r"got 'digits', which another recipe has; give it another name$"
+    ):
+        register(DIGITS, "digits", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"digits": 1}, {"type": "SpikeGAN"}, {"type": None}, {"type": []}]
+)
+def test_a_configuration_of_something_else_is_refused(config):
+    with pytest.raises(InputError, match=r"config.json: expected"):
+        DIGITS.from_config(config)
+
+
+def test_a_configuration_of_endless_depth_is_refused():
+    deep = 1
+    for _ in range(2000):
+        deep = [deep]
+    with pytest.raises(InputError, match=r"config.json: .*parts of parts without end"):
+        DIGITS.from_config({**stored(DIGITS), "batch": deep})
+
+
+def test_the_configuration_of_a_part_is_not_that_of_an_experiment():
+    with pytest.raises(InputError, match="expected the settings of Experiment, got those of SpikeGAN"):
+        DIGITS.from_config(stored(DIGITS)["learner"])
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "items", "type", "training", "keys", 3])
+def test_names_of_arms_are_those_that_a_network_can_have(name):
+    arm = RECIPES["nmnist-small"].references["ml"]
+    for changes in ({"label": name}, {"references": {name: arm}}):
+        with pytest.raises(InputError, match=r"label|references"):
+            DIGITS.vary(changes).check()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -130,24 +254,25 @@ def changed(place, value):
 @pytest.mark.parametrize(
     ("place", "value", "says"),
     [
-        ("seed", True, "seed: expected int, got True"),
+        ("seed", True, "seed: expected 0 .. 2.*, got True"),
+        ("seed", 10**11, "seed: expected 0 .. 2"),
         ("seed", -1, "seed: expected 0 .. "),
         ("batch", 1, "batch: expected a whole number of at least 2"),
         ("label", 3, "label: expected str"),
         ("evaluate_on", "trian", "evaluate_on: expected one of validation, test"),
-        ("data", None, "data: expected Data, got None"),
+        ("data", None, "data: expected a Data, got None"),
         ("data", {"type": "MLP"}, "expected the settings of MLP"),
         ("data", {"type": "Data"}, "expected one of"),
-        ("generator", {}, "generator: expected GeneratorSettings"),
-        ("generator.hidden", "many", "generator.hidden: expected int"),
-        ("generator.hidden", 10**400, "generator.hidden: expected a finite number"),
+        ("generator", {}, "generator: expected a GeneratorSettings"),
+        ("generator.hidden", "many", "generator.hidden: expected a whole number"),
+        ("generator.hidden", 10**400, "generator.hidden: expected a whole number"),
         ("generator.hidden_feedback", float("nan"), "hidden_feedback: expected a finite number"),
         ("generator.latent_scale", [0.5], "latent_scale: expected tuple"),
         ("generator.latent_scale", ["a", "b"], "latent_scale: expected tuple"),
-        ("generator.basis", None, "generator.basis: expected Basis"),
+        ("generator.basis", None, "generator.basis: expected a Basis"),
         ("generator.basis.kind", "square", "basis.kind: expected one of exponential"),
         ("generator.basis.window", 0, "window: expected a whole number from 1"),
-        ("discriminator.hidden", 256, "discriminator.hidden: expected tuple"),
+        ("discriminator.hidden", 256, "discriminator.hidden: expected a tuple"),
         ("learner", 5, "learner: expected .*got 5"),
         ("learner", {"type": "Gradient"}, "expected one of .*SpikeGAN.*got 'Gradient'"),
         ("learner.decode", 3, "learner.decode: expected"),
@@ -182,8 +307,8 @@ def test_missing_settings_are_refused(place):
 
 def test_settings_from_python_are_checked_as_those_from_files_are():
     for changes, says in [
-        ({"generator.latent_scale": [0.5, 0.3]}, "latent_scale: expected tuple"),
-        ({"discriminator": DIGITS.generator}, "discriminator: expected DiscriminatorSettings"),
+        ({"generator.latent_scale": [0.5, 0.3]}, "generator.latent_scale: expected"),
+        ({"discriminator": DIGITS.generator}, "discriminator: expected a DiscriminatorSettings"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
         ({"monitor_every": 1.5}, "monitor_every"),
     ]:

@@ -1,18 +1,28 @@
 """The training loop: logs, monitoring, interruption, resumption bit for bit, early failure."""
 
 import contextlib
+import errno
+import itertools
 import os
 import random
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from snn_gan_ext import InputError
+from snn_gan_ext import InputError, validation
 from snn_gan_ext.experiments import checkpoint
-from snn_gan_ext.experiments.loop import Interrupted, NonFiniteError, catch_signals, fit, read_metrics
+from snn_gan_ext.experiments.loop import (
+    Interrupted,
+    MetricsLog,
+    NonFiniteError,
+    catch_signals,
+    fit,
+    read_metrics,
+)
 from tests.algorithms import toy
 from tests.algorithms.toy import CONFIG, ToyAlgorithm, ToyState, next_batch
 
@@ -96,11 +106,111 @@ def test_monitor_does_not_change_the_training(tmp_path):
     assert [line["update"] for line in scores] == [10, 20, 30]
 
 
+@pytest.mark.parametrize("log_every", [1, 20])
+def test_a_look_that_a_kill_has_ended_is_taken_when_the_run_goes_on(tmp_path, log_every):
+    def killed():
+        raise MemoryError
+
+    options = {"monitor_every": 10, "log_every": log_every}
+    (tmp_path / "whole").mkdir()
+    run(tmp_path / "whole", monitor=lambda: {"score": 0.5}, **options)
+    with pytest.raises(MemoryError):
+        run(tmp_path, monitor=killed, **options)
+    for _ in range(2):  # the second time, no look is missing
+        run(tmp_path, monitor=lambda: {"score": 0.5}, resume=True, **options)
+        logs = [(folder / "metrics.jsonl").read_text() for folder in (tmp_path, tmp_path / "whole")]
+        assert logs[0] == logs[1]
+
+
+@pytest.mark.usefixtures("_terminal")
+def test_a_signal_in_the_look_that_was_missing_stops_the_run(tmp_path):
+    def interrupted():
+        signal.raise_signal(signal.SIGTERM)
+        return {"score": 0.5}
+
+    run(tmp_path)
+    with pytest.raises(Interrupted, match="after update 30"):
+        run(tmp_path, monitor=interrupted, resume=True)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_the_first_non_finite_number_stops_and_keeps_the_checkpoint(tmp_path, value):
     with pytest.raises(NonFiniteError, match=r"update 12: loss is (nan|inf).*checkpoint"):
         run(tmp_path, ToyAlgorithm(at=12, then=lambda: {"loss": value}))
     assert checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", CONFIG).state["updates"] == 7
+
+
+def refusal(number):
+    raise InputError("labels", expected="0 .. 9", got=f"{number}")
+
+
+def spoil(state, value):
+    state.position[1] = value
+    return {"distance": 1.0}
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda state: validation.check_finite("error", torch.tensor([float("nan")])),
+        lambda state: spoil(state, float("nan")) and refusal("nan"),
+        lambda state: spoil(state, float("inf")) and 1 / 0,
+        lambda state: spoil(state, float("nan")),  # seen when it would be saved
+    ],
+)
+def test_a_state_that_is_not_finite_has_diverged_whatever_fails(tmp_path, then):
+    class Diverging(ToyAlgorithm):
+        def update(self, state, batch):
+            metrics = super().update(state, batch)
+            return then(state) if state.updates == 14 else metrics
+
+    with pytest.raises(NonFiniteError, match=r"update 14: .*good state.*lower the learning rates"):
+        run(tmp_path, Diverging())
+    assert checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", CONFIG).state["updates"] == 7
+
+
+@pytest.mark.parametrize("error", [InputError("x", expected="1", got="2"), RuntimeError("other")])
+def test_other_failures_of_an_update_stay_what_they_are(tmp_path, error):
+    def fail():
+        raise error
+
+    with pytest.raises(type(error), match=f"{error}"):
+        run(tmp_path, ToyAlgorithm(at=12, then=fail))
+
+
+def test_a_checkpoint_that_has_diverged_is_no_start(tmp_path):
+    state = {**ToyState().state_dict(), "position": torch.tensor([0, float("nan"), 0])}
+    saved = checkpoint.Checkpoint(CONFIG, state, 0.0)
+    checkpoint.save_checkpoint(tmp_path / "checkpoint.pt", saved)
+    with pytest.raises(NonFiniteError, match=r"checkpoint\.pt is infinite or NaN; lower"):
+        run(tmp_path, resume=True)
+
+
+def test_a_full_disk_is_said_with_the_file_and_loses_no_checkpoint(tmp_path, monkeypatch):
+    (tmp_path / "whole").mkdir()
+    whole, count = run(tmp_path / "whole"), itertools.count()
+    fsync = os.fsync
+
+    def full(number):
+        if next(count) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/checkpoint\.pt'"):
+        run(tmp_path)
+    assert torch.equal(run(tmp_path, resume=True).position, whole.position)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_a_log_on_a_full_disk_names_its_file(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    log._file.close()
+    log._file = Path("/dev/full").open("a")  # noqa: SIM115
+    with pytest.raises(OSError, match=r"No space left on device: '.*/metrics\.jsonl'"):
+        log.write(1, {"loss": 1.0})
+    with pytest.raises(OSError, match=r"metrics\.jsonl"):
+        log.close()
 
 
 def test_a_checkpoint_of_another_state_is_refused(tmp_path):
@@ -133,6 +243,14 @@ def test_foreign_lines_in_the_log_are_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"update": 1}\n3\n[]\n{"a": 1}\n{"update": "x"}\n\xff\n{"update": 2}\n{"up')
     assert read_metrics(path) == [{"update": 1}, {"update": 2}]
+
+
+@pytest.mark.parametrize("value", ['"x"', "[1]", "null", "true", "1" + 400 * "0", "1" + 5000 * "0"])
+def test_lines_of_other_values_than_numbers_are_left_out(tmp_path, value):
+    path = tmp_path / "metrics.jsonl"
+    for line in ('{"update": 3, "loss": VALUE}', '{"update": VALUE, "loss": 3}'):
+        path.write_text('{"update": 1, "loss": NaN}\n' + line.replace("VALUE", value) + "\n")
+        assert [line["update"] for line in read_metrics(path)] == [1]
 
 
 def test_tensorboard_is_optional(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The papers' tables: runs are done once and gone on with. Quick stand-ins train and evaluate."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -128,7 +129,14 @@ def trained(monkeypatch):
                     "tstr": 0.8 + experiment.seed / 10,
                 },
             },
-            "noisy_real_accuracy": 0.95,
+            "noisy_real_accuracy" if experiment.data.noise_fraction else "real_accuracy": 0.95,
+            "recipe": experiment.name,
+            "seed": experiment.seed,
+            "updates": experiment.updates,
+            "evaluated_on": experiment.evaluate_on,
+            "seconds": 1.0,
+            "version": "1",
+            "pictures": [],
         }
         (folder / "metrics.json").write_text(json.dumps(metrics))
         return metrics
@@ -229,6 +237,52 @@ def test_the_table_of_few_recordings_is_made_of_all_draws(recordings, tmp_path, 
     assert found["10"]["jitter_and_spikegan"] == 10 * 10 * 30 * 3 / 1e4
     assert len(found["per_seed"]["5"]["ml"]) == 2
     assert "| and shifted copies | 0.300 ± 0.000 | 0.600 ± 0.000 |" in table_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--classifier-updates", 0), "--classifier-updates: expected a whole number of at least 1"),
+        (("--updates", 0), "--updates: expected a whole number of at least 1"),
+        (("--seeds", 1001), "--seeds: expected a whole number from 1 to 1000"),
+        (("--classifier-updates", 3), "--classifier-updates: expected none in this experiment"),
+    ],
+)
+def test_settings_are_checked_before_the_first_run(options, says, tmp_path, capsys):
+    error = refused(capsys, "reproduce", "digits-noise", *options, "--out", tmp_path / "new")
+    assert says in error
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_is_no_folder_for_a_reproduction(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    error = refused(capsys, "reproduce", "digits-noise", "--out", tmp_path / "file")
+    assert "expected a folder for many runs, got a file; give another --out" in error
+
+
+def test_all_folders_are_looked_at_before_the_first_run(tmp_path, trained, monkeypatch, capsys):
+    digits_curves(settings(tmp_path, seeds=2))
+    shutil.rmtree(tmp_path / "digits-seed0")
+    config = tmp_path / "digits-belief-grey-seed1" / "config.json"
+    config.write_text(config.read_text().replace('"batch": 200', '"batch": 201'))
+    monkeypatch.setattr(runs, "train", None)  # nothing is trained
+    with pytest.raises(InputError, match="digits-belief-grey-seed1: expected a run of these settings"):
+        digits_curves(settings(tmp_path, seeds=2, progress=True))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("value", [None, "absent"])
+def test_scorecards_without_a_number_are_refused(value, tmp_path, trained):
+    digits_curves(settings(tmp_path, seeds=1))
+    path = tmp_path / "digits-seed0" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    row = metrics["samplers"]["spikegan"]
+    row["tstr"] = value
+    if value == "absent":
+        del row["tstr"]
+    path.write_text(json.dumps(metrics))
+    with pytest.raises(InputError, match=r"metrics.json: expected all numbers of the runs"):
+        digits_curves(settings(tmp_path, seeds=1))
 
 
 @pytest.mark.parametrize("paper", PAPERS)

@@ -1,8 +1,10 @@
 """The report is one page: measures in words, their perfect values, samplers as columns, pictures."""
 
 import re
+from dataclasses import replace
 
 import pytest
+from jinja2 import UndefinedError
 
 from snn_gan_ext.experiments import runs
 from snn_gan_ext.experiments.measures import MEASURES, OTHERS, PICTURES, SAMPLERS
@@ -115,3 +117,29 @@ def test_every_measure_has_words_and_a_perfect_value():
     for measure in MEASURES.values():
         assert measure.words
         assert measure.perfect
+
+
+SCRIPT = "<script>alert('&')</script>"
+
+
+def test_nothing_that_the_page_shows_is_run_by_a_browser(finished, tmp_path):
+    folder, picture = finished("digits"), tmp_path / "<b>.png"
+    picture.write_bytes(b"")
+    experiment = replace(runs.read_experiment(folder), name=SCRIPT, label=SCRIPT)
+    metrics = {**scorecard(folder), "samplers": {SCRIPT: {SCRIPT: 0.5}}, "evaluated_on": SCRIPT}
+    line = {"name": SCRIPT, "ours": 1.25, "brian": 1.5, "p": None}
+    network = {"mismatches": {SCRIPT: 3}, "replayed_spikes": SCRIPT, "statistics": [line]}
+    brian = {"passed": True, "trials": SCRIPT, "replayed_trials": SCRIPT, "networks": {SCRIPT: network}}
+    page = render(experiment, {**metrics, SCRIPT: SCRIPT}, [picture], brian)
+    assert "script>" not in page
+    assert "<b>" not in page
+    assert page.count("&lt;script&gt;") > 10
+
+
+@pytest.mark.parametrize("missing", ["passed", "networks", "trials"])
+def test_an_incomplete_comparison_with_brian2_is_no_verdict(missing, finished):
+    folder = finished("digits")
+    brian = {"passed": True, "trials": 20, "replayed_trials": 5, "networks": {}}
+    del brian[missing]
+    with pytest.raises(UndefinedError, match=missing):
+        render(runs.read_experiment(folder), scorecard(folder), [], brian)

@@ -9,13 +9,14 @@ import signal
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load, load_file, save
 
 import snn_gan_ext as sg
 from snn_gan_ext import InputError
 from snn_gan_ext.experiments import runs
 from snn_gan_ext.experiments.evaluation import Results
-from snn_gan_ext.experiments.loop import NonFiniteError, read_metrics
+from snn_gan_ext.experiments.loop import Interrupted, NonFiniteError, read_metrics
 from snn_gan_ext.experiments.recipes import RECIPES
 from snn_gan_ext.experiments.recipes.digits import ImageEvaluation, RateCodedDigits
 from snn_gan_ext.experiments.recipes.spiking_gan import GreyImageEvaluation
@@ -138,13 +139,50 @@ def test_only_one_process_writes_into_a_folder(finished, capsys):
 def test_force_takes_away_the_files_of_the_earlier_run_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(ImageEvaluation, "evaluate", lambda self, trainer: Results({}))
     runs.train(DIGITS.with_updates(3), tmp_path, progress=False)
-    for name in ("crosscheck.json", "crosscheck_spikegan.png", "notes.txt"):
+    for name in ("crosscheck.json", "crosscheck_spikegan.png", "notes.txt", "holiday.png"):
         (tmp_path / name).write_text("{}")
     runs.train(DIGITS.with_updates(2), tmp_path, force=True, progress=False)
+    assert (tmp_path / "holiday.png").exists()
+    assert "holiday" not in (tmp_path / "report.html").read_text()
     assert scorecard(tmp_path)["updates"] == 2
     assert [line["update"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [2, 2]
     assert {"notes.txt"} == files(tmp_path).keys() & {"notes.txt", "crosscheck.json"}
     assert not (tmp_path / "crosscheck_spikegan.png").exists()
+
+
+def test_force_takes_away_all_pictures_of_the_earlier_run(copied, monkeypatch):
+    folder = copied("digits")
+    names = {path.name for path in folder.glob("*.png")}
+    monkeypatch.setattr(ImageEvaluation, "evaluate", lambda self, trainer: Results({}))
+    runs.train(DIGITS.with_updates(2), folder, force=True, progress=False)
+    assert len(names) == 4
+    assert {path.name for path in folder.glob("*.png")} == {"learning_curves.png"}
+
+
+def test_a_picture_or_report_that_fails_loses_no_numbers(tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise RuntimeError("latex\ncould not be found")
+
+    results = Results({"spikegan": {"tstr": 0.5}}, {"mine": fail})
+    monkeypatch.setattr(ImageEvaluation, "evaluate", lambda self, trainer: results)
+    monkeypatch.setattr(runs.report, "render", fail)
+    found = runs.train(DIGITS.with_updates(2), tmp_path, progress=False)
+    assert scorecard(tmp_path) == found
+    assert found["samplers"]["spikegan"]["tstr"] == 0.5
+    assert (tmp_path / "learning_curves.png").exists()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[:2] for line in lines] == [
+        ["warning", f" {tmp_path / name} is not written"] for name in ("mine.png", "report.html")
+    ]
+    assert lines[0].endswith("latex could not be found")
+
+
+def test_ctrl_c_in_a_picture_is_no_failed_picture(tmp_path, monkeypatch):
+    results = Results({}, {"mine": lambda: os.kill(os.getpid(), signal.SIGINT)})
+    monkeypatch.setattr(ImageEvaluation, "evaluate", lambda self, trainer: results)
+    with pytest.raises(Interrupted):
+        runs.train(DIGITS.with_updates(2), tmp_path, progress=False)
+    assert "samplers" in scorecard(tmp_path)
 
 
 def test_force_throws_nothing_away_before_an_update_has_worked(finished, capsys, monkeypatch):
@@ -163,6 +201,15 @@ def test_force_throws_nothing_away_before_an_update_has_worked(finished, capsys,
         with pytest.raises(NonFiniteError, match="update 1: loss is nan"):
             runs.train(DIGITS, run, force=True)
     assert files(run) == before
+
+
+def test_a_run_that_diverges_ends_with_1_and_says_how_to_go_on(tmp_path, capsys):
+    """The discriminator becomes NaN; the generator's layers are the first to refuse its signal."""
+    out = ("--no-progress", "--out", tmp_path / "run")
+    assert command("train", "digits", "--updates=40", "--learner.discriminator-lr=9e9", *out) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "lower the learning rates or raise r1" in error
 
 
 def test_resume_and_force_exclude_each_other(tmp_path):
@@ -246,6 +293,70 @@ def test_damaged_checkpoints_are_refused(copied, capsys):
         assert "damaged" in error
 
 
+def stored(folder):
+    path = folder / "generator.safetensors"
+    with safe_open(path, "pt") as file:
+        return path, load(path.read_bytes()), file.metadata()
+
+
+def test_weights_that_were_changed_are_refused(copied):
+    path, weights, about = stored(copied("digits"))
+    name = min(weights)
+    for others, words in [
+        ({**weights, name: weights[name] + 1e-3}, about),
+        ({**weights, name: weights[name].double()}, about),
+        (weights, {**about, "seconds": "soon"}),
+        (weights, {key: text for key, text in about.items() if key != "sha256"}),
+        (weights, None),
+    ]:
+        path.write_bytes(save(others, words))
+        with pytest.raises(InputError, match="damaged weights"):
+            sg.load_run(path.parent)
+    path.write_bytes(save(weights, about))
+    sg.load_run(path.parent)
+
+
+def test_weights_that_were_changed_in_place_are_refused(copied):
+    path, _, _ = stored(copied("digits"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:])
+    with pytest.raises(InputError, match="damaged weights"):
+        sg.load_run(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("samplers", None),
+        ("samplers", {"real": [1]}),
+        ("samplers", {"real": {"tstr": "high"}}),
+        ("pictures", "pca"),
+        ("seed", "0"),
+        ("seconds", None),
+    ],
+)
+def test_a_scorecard_of_another_form_is_refused(copied, name, value):
+    folder = copied("digits")
+    found = scorecard(folder)
+    (folder / "metrics.json").write_text(json.dumps({**found, name: value}))
+    with pytest.raises(InputError, match="expected the scorecard of a run"):
+        runs.read_metrics_json(folder)
+    del found[name]
+    (folder / "metrics.json").write_text(json.dumps(found))
+    with pytest.raises(InputError, match="expected the scorecard of a run"):
+        runs.read_metrics_json(folder)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"passed": true}', '{"networks": 3, "passed": true}'])
+def test_a_damaged_comparison_with_brian2_costs_the_report_alone(copied, content, capsys):
+    folder = copied("temporal-modes")
+    (folder / "crosscheck.json").write_text(content)
+    before = scorecard(folder)
+    capsys.readouterr()
+    assert runs.evaluate(folder, progress=False) == before
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_damaged_scorecard_is_refused(copied):
     folder = copied("digits")
     assert runs.read_metrics_json(folder) == scorecard(folder)
@@ -313,12 +424,39 @@ def test_other_data_in_the_same_place_are_refused(moved, capsys):
 @pytest.mark.parametrize("name", ["temporal-modes", "ttfs-digits"])
 def test_a_recipe_that_reads_no_files_refuses_a_place_of_data(name, finished, squares, capsys):
     error = refused(capsys, "evaluate", finished(name), "--data", squares)
-    assert "--data: expected none for" in error
+    assert "expected none for" in error
+
+
+@pytest.mark.parametrize("device", ["cpu:3", torch.device("cpu")])
+def test_a_run_is_loaded_onto_any_device_of_the_machine(finished, device):
+    trainer = sg.load_run(finished("digits"), device)
+    assert trainer.sample(torch.arange(3), torch.Generator().manual_seed(0))["spikes"].shape[1] == 3
+
+
+@pytest.mark.parametrize("folder", [None, "", 3, b"run", "nul\0byte"])
+def test_a_folder_that_is_no_path_is_refused(folder):
+    for use in (sg.load_run, runs.evaluate, lambda folder: runs.train(DIGITS, folder)):
+        with pytest.raises(InputError, match="expected a path"):
+            use(folder)
+
+
+def test_the_name_of_a_recipe_is_no_experiment(tmp_path):
+    with pytest.raises(InputError, match=r"expected an Experiment, got 'digits'; take one from"):
+        runs.train("digits", tmp_path)
+
+
+def test_a_run_of_another_recipe_is_told_by_its_name_alone(finished, capsys):
+    run = finished("digits")
+    error = refused(capsys, "train", "temporal-modes", "--resume", "--out", run)
+    assert "name = digits as in its config.json, got temporal-modes;" in error
+    many = DIGITS.vary({"seed": 9, "batch": 9, "learner.r1": 9.0, "generator.hidden": 9})
+    with pytest.raises(InputError, match=r"expected batch = [^=]* = [^=]* = [^=]* as in its config"):
+        runs.train(many, run, resume=True)
 
 
 def test_devices_are_those_of_the_machine():
     assert runs.device_named("cpu") == torch.device("cpu")
-    for name in ("abacus", "meta", "cuda:99"):
+    for name in ("abacus", "meta", "cuda:99", "", None, 5):
         with pytest.raises(InputError, match="--device"):
             runs.device_named(name)
 

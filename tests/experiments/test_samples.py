@@ -100,6 +100,22 @@ def test_bad_arguments_are_refused_before_anything_is_written(finished, capsys, 
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
+def test_a_file_is_overwritten_only_on_request(finished, tmp_path):
+    run, out = finished("digits"), tmp_path / "x.npz"
+    out.write_text("mine")
+    with pytest.raises(InputError, match=r"which is there; give another, or overwrite it with --force"):
+        sample(run, out, 3)
+    assert out.read_text() == "mine"
+    assert command("sample", run, "--n", 3, "--out", out, "--force") == 0
+    assert np.load(out)["labels"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("out", [None, "", 3, "nul\0byte.npz"])
+def test_a_file_that_is_no_path_is_refused(out, finished):
+    with pytest.raises(InputError, match="--out: expected a path"):
+        sample(finished("digits"), out, 3)
+
+
 def test_only_a_finished_run_can_be_sampled(tmp_path):
     with pytest.raises(InputError, match="expected a run folder"):
         sample(tmp_path, tmp_path / "x.npz", 3)

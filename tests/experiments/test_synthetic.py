@@ -1,5 +1,6 @@
 """Synthetic recordings stand wherever a Tonic data set does."""
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import ConcatDataset, DataLoader
@@ -95,3 +96,15 @@ def test_runs_without_events_are_refused(finished, tmp_path):
 def test_arguments_out_of_bounds_are_refused(bad, finished):
     with pytest.raises(InputError, match=next(iter(bad))):
         SyntheticEvents(finished("nmnist-small"), **{"n": 3, **bad})
+
+
+def test_a_recording_is_asked_for_by_its_number(finished):
+    synthetic = SyntheticEvents(finished("nmnist-small"), 5)
+    events, label = synthetic[np.int64(-1)]
+    assert (events == synthetic[4][0]).all()
+    assert label == 4
+    for index in (slice(2), [0, 1], np.arange(2), 1.0, None):
+        with pytest.raises(InputError, match="index: expected a whole number"):
+            synthetic[index]
+    with pytest.raises(IndexError):
+        synthetic[5]

@@ -1,6 +1,7 @@
 """Every recipe trains; an experiment's networks and random sources are those of its seed."""
 
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,10 @@ import torch
 from torch import nn
 
 from snn_gan_ext import InputError
+from snn_gan_ext.experiments import runs
 from snn_gan_ext.experiments.recipes import RECIPES
 from snn_gan_ext.experiments.recipes.single_neuron import SingleNeuronData
-from snn_gan_ext.experiments.trainer import build
+from snn_gan_ext.experiments.trainer import build, fitting
 
 CPU = torch.device("cpu")
 CLASSIFIERS = [name for name in RECIPES if name.startswith("ttfs")]
@@ -156,3 +158,50 @@ def test_generators_of_glm_layers_are_found(name, networks, built):
 def test_settings_are_checked_before_anything_is_built():
     with pytest.raises(InputError, match="hidden"):
         build(RECIPES["digits"].vary({"generator.hidden": -1}), CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("digits", {"discriminator": None}),
+        ("digits", {"generator": RECIPES["ttfs-digits"].generator}),
+        ("digits", {"generator": RECIPES["nmnist-convolutional"].generator}),
+        ("digits", {"generator": RECIPES["nmnist-small"].generator}),
+        ("digits", {"learner": RECIPES["spiking-gan-digits"].learner}),
+        ("digits", {"data": RECIPES["digits-meta"].data}),
+        ("digits-spikes-ml", {"discriminator": RECIPES["digits"].discriminator}),
+        ("digits-spikes-ml", {"generator": RECIPES["digits-bayes"].generator}),
+        ("digits-meta", {"discriminator": None}),
+        ("digits-meta", {"learner": RECIPES["digits"].learner}),
+        ("digits-meta", {"data": RECIPES["digits"].data}),
+        ("temporal-modes", {"data": RECIPES["digits"].data}),
+        ("spiking-gan-digits", {"data": RECIPES["ttfs-digits"].data}),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_before_anything_is_written(name, changes, tmp_path):
+    with pytest.raises(InputError) as caught:
+        runs.train(RECIPES[name].vary(changes), tmp_path / "run", progress=False)
+    assert "\n" not in f"{caught.value}"
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_cause_of_parts_that_do_not_fit_is_kept():
+    with pytest.raises(InputError, match="fit each other, got KeyError: 'x'") as caught, fitting():
+        {}["x"]
+    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(RuntimeError), fitting():
+        raise RuntimeError("a bug")
+
+
+def test_the_data_are_found_anew_for_every_run(squares, recordings, tmp_path, monkeypatch):
+    pytest.importorskip("tonic", reason="tonic is not installed")
+    place = tmp_path / "mnist" / "mnist8k.npz"
+    place.parent.mkdir()
+    shutil.copy(squares, place)
+    shutil.copytree(recordings, tmp_path / "nmnist-small")
+    for name in ("spiking-gan-mnist-small", "nmnist-small"):
+        monkeypatch.setenv("SNN_GAN_EXT_DATA", str(tmp_path))
+        build(RECIPES[name], CPU).data.load()
+        monkeypatch.setenv("SNN_GAN_EXT_DATA", str(tmp_path / "elsewhere"))
+        with pytest.raises(InputError, match="elsewhere"):
+            build(RECIPES[name], CPU).data.load()

@@ -60,3 +60,23 @@ def test_identity_basis_has_a_tap_a_lag():
 def test_sizes_out_of_range_are_named(make):
     with pytest.raises(InputError, match=r"expected .*, got"):
         make()
+
+
+@pytest.mark.parametrize(("count", "length"), [(8, 8), (10, 10), (10, 20), (10, 3), (20, 10), (3, 2)])
+def test_raised_cosines_that_fall_between_steps_are_refused(count, length):
+    with pytest.raises(InputError, match="take fewer functions, a longer window or a larger offset"):
+        raised_cosine_basis(count, length)
+
+
+@pytest.mark.parametrize(("count", "length"), [(1, 1), (3, 3), (5, 6), (5, 20), (5, 30), (10, 30)])
+def test_raised_cosines_are_independent(count, length):
+    basis = raised_cosine_basis(count, length)
+    assert torch.linalg.matrix_rank(basis) == count
+
+
+@pytest.mark.parametrize(
+    "decay", [[2.0, 2.0], [1.0, 2.0, 3.0], None, ["a"], torch.ones(1, device="meta")]
+)
+def test_decays_are_numbers_that_differ(decay):
+    with pytest.raises(InputError, match="expected"):
+        exponential_basis(2, decay)

@@ -63,7 +63,7 @@ def test_deepcopy_before_and_after_a_forward(make, inputs, outputs):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_state_dict_round_trip(make, inputs, outputs, dtype, device):
     layer = make()
-    layer(torch.ones(2, *inputs))
+    layer(torch.ones(2, *inputs), None)
     saved = io.BytesIO()
     torch.save(layer.state_dict(), saved)
     saved.seek(0)
@@ -161,7 +161,7 @@ def test_odd_batches(make, inputs, outputs):
     assert torch.equal(one, spikes[:1])
     with pytest.raises(InputError, match="state"):
         layer(turned[:, :1], state)
-    wrong = layer(turned[0, :1])[1]
+    wrong = layer(turned[0, :1], None)[1]
     with pytest.raises(InputError, match="state"):
         layer(turned[0], wrong)
     empty = layer.sample(turned[:, :0])

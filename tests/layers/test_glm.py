@@ -77,7 +77,7 @@ def test_hidden_state_lives_in_sequential_between_snntorch_layers():
 
 def test_return_types_follow_snntorch():
     x = torch.ones(2, 3)
-    spikes, state = GLMLayer(3, 4)(x)
+    spikes, state = GLMLayer(3, 4)(x, None)
     assert spikes.shape == state.mem.shape == (2, 4)
     assert GLMLayer(3, 4, init_hidden=True)(x).shape == (2, 4)
     spikes, state = GLMLayer(3, 4, init_hidden=True, output=True)(x)
@@ -175,7 +175,7 @@ def test_half_precision_draws_in_float32():
         (lambda layer: layer(torch.ones(2, 3), uniforms=torch.full((2, 4), 1.5)), r"\[0, 1\)"),
         (lambda layer: layer(torch.ones(2, 3), uniforms=torch.full((2, 4), torch.nan)), "got nan"),
         (lambda layer: layer(torch.full((2, 3), torch.nan)), "finite"),
-        (lambda layer: layer(torch.ones(2, 3), layer(torch.ones(5, 3))[1]), "state.*2"),
+        (lambda layer: layer(torch.ones(2, 3), layer(torch.ones(5, 3), None)[1]), "state.*2"),
         (lambda layer: layer(torch.ones(2, 3), layer.initial_state(torch.ones(2, 3)).mem), "GLMState"),
         (
             lambda layer: GLMLayer(3, 4, init_hidden=True)(

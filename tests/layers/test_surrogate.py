@@ -13,7 +13,7 @@ from snn_gan_ext.functional import bases
 
 @pytest.mark.parametrize("spike_grad", [None, surrogate.atan(), surrogate.fast_sigmoid()])
 def test_spikes_are_the_same_with_and_without_a_graph(rng, spike_grad):
-    layer = GLMLayer(5, 4, spike_grad=spike_grad, feedback_init=1.0).double()
+    layer = GLMLayer(5, 4, spike_grad=spike_grad, bias_init=-1.0, feedback_init=1.0, rng=rng).double()
     x = torch.rand(12, 3, 5, generator=rng).double()
     uniforms = torch.rand(12, 3, 4, generator=rng).double()
     with_graph, _ = layer(x, uniforms=uniforms)

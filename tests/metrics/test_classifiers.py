@@ -1,5 +1,6 @@
 """Every classifier learns two separable classes, by one interface, and repeats by its seed."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -47,6 +48,10 @@ CLASSIFIERS = {
 }
 
 
+UPDATES = {"updates": 2}
+SHORT = {name: UPDATES for name in CLASSIFIERS} | {"mlp": {"epochs": 2}, "trees": {}}
+
+
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifiers_learn_and_notice_swapped_labels(name, rng):
     classifier, train, test = CLASSIFIERS[name]
@@ -59,8 +64,7 @@ def test_classifiers_learn_and_notice_swapped_labels(name, rng):
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_classifiers_repeat_by_seed_and_leave_global_random_sources_alone(name, rng):
     classifier, train, test = CLASSIFIERS[name]
-    short = {"epochs": 2} if name == "mlp" else {} if name == "trees" else {"updates": 2}
-    classifier = replace(classifier, **short)
+    classifier = replace(classifier, **SHORT[name])
     data, held_out = train(rng), test(rng)
     before = torch.get_rng_state()
     first, second = (classifier.fit(data).accuracy(held_out) for _ in range(2))
@@ -104,6 +108,35 @@ def test_frames_of_many_pixels_and_odd_lengths_are_counted(rng):
     fitted = FrameCNN(updates=2).fit(Batch(spikes, labels))
     assert fitted.prepare(spikes).shape == (12, 7, 30, 26)
     assert fitted.predict(spikes).shape == (12,)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_fitted_classifiers_can_be_pickled(name, rng):
+    classifier, train, test = CLASSIFIERS[name]
+    fitted = replace(classifier, **SHORT[name]).fit(train(rng))
+    data = test(rng)
+    again = pickle.loads(pickle.dumps(fitted))
+    assert again.accuracy(data) == fitted.accuracy(data)
+
+
+def test_data_of_another_size_than_the_training_data_are_refused(rng):
+    mlp, images = MLP(epochs=2).fit(blobs(rng)), blobs(rng, pixels=5)
+    frames = left_and_right(rng)
+    cnn = FrameCNN(updates=1).fit(frames)
+    for call in (
+        lambda: mlp.accuracy(images),
+        lambda: mlp.predict(images.images),
+        lambda: cnn.predict(frames.spikes[1:]),
+        lambda: cnn.predict(frames.spikes[..., 1:]),
+    ):
+        with pytest.raises(InputError, match="expected shape"):
+            call()
+
+
+def test_labels_that_would_fill_the_memory_are_refused(rng):
+    data = left_and_right(rng)
+    with pytest.raises(InputError, match=r"0 \.\. 9999"):
+        FrameCNN().fit(data._replace(labels=data.labels + 10**12))
 
 
 @pytest.mark.parametrize(

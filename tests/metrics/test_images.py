@@ -60,6 +60,7 @@ def test_classes_covered_by_hand():
 
 
 def test_real_digits_score_best_and_marginals_worst(train, classifier, rng):
+    """By margins of a tenth and more, while seeds differ by a few hundredths."""
     real, labels = load_digits().validation.images, torch.arange(500) % 10
     drawn = {
         "real": train.images[:500],
@@ -68,9 +69,9 @@ def test_real_digits_score_best_and_marginals_worst(train, classifier, rng):
         "marginals": references.pixel_marginals(train.images)(labels, rng),
     }
     distances = [images.frechet_distance(classifier, real, x) for x in drawn.values()]
-    assert distances == sorted(distances)
+    assert max(distances[:2]) < distances[2] / 2 < distances[3] / 4
     scores = [images.inception_score(classifier, x) for x in drawn.values()]
-    assert scores == sorted(scores, reverse=True)
+    assert min(scores[:2]) > 1.5 * scores[2] > 1.5 * 1.1 * scores[3]
     assert images.classes_covered(classifier, drawn["real"]) == 10
     assert images.classes_covered(classifier, train.images[train.labels == 4]) == 1
 

@@ -136,6 +136,27 @@ def test_shifted_trials_move_as_a_whole(rng):
     assert torch.equal(references.shifted(spikes, 0, rng), spikes)
 
 
+def test_labels_may_be_far_apart(rng):
+    far = Labelled(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 10**12]))
+    for reference in (references.real_images, references.class_means):
+        assert reference(far)(far.labels.flip(0), rng).tolist() == [[1.0], [0.0]]
+
+
+def test_settings_that_fit_no_data_are_refused(train, rng):
+    labels = torch.tensor([0, 7])
+    for call, name in (
+        (lambda: references.kmeans_mixture(train, clusters=0), "clusters"),
+        (lambda: references.pca_gaussian(train.images, components=0), "components"),
+        (lambda: references.pca_gaussian(train.images[:1]), "at least two"),
+        (lambda: references.poisson(0.2, 0), "num_steps"),
+        (lambda: references.poisson(0.2, 5)(-1, rng), "labels"),
+        (lambda: references.as_frames(references.class_means(train), (2, 3))(labels, rng), "images"),
+        (lambda: references.shifted(torch.zeros(3, 2, 1, 5, 5), -1, rng), "pixels"),
+    ):
+        with pytest.raises(InputError, match=name):
+            call()
+
+
 def test_unknown_classes_are_refused(train, rng):
     for reference in (
         references.class_means,

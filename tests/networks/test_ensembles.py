@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from snn_gan_ext import InputError
 from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
@@ -79,8 +80,9 @@ def test_weights_survive_a_state_dict_and_members_are_copies(rng):
 
 
 def test_what_does_not_fit_is_named(rng):
-    with pytest.raises(InputError, match="at least one"):
-        Ensemble([])
+    for members in ([], 0, 2, [0], [nn.Linear(1, 1)]):
+        with pytest.raises(InputError, match="members: expected a"):
+            Ensemble(members)
     with pytest.raises(InputError, match="same names and shapes"):
         Ensemble([neuron(0), conditional(0)])
     longer, slower = neuron(1), neuron(1)

@@ -99,12 +99,12 @@ def test_hidden_neurons_begin_with_their_feedback_and_read_out_neurons_with_none
     [(GLMLayer, (25, 400)), (GLMConv2d, (1, 400, 5)), (GLMConvTranspose2d, (1, 400, 5))],
 )
 def test_initial_weights_shrink_with_the_inputs_and_the_basis(kind, sizes, rng):
-    """One over the root of 25 inputs times 16, the sum of the basis' squares: 1 / 20.
+    """Four over the root of 25 inputs times 16, the sum of the basis' squares: 1 / 5.
 
     Of 40,000 weights: beyond 5 standard errors once in 2 million runs.
     """
     layer = kind(*sizes, basis=2 * identity_basis(4), rng=rng)
-    assert layer.weight.std().item() == pytest.approx(1 / 20, rel=5 / 80_000**0.5)
+    assert layer.weight.std().item() == pytest.approx(1 / 5, rel=5 / 80_000**0.5)
 
 
 def test_wiring_of_any_depth_runs_and_loops_are_refused():
@@ -343,7 +343,7 @@ def test_a_generator_without_hidden_neurons_starts_at_given_rates(rng, bits):
         assert error < 5 * 0.5 / 4000**0.5
     with pytest.raises(InputError, match="above 0"):
         net.initialise_rates(torch.zeros(3, 2, 4))
-    with pytest.raises(InputError, match="probabilities"):
+    with pytest.raises(InputError, match="rates: expected shape"):
         net.initialise_rates(rates[:2])
 
 

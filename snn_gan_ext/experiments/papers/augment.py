@@ -3,7 +3,15 @@
 import statistics
 from typing import Any
 
-from snn_gan_ext.experiments.papers.common import Settings, finish, gathered, mean, run_all
+from snn_gan_ext.experiments.papers.common import (
+    Scores,
+    Settings,
+    finish,
+    gathered,
+    mean,
+    run_all,
+    scorecards,
+)
 from snn_gan_ext.experiments.recipes.nmnist import AUGMENT
 
 __all__ = ["nmnist_augment"]
@@ -29,6 +37,11 @@ def nmnist_augment(settings: Settings) -> dict[str, Any]:
     """
     experiments = {f"shots{shots}": AUGMENT.vary({"data.shots": shots}) for shots in SHOTS}
     found = run_all(experiments, settings, seeded=("seed", "data.shots_seed"))
+    with scorecards(settings):
+        return _finished(settings, found)
+
+
+def _finished(settings: Settings, found: Scores) -> dict[str, Any]:
     scores = [
         {
             f"{shots}": {name: run[f"shots{shots}"]["samplers"][name]["accuracy"] for name in TITLES}

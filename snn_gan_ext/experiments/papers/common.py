@@ -4,13 +4,13 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
-from snn_gan_ext import plots
 from snn_gan_ext.datasets.digits import Split
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments import runs
@@ -19,9 +19,13 @@ from snn_gan_ext.experiments.evaluation import Figures
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.loop import Interrupted
 from snn_gan_ext.experiments.recipes.digit_spikes import SpikeTrainEvaluation
-from snn_gan_ext.validation import check_setting, whole
+from snn_gan_ext.validation import check_setting, one_of, path_of, whole
 
-__all__ = ["Settings", "finish", "gathered", "mean", "run_all", "with_range"]
+__all__ = ["Scores", "Settings", "finish", "gathered", "mean", "run_all", "scorecards", "with_range"]
+
+
+Scores: TypeAlias = list[dict[str, dict[str, Any]]]
+"""Contents of ``metrics.json`` by seed and by name of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +49,15 @@ class Settings:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "out", path_of("--out", self.out))
         check_setting("--seeds", self.seeds, whole(1, 1000))
-        if (self.out / "config.json").exists():
-            cure, got = "give another --out", "a run folder"
+        check_setting("--evaluate-on", self.evaluate_on, one_of(Split))
+        for name in ("updates", "classifier_updates"):
+            if getattr(self, name) is not None:
+                check_setting(f"--{name}".replace("_", "-"), getattr(self, name), whole(1))
+        is_run = (self.out / "config.json").exists()
+        if is_run or (self.out.exists() and not self.out.is_dir()):
+            cure, got = "give another --out", "a run folder" if is_run else "a file"
             raise InputError(f"{self.out}", expected="a folder for many runs", got=got, cure=cure)
 
     def variant(self, experiment: Experiment, seed: int, seeded: Sequence[str]) -> Experiment:
@@ -68,7 +78,7 @@ class Settings:
 
 def run_all(
     experiments: Mapping[str, Experiment], settings: Settings, seeded: Sequence[str] = ("seed",)
-) -> list[dict[str, dict[str, Any]]]:
+) -> Scores:
     """Train and evaluate experiments with every seed, or go on with them, or read their scores.
 
     Args:
@@ -88,7 +98,11 @@ def run_all(
         for seed in range(settings.seeds)
         for name, experiment in experiments.items()
     ]
-    found: list[dict[str, dict[str, Any]]] = [{} for _ in range(settings.seeds)]
+    for seed, name, experiment in todo:  # all of them before the first is trained
+        experiment.check()
+        _is_begun(experiment, settings.out / f"{name}-seed{seed}")
+    settings.out.mkdir(parents=True, exist_ok=True)
+    found: Scores = [{} for _ in range(settings.seeds)]
     started = time.monotonic()
     for number, (seed, name, experiment) in enumerate(todo, start=1):
         folder = settings.out / f"{name}-seed{seed}"
@@ -99,13 +113,17 @@ def run_all(
     return found
 
 
-def _run(experiment: Experiment, folder: Path, progress: bool) -> dict[str, Any]:
+def _is_begun(experiment: Experiment, folder: Path) -> bool:
+    """Whether a folder holds a run of the experiment; one of another is refused."""
     begun = (folder / "config.json").exists()
     if begun and runs.read_experiment(folder).identity() != experiment.identity():
-        cure = "give another --out"
-        raise InputError(
-            f"{folder}", expected="a run of these settings", got="one of others", cure=cure
-        )
+        expected, cure = "a run of these settings", "give another --out"
+        raise InputError(f"{folder}", expected=expected, got="one of others", cure=cure)
+    return begun
+
+
+def _run(experiment: Experiment, folder: Path, progress: bool) -> dict[str, Any]:
+    begun = _is_begun(experiment, folder)
     if begun and (folder / "metrics.json").exists():
         return runs.read_metrics_json(folder)
     if (folder / "generator.safetensors").exists():
@@ -116,6 +134,24 @@ def _run(experiment: Experiment, folder: Path, progress: bool) -> dict[str, Any]
         return runs.train(experiment, folder, resume=resume, force=force, progress=progress)
     except Interrupted as error:
         raise Interrupted(error.signal_number, f"{folder}; the same command goes on") from None
+
+
+@contextmanager
+def scorecards(settings: Settings) -> Iterator[None]:
+    """Take errors in the use of runs' numbers for a ``metrics.json`` that was changed.
+
+    Raises:
+        InputError: In place of errors of missing keys, of types and of values, which it chains.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError) as error:
+        expected, got = "all numbers of the runs", f"{type(error).__name__}: {error}"
+        cure = "evaluate the run that was changed again, or remove its folder"
+        place = f"{settings.out}/*/metrics.json"
+        raise InputError(place, expected=expected, got=f"{got:.100}", cure=cure) from error
 
 
 def finish(
@@ -130,8 +166,7 @@ def finish(
     write_atomically(settings.out / "metrics.json", json.dumps(found, indent=2) + "\n")
     lines = ["| " + " | ".join(line) + " |\n" for line in (header, ["---"] * len(header), *rows)]
     write_atomically(settings.out / "table.md", "".join(lines) + f"\n{settings.seeds} seed(s).\n")
-    for name, figure in figures.items():
-        plots.save(figure, settings.out / f"{name}.png")
+    runs.save_pictures(figures, settings.out)
     return found
 
 

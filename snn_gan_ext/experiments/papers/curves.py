@@ -1,11 +1,21 @@
 """Fig. 4 of the SpikeGAN paper: TSTR while generators learn."""
 
+from functools import partial
 from typing import Any
 
 from snn_gan_ext import plots
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.loop import read_metrics
-from snn_gan_ext.experiments.papers.common import Settings, finish, gathered, mean, run_all, with_range
+from snn_gan_ext.experiments.papers.common import (
+    Scores,
+    Settings,
+    finish,
+    gathered,
+    mean,
+    run_all,
+    scorecards,
+    with_range,
+)
 from snn_gan_ext.experiments.recipes.digits import BELIEF, DIGITS, HYBRID, TIME_SURFACE
 
 __all__ = ["digits_curves"]
@@ -38,12 +48,18 @@ def digits_curves(settings: Settings) -> dict[str, Any]:
         SpikeGAN paper, section VIII-A and Fig. 4.
     """
     found = run_all(EXPERIMENTS, settings)
+    with scorecards(settings):
+        return _finished(settings, found)
+
+
+def _finished(settings: Settings, found: Scores) -> dict[str, Any]:
     curves = {name: _mean_curve(settings, name) for name in EXPERIMENTS}
     tstr: list[dict[str, float]] = [
         {name: run[name]["samplers"][each.label]["tstr"] for name, each in EXPERIMENTS.items()}
         for run in found
     ]
-    figure = plots.lines(
+    figure = partial(
+        plots.lines,
         {title: curves[name] for name, title in TITLES.items()},
         x_label="training update",
         y_label="train on synthetic, test on real (validation)",

@@ -1,13 +1,14 @@
 """Fig. 8 of the SpikeGAN paper: within-task training from learned initialisations."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from snn_gan_ext import plots
 from snn_gan_ext.experiments.loop import read_metrics
-from snn_gan_ext.experiments.papers.common import Settings, finish, mean, run_all
+from snn_gan_ext.experiments.papers.common import Settings, finish, mean, run_all, scorecards
 from snn_gan_ext.experiments.recipes.digits_meta import ARMS, DIGITS_META
 
 __all__ = ["digits_meta"]
@@ -33,7 +34,12 @@ def digits_meta(settings: Settings) -> dict[str, Any]:
     References:
         SpikeGAN paper, section VIII-D and Fig. 8.
     """
-    found = [run["digits-meta"] for run in run_all({"digits-meta": DIGITS_META}, settings)]
+    found = run_all({"digits-meta": DIGITS_META}, settings)
+    with scorecards(settings):
+        return _finished(settings, [run["digits-meta"] for run in found])
+
+
+def _finished(settings: Settings, found: list[dict[str, Any]]) -> dict[str, Any]:
     steps = found[0]["within_task_updates"]
     arms: dict[str, dict[str, list[float]]] = {
         arm: _over_seeds([run["curves"][arm] for run in found]) for arm in ARMS
@@ -41,14 +47,16 @@ def digits_meta(settings: Settings) -> dict[str, Any]:
     parts = ("first_tasks", "last_tasks")
     again = {name: _over_seeds([run["stream"][name] for run in found]) for name in parts}
     figures = {
-        key: plots.lines(
+        key: partial(
+            plots.lines,
             {TITLES[arm]: list(zip(steps, arms[arm][f"{key}_mean"], strict=True)) for arm in ARMS},
             x_label="within-task update",
             y_label=key.upper(),
         )
         for key in MEASURES
     }
-    figures["meta_updates"] = plots.lines(
+    figures["meta_updates"] = partial(
+        plots.lines,
         {f"{i} within-task updates": _against_updates(settings, i) for i in WITHIN},
         x_label="meta-update",
         y_label="TRTS on validation tasks",

@@ -1,6 +1,7 @@
 """Fig. 5 of the SpikeGAN paper: generators that learn from noisy digits."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from snn_gan_ext import plots
@@ -8,7 +9,16 @@ from snn_gan_ext.coding.images import Labelled, add_noise
 from snn_gan_ext.datasets.digits import load_digits
 from snn_gan_ext.experiments import runs
 from snn_gan_ext.experiments.evaluation import Figures
-from snn_gan_ext.experiments.papers.common import Settings, finish, gathered, mean, run_all, with_range
+from snn_gan_ext.experiments.papers.common import (
+    Scores,
+    Settings,
+    finish,
+    gathered,
+    mean,
+    run_all,
+    scorecards,
+    with_range,
+)
 from snn_gan_ext.experiments.recipes.digits import BELIEF, CLASSES, HYBRID, SIDE, TIME_SURFACE
 from snn_gan_ext.metrics.distributions import pca_projection
 from snn_gan_ext.rng import stream
@@ -51,12 +61,18 @@ def digits_noise(settings: Settings) -> dict[str, Any]:
         for fraction in FRACTIONS
         for source, experiment in EXPERIMENTS.items()
     }
+    found = run_all(experiments, settings)
+    with scorecards(settings):
+        return _finished(settings, found)
+
+
+def _finished(settings: Settings, found: Scores) -> dict[str, Any]:
     per_seed = [
         {
-            line: {f"{x}": _score(run[_run_of(source, x)], sampler) for x in FRACTIONS}
+            line: {f"{x}": _score(run[_run_of(source, x)], sampler, x) for x in FRACTIONS}
             for line, (_, source, sampler) in LINES.items()
         }
-        for run in run_all(experiments, settings)
+        for run in found
     ]
     figures = {name: each for x in SHOWN for name, each in _figures(settings, x).items()}
     cells = gathered(per_seed, with_range)
@@ -70,9 +86,11 @@ def _run_of(source: str, fraction: float) -> str:
     return f"{EXPERIMENTS[source].name}-noise{fraction}"
 
 
-def _score(metrics: Mapping[str, Any], sampler: str | None) -> float:
-    """TRTS of a sampler, or of noisy digits without a code."""
-    return float(metrics["samplers"][sampler]["trts"] if sampler else metrics["noisy_real_accuracy"])
+def _score(metrics: Mapping[str, Any], sampler: str | None, fraction: float) -> float:
+    """TRTS of a sampler, or of digits without a code."""
+    if sampler:
+        return float(metrics["samplers"][sampler]["trts"])
+    return float(metrics["noisy_real_accuracy" if fraction else "real_accuracy"])
 
 
 def _figures(settings: Settings, fraction: float) -> Figures:
@@ -86,6 +104,6 @@ def _figures(settings: Settings, fraction: float) -> Figures:
         rows[title] = Labelled(drawn["images"], real.labels)
     points = pca_projection(*(data.images for data in rows.values()))
     return {
-        f"samples-{fraction}": plots.sample_grid(rows, CLASSES, SIDE, per_class=4),
-        f"pca-{fraction}": plots.pca_panels(dict(zip(rows, points, strict=True)), real.labels),
+        f"samples-{fraction}": partial(plots.sample_grid, rows, CLASSES, SIDE, per_class=4),
+        f"pca-{fraction}": partial(plots.pca_panels, dict(zip(rows, points, strict=True)), real.labels),
     }

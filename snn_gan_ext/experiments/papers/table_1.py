@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from snn_gan_ext.experiments.experiment import Experiment
-from snn_gan_ext.experiments.papers.common import Settings, finish, gathered, mean, run_all, with_range
+from snn_gan_ext.experiments.papers.common import (
+    Scores,
+    Settings,
+    finish,
+    gathered,
+    mean,
+    run_all,
+    scorecards,
+    with_range,
+)
 from snn_gan_ext.experiments.recipes.digit_spikes import CNN, LIKELIHOOD, POOLED, RATE, TIME_SURFACE
 
 __all__ = ["TABLE_1", "digits_spikes"]
@@ -50,10 +59,13 @@ def digits_spikes(settings: Settings) -> dict[str, Any]:
         SpikeGAN paper, section VIII-B and Table I.
     """
     experiments = {key: row.experiment for key, row in TABLE_1.items() if row.experiment is not None}
-    per_seed = [
-        {key: _scores(run, key, row) for key, row in TABLE_1.items()}
-        for run in run_all(experiments, settings)
-    ]
+    found = run_all(experiments, settings)
+    with scorecards(settings):
+        return _finished(settings, found)
+
+
+def _finished(settings: Settings, found: Scores) -> dict[str, Any]:
+    per_seed = [{key: _scores(run, key, row) for key, row in TABLE_1.items()} for run in found]
     columns = {
         name: [{key: scores[key][name] for key in TABLE_1} for scores in per_seed] for name in COLUMNS
     }

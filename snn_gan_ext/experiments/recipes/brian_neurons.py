@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import torch
@@ -42,6 +42,11 @@ class SimulatedNeurons(SingleNeuronData):
     shortest: ClassVar[int] = 60
     num_steps: int = 200
     neurons: tuple[Neuron, ...] = ("adex",)
+
+    def check(self) -> None:
+        super().check()
+        if not self.neurons:
+            raise InputError("neurons", expected="at least one kind", got="none")
 
     def draw(self, count: int, role: str) -> Tensor:
         """Draw trials ``[T, count, 1]`` of the kinds, in a mixed order."""
@@ -89,14 +94,15 @@ class SpikeTrainStatistics(Evaluation):
             "poisson": poisson(count, trainer.stream(f"{split} poisson", "cpu")),
             **{name: trains(trainer, name, count, f"{split} synthetic") for name in TITLES},
         }
-        rows = {name: self._row(trainer, real, drawn) for name, drawn in samplers.items()}
+        each = trainer.each(samplers.items())
+        rows = {name: self._row(trainer, real, drawn) for name, drawn in each}
         for row in rows.values():
             row["over_poisson"] = row["isi_wasserstein"] / rows["poisson"]["isi_wasserstein"]
         titles = {"real": "Brian2", "poisson": "Poisson"} | TITLES
         named = {titles[name]: drawn for name, drawn in samplers.items()}
         figures = {
-            "raster": plots.raster({name: x[:, :SHOWN] for name, x in named.items()}, "trial"),
-            "statistics": plots.train_statistics(named, DT),
+            "raster": partial(plots.raster, {name: x[:, :SHOWN] for name, x in named.items()}, "trial"),
+            "statistics": partial(plots.train_statistics, named, DT),
         }
         return Results(rows, figures)
 

@@ -14,6 +14,7 @@ from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.decoders import Rates, TimeSurface
 from snn_gan_ext.coding.images import Labelled, add_noise, rate_encode
 from snn_gan_ext.datasets.digits import DigitSplits, load_digits
+from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import MLP, Basis, Conditional, Data, Particles, in_turn, pick
 from snn_gan_ext.experiments.evaluation import Evaluation, Figures, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
@@ -23,7 +24,7 @@ from snn_gan_ext.metrics.c2st import c2st, image_classifier
 from snn_gan_ext.metrics.references import ImageSampler, SpikeSampler
 from snn_gan_ext.rng import stream
 from snn_gan_ext.types import Batch, setting
-from snn_gan_ext.validation import between, check_setting, whole
+from snn_gan_ext.validation import between, whole
 
 __all__ = ["RECIPES", "ImageEvaluation", "RateCodedDigits"]
 
@@ -64,8 +65,9 @@ class RateCodedDigits(Digits):
     noise_fraction: float = setting(0.0, between(0, 1))
 
     def check(self) -> None:
-        if self.encoding != "rate":
-            check_setting("data.num_steps", self.num_steps, whole(1, 1))
+        if self.encoding != "rate" and self.num_steps != 1:
+            expected, cure = f"rate for trials of {self.num_steps} steps", "set data.num_steps to 1"
+            raise InputError("encoding", expected=expected, got=self.encoding, cure=cure)
 
     @cached_property
     def train(self) -> Labelled:
@@ -131,13 +133,16 @@ class ImageEvaluation(Evaluation):
         coded = self._coded(trainer, noisy, "held out")
         clean = classifiers.MLP(trainer.seed_of("trts"), epochs=100).fit(data.splits.train)
         held_out = HeldOut(real, noisy, coded, clean)
-        rows = {name: self._row(trainer, draw, held_out) for name, draw in samplers.items()}
+        rows = {
+            name: self._row(trainer, draw, held_out) for name, draw in trainer.each(samplers.items())
+        }
         # Training digits, each once, are the second real set; the classifier knows them, though.
         train = self._coded(trainer, data.train, "training digits")
         rows["real"]["energy_distance"] = distributions.energy_distance(coded, train)
         rows["real"]["trts"] = clean.accuracy(coded)
         figures = self._figures(trainer, coded, samplers[trainer.label])
-        return Results(rows, figures, {"noisy_real_accuracy": clean.accuracy(noisy)})
+        measure = "noisy_real_accuracy" if data.noise_fraction else "real_accuracy"
+        return Results(rows, figures, {measure: clean.accuracy(noisy)})
 
     def _row(self, trainer: Trained, draw: SpikeSampler, held_out: "HeldOut") -> dict[str, float]:
         synthetic = self._images(trainer, draw, in_turn(self.synthetic_count, CLASSES), "synthetic")
@@ -176,9 +181,9 @@ class ImageEvaluation(Evaluation):
         trials = draw(in_turn(CLASSES, CLASSES), trainer.stream("raster"))
         rows = {"real, rate-coded": real, "generated": synthetic}
         return {
-            "samples": plots.sample_grid(rows, CLASSES, SIDE),
-            "pca": plots.pca_scatter(real_points, points, real.labels, synthetic.labels),
-            "raster": plots.raster({f"{k}": trials[:, k] for k in range(CLASSES)}),
+            "samples": partial(plots.sample_grid, rows, CLASSES, SIDE),
+            "pca": partial(plots.pca_scatter, real_points, points, real.labels, synthetic.labels),
+            "raster": partial(plots.raster, {f"{k}": trials[:, k] for k in range(CLASSES)}),
         }
 
     def sample(self, trainer: Trained, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
@@ -14,11 +15,12 @@ from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.decoders import Rates
 from snn_gan_ext.coding.images import Labelled, rate_decode, rate_encode
 from snn_gan_ext.datasets.tasks import DigitTask, draw_tasks
+from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import MLP, Conditional, in_turn, pick
 from snn_gan_ext.experiments.evaluation import Evaluation, Figures, Results, Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.digits import SIDE, Digits
-from snn_gan_ext.experiments.trainer import Trainer, build
+from snn_gan_ext.experiments.trainer import Trainer, build, fitting
 from snn_gan_ext.metrics import classifiers, distributions
 from snn_gan_ext.networks.ensembles import DiscriminatorEnsemble, Ensemble
 from snn_gan_ext.networks.glm import NetworkGenerator
@@ -93,6 +95,9 @@ class MetaExperiment(Experiment):
 
     def check(self) -> None:
         super().check()
+        if not isinstance(self.learner, MetaSpikeGAN) or self.discriminator is None:
+            expected, got = "MetaSpikeGAN, and a discriminator", f"{type(self.learner).__name__}"
+            raise InputError("learner and discriminator", expected=expected, got=got)
         check_settings(self, updates=whole(self.task_updates + 1, 100_000 * self.task_updates))
 
 
@@ -151,7 +156,8 @@ class MetaTrainer(Trainer):
 @build.register
 def _build_meta(experiment: MetaExperiment, device: torch.device) -> MetaTrainer:
     experiment.check()
-    return MetaTrainer(experiment, device)
+    with fitting():
+        return MetaTrainer(experiment, device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +206,7 @@ class Adaptation(Evaluation):
         digits = HELD_OUT if meta.split == "test" else data.validation_digits
         tasks = _held_out(meta, digits, self.tasks)
         real, validation = data.splits.held_out(meta.split), data.splits.validation
-        found = {arm: self._curves(meta, arm, tasks, real, self.times) for arm in ARMS}
+        found = {arm: self._curves(meta, arm, tasks, real, self.times) for arm in meta.each(ARMS)}
         count = min(self.tasks, -(-len(seen) // 2))
         again = {
             name: self._curves(meta, "meta", part, validation, [5, 10]).summary()
@@ -267,10 +273,11 @@ class Adaptation(Evaluation):
                 arm.replace("_", " "): list(zip(self.times, each.mean(name), strict=True))
                 for arm, each in found.items()
             }
-            figures[name] = plots.lines(curves, x_label="within-task update", y_label=name.upper())
+            labels = {"x_label": "within-task update", "y_label": name.upper()}
+            figures[name] = partial(plots.lines, curves, **labels)
         for arm in ARMS[:2]:
             shown = {f"update {i}": found[arm].samples[i] for i in self.times[:6]}
-            figures[f"samples_{arm}"] = plots.sample_grid(shown, trainer.data.classes, SIDE)
+            figures[f"samples_{arm}"] = partial(plots.sample_grid, shown, trainer.data.classes, SIDE)
         return figures
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,7 +28,7 @@ from snn_gan_ext.metrics.c2st import c2st
 from snn_gan_ext.metrics.events import labels_of
 from snn_gan_ext.metrics.references import ImageSampler, SpikeSampler
 from snn_gan_ext.types import Batch, setting
-from snn_gan_ext.validation import SEED, whole
+from snn_gan_ext.validation import SEED, path_of, whole
 
 __all__ = ["EventEvaluation", "EventRecordings"]
 
@@ -63,6 +63,9 @@ class EventRecordings(Data):
     shots: int = setting(0, whole(0, 10_000))
     shots_seed: int = setting(0, SEED)
 
+    def check(self) -> None:
+        _ = self.binning
+
     @property
     def binning(self) -> Binning:
         """Coding of recordings as spikes."""
@@ -85,9 +88,9 @@ class EventRecordings(Data):
             InputError: If neither ``path`` nor the environment variable names it.
         """
         if self.path:
-            return Path(self.path)
-        if DATA_VARIABLE in os.environ:
-            return Path(os.environ[DATA_VARIABLE]) / self.default_folder
+            return path_of("--data", self.path)
+        if os.environ.get(DATA_VARIABLE):
+            return path_of(DATA_VARIABLE, os.environ[DATA_VARIABLE]) / self.default_folder
         cure = "--data FOLDER, and --data.download to have Tonic fetch them into it"
         expected = f"a folder of {self.format} recordings"
         raise InputError("data", expected=expected, got="none", cure=cure)
@@ -95,7 +98,8 @@ class EventRecordings(Data):
     @cached_property
     def frames(self) -> EventFrames:
         """All recordings as spikes."""
-        return _frames(replace(self, shots=0, shots_seed=0))
+        data = replace(self, path=f"{self.folder()}", shots=0, shots_seed=0)
+        return _frames(data, data.recordings().key or object())
 
     def fingerprint(self) -> str:
         return self.frames.fingerprint()
@@ -162,7 +166,8 @@ class EventRecordings(Data):
 
 
 @lru_cache(maxsize=1)
-def _frames(data: EventRecordings) -> EventFrames:
+def _frames(data: EventRecordings, key: object) -> EventFrames:
+    """Return the spikes of recordings, which the key tells from others of the same settings."""
     return EventFrames(data.recordings(), data.binning, damaged="skip")
 
 
@@ -221,7 +226,7 @@ class EventEvaluation(Evaluation):
         ceiling = {"tstr": accuracy, "trts": accuracy, **_statistics(train, real, real)}
         pair = self._pair(trainer, again, train, real)
         rows = {"real": {**ceiling, "c2st": self._c2st(trainer, train, real, *pair)}}
-        for name, draw in samplers.items():
+        for name, draw in trainer.each(samplers.items()):
             rows[name] = self._row(trainer, model, draw, train, real)
         for row in rows.values():
             row["nearest_ratio"] = row["nearest_distance"] / max(rows["real"]["nearest_distance"], 1e-9)
@@ -295,7 +300,10 @@ def frame_figures(real: Batch, synthetic: Batch) -> Figures:
         places = [int((labels == k).nonzero()[0]) for k in sorted(set(labels.tolist()))]
         shown[title] = trials.spikes[:, places]
     surfaces = {title: _surfaces(spikes) for title, spikes in shown.items()}
-    return {"frames": plots.event_frames(shown), "time_surfaces": plots.time_surfaces(surfaces)}
+    return {
+        "frames": partial(plots.event_frames, shown),
+        "time_surfaces": partial(plots.time_surfaces, surfaces),
+    }
 
 
 def _surfaces(spikes: Tensor) -> Tensor:

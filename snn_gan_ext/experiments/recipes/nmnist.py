@@ -55,7 +55,7 @@ class AugmentationEvaluation(events.EventEvaluation):
         model = classifiers.FrameCNN(trainer.seed_of("tstr"), self.classifier_updates)
         rows = {
             name: {"accuracy": classifiers.tstr(model, trials, real, repeats=1)}
-            for name, trials in sets.items()
+            for name, trials in trainer.each(sets.items())
         }
         return Results(rows, events.frame_figures(real, ours))
 

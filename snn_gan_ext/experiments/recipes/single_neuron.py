@@ -38,7 +38,7 @@ class SingleNeuronData(Data):
     trials: int = setting(10_000, whole(2, 10_000_000))
 
     def check(self) -> None:
-        check_setting("data.num_steps", self.num_steps, whole(self.shortest, 100_000))
+        check_setting("num_steps", self.num_steps, whole(self.shortest, 100_000))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -92,7 +92,8 @@ class GreyImageEvaluation(Evaluation):
             "pca_gaussian_per_class": references.per_class(references.pca_gaussian, train, seed),
             **{name: partial(_draw, trainer, name) for name in trainer.generators},
         }
-        rows = {name: self._row(trainer, draw, real) for name, draw in samplers.items()}
+        each = trainer.each(samplers.items())
+        rows = {name: self._row(trainer, draw, real) for name, draw in each}
         ours = rows[trainer.label]
         ours["over_pca_gaussian"] = ours["frechet"] / rows["pca_gaussian"]["frechet"]
         # As if neurons fired at ticks of a clock alone.
@@ -185,8 +186,11 @@ def _figures(trainer: Trained, real: Labelled) -> Figures:
     titles = {"spiking_gan": "Spiking-GAN", "ann_gan": "ordinary GAN"}
     drawn = {title: Labelled(_images(trainer, name, labels), labels) for name, title in titles.items()}
     real_points, points = distributions.pca_projection(real.images, drawn["Spiking-GAN"].images)
-    grid = plots.sample_grid({"real": real, **drawn}, CLASSES, trainer.data_as(DigitImages).side)
-    return {"samples": grid, "pca": plots.pca_scatter(real_points, points, real.labels, labels)}
+    grids, side = {"real": real, **drawn}, trainer.data_as(DigitImages).side
+    return {
+        "samples": partial(plots.sample_grid, grids, CLASSES, side),
+        "pca": partial(plots.pca_scatter, real_points, points, real.labels, labels),
+    }
 
 
 DIGITS = Experiment(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -92,14 +93,14 @@ class FiringModesEvaluation(Evaluation):
         """Rasters at the end and, if training was followed, on the way (Fig. 7)."""
         titles = {"real": "real"} | TITLES
         shown = {titles[name]: spikes[:, :SHOWN] for name, spikes in drawn.items()}
-        figures = {"raster": plots.raster(shown, "trial")}
+        figures = {"raster": partial(plots.raster, shown, "trial")}
         kept = _on_the_way(_state(trainer).drawn)
         if kept:
             grid = {
                 title: {f"update {update}": spikes[place] for update, spikes in kept.items()}
                 for place, title in enumerate(TITLES.values())
             }
-            figures["rasters_over_training"] = plots.raster_grid(grid)
+            figures["rasters_over_training"] = partial(plots.raster_grid, grid)
         return figures
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar, Literal
 
 import torch
@@ -55,7 +55,7 @@ class DigitSource(Data):
             raise InputError("side", expected=expected, got=f"{self.side}")
         if self.source == "digits" and (self.path or self.download):
             got = self.path or "--data.download"
-            raise InputError("--data", expected="none for scikit-learn's digits", got=got)
+            raise InputError("path", expected="none for scikit-learn's digits", got=got)
 
     @cached_property
     def splits(self) -> DigitSplits:
@@ -148,8 +148,8 @@ def _figures(trainer: Trained, real: Labelled) -> Figures:
         trials[f"{name} targets"] = torch.cat(layers, 1)
         decided[f"{name} targets"] = _fire(trainer, name, real)[-1].times.min(1).values
     return {
-        "raster": plots.raster(trials, "neuron (the last ten are outputs)"),
-        "decisions": plots.histogram(decided, window, "first output spike, time step"),
+        "raster": partial(plots.raster, trials, "neuron (the last ten are outputs)"),
+        "decisions": partial(plots.histogram, decided, window, "first output spike, time step"),
     }
 
 

@@ -41,3 +41,8 @@ def test_each_kind_has_a_trial():
     data = replace(RECIPES["brian-modes"].data, trials=2)
     with pytest.raises(InputError, match="trials: expected 3 or more"):
         _ = data.trials_to_learn_from
+
+
+def test_there_is_a_kind_of_neurons():
+    with pytest.raises(InputError, match="neurons: expected at least one kind"):
+        RECIPES["brian-adex"].vary({"data.neurons": ()}).check()

@@ -77,6 +77,15 @@ def test_recordings_are_known_by_their_content(recordings, tmp_path):
     assert fingerprint(other) != fingerprint(recordings)
 
 
+def test_recordings_that_change_are_read_again(recordings, tmp_path):
+    data = replace(SMALL.data, path=str(shutil.copytree(recordings, tmp_path / "changing")))
+    before = data.fingerprint()
+    assert replace(data).frames is data.frames
+    one, another = sorted((tmp_path / "changing").rglob("*.bin"))[:2]
+    shutil.copy(another, one)
+    assert replace(data).fingerprint() != before
+
+
 def test_missing_and_foreign_recordings_are_named(recordings, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("SNN_GAN_EXT_DATA", raising=False)
     out = ("--out", tmp_path / "run")
@@ -120,6 +129,7 @@ def test_a_window_without_events_is_refused(tmp_path):
     "changes",
     [
         {"data.pool": 0},
+        {"data.pool": 100},
         {"data.num_steps": 0},
         {"data.step_us": 0},
         {"data.shots": -1},
