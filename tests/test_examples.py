@@ -1,9 +1,12 @@
 """The examples run and show what they claim."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+
+from snn_gan_ext.experiments import recipes, runs
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -30,3 +33,17 @@ def test_digits_are_classified_after_either_way_of_learning():
     accuracies = {name.strip(): float(value) for name, value in (li.split(":") for li in lines)}
     assert len(accuracies) == 3
     assert min(accuracies.values()) > 0.91, accuracies
+
+
+def test_a_model_of_snntorch_is_a_recipe_with_a_scorecard(tmp_path):
+    model = runpy.run_path(str(EXAMPLES / "snntorch_generator.py"))["SnnTorchModel"]
+    short = {
+        "evaluation.synthetic_count": 100,
+        "evaluation.copies": 1,
+        "evaluation.classifier_updates": 1,
+    }
+    settings = {"name": "model", "generator": model(hidden=8), **short}
+    recipe = recipes.RECIPES["digits-spikes-pooled"].vary(settings).with_updates(3)
+    recipes.register(recipe, "a model of snnTorch", overwrite=True)
+    assert runs.train(recipe, tmp_path, progress=False)["samplers"]["spikegan"]["tstr"] > 0
+    assert runs.load_run(tmp_path).generator(recipe.data.labels(20)).shape == (16, 20, 64)

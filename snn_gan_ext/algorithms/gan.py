@@ -156,7 +156,7 @@ class GAN(Learner, ABC, Generic[G, B]):
 
 @torch.no_grad()
 def update_average(average: Network, network: Network, decay: float, updates: int) -> None:
-    r"""Move an average of weights towards the current weights, in place.
+    r"""Move an average of weights towards the current weights, in place, and copy all buffers.
 
     .. math:: \bar\theta \leftarrow \bar\theta + \max\bigl(1 - d, \tfrac1{t}\bigr) (\theta - \bar\theta)
 
@@ -174,3 +174,6 @@ def update_average(average: Network, network: Network, decay: float, updates: in
     weight = max(1 - decay, 1 / updates)
     for ours, theirs in zip(average.parameters(), network.parameters(), strict=True):
         ours.lerp_(theirs, weight)
+    for kept, buffer in zip(average.buffers(), network.buffers(), strict=True):
+        if kept.shape == buffer.shape:  # batch statistics, but no hidden states of another batch
+            kept.copy_(buffer)

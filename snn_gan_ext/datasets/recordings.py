@@ -120,8 +120,8 @@ class Recordings:
         own_key: Whether the key was given.
 
     Raises:
-        InputError: If the data set has no ``sensor_size`` and none is given, or no length, or the key is
-            no text.
+        InputError: If the data set has no ``sensor_size`` and none is given, or no length, or the key
+            is no text.
     """
 
     def __init__(

@@ -90,8 +90,7 @@ SAMPLERS = {
 """Samplers in words."""
 
 OTHERS = {
-    "real_accuracy": "accuracy of the TRTS classifier on held-out digits, uncoded",
-    "noisy_real_accuracy": "accuracy of the TRTS classifier on held-out digits with noise, uncoded",
+    "real_accuracy": "accuracy of the TRTS classifier on held-out digits, with their noise, uncoded",
     "peak_memory_mb": "largest memory of the process, MB",
     "latency_saved": "share of the latency that aggressive targets save",
     "spikes_to_decision_saved": "share of the spikes to the decision that they save",

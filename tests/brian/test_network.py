@@ -116,12 +116,17 @@ def test_a_convolutional_generator_has_the_same_spikes_in_brian(rng):
         assert torch.equal(found[name], run.spikes.to(found[name]))
 
 
+LIVELY = {"bias_init": -1.0}
 LAYERS = {
-    "exponential": lambda: GLMLayer(5, 7),
-    "two exponentials": lambda: GLMLayer(5, 7, basis=exponential_basis(9, [1.0, 4.0]), delay=0),
-    "raised cosines": lambda: GLMLayer(5, 7, basis=raised_cosine_basis(3, 8), delay=4),
-    "identity, delays": lambda: GLMLayer(5, 7, basis=identity_basis(3), delay=[0, 2, 1, 5, 0]),
-    "convolution": lambda: GLMConv2d(2, 3, 3, basis=raised_cosine_basis(2, 5), padding=1),
+    "exponential": lambda: GLMLayer(5, 7, **LIVELY),
+    "two exponentials": lambda: GLMLayer(
+        5, 7, basis=exponential_basis(9, [1.0, 4.0]), delay=0, **LIVELY
+    ),
+    "raised cosines": lambda: GLMLayer(5, 7, basis=raised_cosine_basis(3, 8), delay=4, **LIVELY),
+    "identity, delays": lambda: GLMLayer(
+        5, 7, basis=identity_basis(3), delay=[0, 2, 1, 5, 0], **LIVELY
+    ),
+    "convolution": lambda: GLMConv2d(2, 3, 3, basis=raised_cosine_basis(2, 5), padding=1, **LIVELY),
 }
 
 
@@ -149,9 +154,9 @@ def test_any_layer_has_the_same_spikes_in_brian(make, rng):
 @pytest.mark.usefixtures("double", "target")
 def test_one_step_of_delay_more_is_noticed(rng):
     """Negative control."""
-    layer = GLMLayer(5, 7, delay=1, rng=rng)
+    layer = GLMLayer(5, 7, **LIVELY, delay=1, rng=rng)
     inputs, uniforms, expected = excite(layer, rng)
-    late = GLMLayer(5, 7, delay=2)
+    late = GLMLayer(5, 7, **LIVELY, delay=2)
     with torch.no_grad():
         for ours, theirs in zip(late.parameters(), layer.parameters(), strict=True):
             ours.copy_(theirs)
@@ -161,7 +166,7 @@ def test_one_step_of_delay_more_is_noticed(rng):
 
 @pytest.mark.usefixtures("double")
 def test_brians_own_noise_is_repeatable_and_gives_the_same_rates(rng):
-    layer = GLMLayer(5, 7, rng=rng)
+    layer = GLMLayer(5, 7, rng=rng, **LIVELY)
     inputs, _, _ = excite(layer, rng)
     many = inputs[:, :1].expand(-1, 400, -1)
 
@@ -179,7 +184,7 @@ def test_brians_own_noise_is_repeatable_and_gives_the_same_rates(rng):
 
 
 def test_dt_is_in_seconds(rng):
-    layer = GLMLayer(5, 7, rng=rng)
+    layer = GLMLayer(5, 7, rng=rng, **LIVELY)
     network = BrianNetwork(layer, {"input": torch.ones(10, 1, 5)}, dt=5e-3)
     network.run()
     assert network.groups["layer"].dt == 5 * brian2.ms
@@ -189,7 +194,7 @@ def test_dt_is_in_seconds(rng):
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("target", TARGETS[:2])
 def test_every_run_starts_afresh_on_noise_of_its_own(target, rng):
-    layer = GLMLayer(5, 7, rng=rng)
+    layer = GLMLayer(5, 7, rng=rng, **LIVELY)
     inputs, uniforms, expected = excite(layer, rng)
     with use_target(target):
         replayed = BrianNetwork(layer, {"input": inputs}, {"layer": uniforms})
@@ -206,7 +211,7 @@ def test_every_run_starts_afresh_on_noise_of_its_own(target, rng):
 
 
 def test_objects_that_came_between_two_runs_are_refused(rng):
-    network = BrianNetwork(GLMLayer(5, 7, rng=rng), {"input": torch.ones(10, 1, 5)})
+    network = BrianNetwork(GLMLayer(5, 7, rng=rng, **LIVELY), {"input": torch.ones(10, 1, 5)})
     network.run()
     network.network.add(brian2.SpikeMonitor(network.groups["layer"]))
     with pytest.raises(InputError, match="before the first run"):
@@ -216,7 +221,7 @@ def test_objects_that_came_between_two_runs_are_refused(rng):
 @pytest.mark.slow
 def test_a_standalone_program_runs_once(rng):
     with use_target("cpp_standalone"):
-        network = BrianNetwork(GLMLayer(5, 7, rng=rng), {"input": torch.ones(10, 1, 5)})
+        network = BrianNetwork(GLMLayer(5, 7, rng=rng, **LIVELY), {"input": torch.ones(10, 1, 5)})
         network.run()
         with pytest.raises(InputError, match="use_target"):
             network.run()
@@ -234,7 +239,10 @@ def test_a_standalone_program_runs_once(rng):
     ],
 )
 def test_names_that_brian_cannot_have_are_mapped(source, hidden, readout, rng):
-    layers = {hidden: GLMLayer(5, 4, rng=rng), readout: GLMLayer(9, 3, rng=rng)}
+    layers = {
+        hidden: GLMLayer(5, 4, rng=rng, **LIVELY),
+        readout: GLMLayer(9, 3, rng=rng, **LIVELY),
+    }
     network = GLMNetwork({source: 5}, layers, {hidden: [source], readout: [source, hidden]})
     inputs = {source: (torch.rand(25, 3, 5, generator=rng) < 0.3).double()}
     uniforms = {name: torch.rand(25, 3, len(x.bias), generator=rng) for name, x in layers.items()}
@@ -244,7 +252,7 @@ def test_names_that_brian_cannot_have_are_mapped(source, hidden, readout, rng):
 
 
 def test_spikes_with_a_graph_are_inputs_too(rng):
-    first, second = GLMLayer(3, 5, rng=rng), GLMLayer(5, 7, rng=rng)
+    first, second = GLMLayer(3, 5, rng=rng, **LIVELY), GLMLayer(5, 7, rng=rng, **LIVELY)
     spikes, _ = first(torch.ones(10, 2, 3))
     assert spikes.requires_grad
     found = BrianNetwork(second, {"input": spikes}).run()["layer"]
@@ -258,7 +266,7 @@ def test_neurons_that_never_or_always_fire_do_so_in_brian():
 
 
 def test_inexpressible_networks_are_refused():
-    layer = GLMLayer(5, 7)
+    layer = GLMLayer(5, 7, **LIVELY)
     ones = torch.ones(10, 2, 5)
     with pytest.raises(InputError, match="zeros and ones"):
         BrianNetwork(layer, {"input": 0.5 * ones})
@@ -271,7 +279,7 @@ def test_inexpressible_networks_are_refused():
     for noise in (torch.full((10, 2, 7), torch.nan), torch.full((10, 2, 7), 2.0)):
         with pytest.raises(InputError, match="uniforms"):
             BrianNetwork(layer, {"input": ones}, {"layer": noise})
-    broken = GLMLayer(5, 7)
+    broken = GLMLayer(5, 7, **LIVELY)
     broken.weight.data[0, 0, 0] = torch.nan
     with pytest.raises(InputError, match="filter"):
         BrianNetwork(broken, {"input": ones})

@@ -191,7 +191,7 @@ def test_the_version_is_printed(capsys):
         (("digits", "--seed", -1), "seed: expected 0 .. 2^32 - 1, got -1"),
         (("digits", "--seed", 99999999999), "seed: expected 0 .. 2^32 - 1, got 99999999999"),
         (("digits", "--data.noise-fraction", "nan"), "data.noise_fraction: expected 0 .. 1, got nan"),
-        (("digits", "--data.encoding", "grey"), "data.encoding: expected rate for trials of 5 time"),
+        (("digits", "--data.encoding", "grey"), "data.encoding: expected rate for trials of 5 steps"),
         (("digits", "--data", "x"), "--data: expected none for recipe 'digits'"),
         (("digits", "--data.num-steps", 0), "num_steps: expected a whole number"),
         (("digits", "--data.num-steps", 100_000_000_000), "num_steps"),

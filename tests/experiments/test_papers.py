@@ -129,7 +129,7 @@ def trained(monkeypatch):
                     "tstr": 0.8 + experiment.seed / 10,
                 },
             },
-            "noisy_real_accuracy" if experiment.data.noise_fraction else "real_accuracy": 0.95,
+            "real_accuracy": 0.95,
             "recipe": experiment.name,
             "seed": experiment.seed,
             "updates": experiment.updates,

@@ -90,7 +90,7 @@ def _score(metrics: Mapping[str, Any], sampler: str | None, fraction: float) -> 
     """TRTS of a sampler, or of digits without a code."""
     if sampler:
         return float(metrics["samplers"][sampler]["trts"])
-    return float(metrics["noisy_real_accuracy" if fraction else "real_accuracy"])
+    return float(metrics["real_accuracy"])
 
 
 def _figures(settings: Settings, fraction: float) -> Figures:

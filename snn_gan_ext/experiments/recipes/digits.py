@@ -141,8 +141,7 @@ class ImageEvaluation(Evaluation):
         rows["real"]["energy_distance"] = distributions.energy_distance(coded, train)
         rows["real"]["trts"] = clean.accuracy(coded)
         figures = self._figures(trainer, coded, samplers[trainer.label])
-        measure = "noisy_real_accuracy" if data.noise_fraction else "real_accuracy"
-        return Results(rows, figures, {measure: clean.accuracy(noisy)})
+        return Results(rows, figures, {"real_accuracy": clean.accuracy(noisy)})
 
     def _row(self, trainer: Trained, draw: SpikeSampler, held_out: "HeldOut") -> dict[str, float]:
         synthetic = self._images(trainer, draw, in_turn(self.synthetic_count, CLASSES), "synthetic")
