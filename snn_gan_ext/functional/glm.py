@@ -91,12 +91,17 @@ def shifted(signal: Tensor, delay: int) -> Tensor:
     return torch.cat([silence, signal.narrow(-3, 0, kept)], -3) if delay else signal
 
 
+def _silence(signal: Tensor, num_steps: int) -> Tensor:
+    """Return zeros ``[..., num_steps, B, N]``; `F.pad` of PyTorch 2.6 refuses a batch of none."""
+    return signal.new_zeros(*signal.shape[:-3], num_steps, *signal.shape[-2:])
+
+
 def _pad_front(error: Tensor, num_steps: int) -> Tensor:
     """Prepend zeros to an error until it has ``num_steps`` steps."""
     missing = num_steps - error.shape[-3]
     if missing < 0:
         raise InputError("error", expected=f"{num_steps} steps at most", got=f"{error.shape[-3]}")
-    return F.pad(error, (0, 0, 0, 0, missing, 0)) if missing else error
+    return torch.cat([_silence(error, missing), error], -3) if missing else error
 
 
 def _traces(inputs: Tensor, basis: Tensor, delay: int, num_steps: int | None = None) -> Tensor:
@@ -288,7 +293,8 @@ def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, num_steps: 
         recent = history.narrow(-3, remembered - count, count)
         drives.append((kernel.narrow(-3, length - step - count, count) * recent).sum(-3))
     drive = torch.stack(drives, -3)
-    return F.pad(drive, (0, 0, 0, 0, 0, num_steps - len(drives))) if num_steps > len(drives) else drive
+    missing = num_steps - len(drives)
+    return torch.cat([drive, _silence(drive, missing)], -3) if missing else drive
 
 
 def feedback_gradient(

@@ -46,18 +46,27 @@ def settle(sign, rng, particles=40):
     return points
 
 
+def room(points):
+    """Mean distance of a particle from its nearest neighbour."""
+    return float(torch.cdist(points, points).fill_diagonal_(torch.inf).min(1).values.mean())
+
+
 @pytest.mark.usefixtures("double")
-def test_particles_settle_at_a_gaussians_moments(rng):
+def test_particles_settle_at_a_gaussians_moments_and_apart(rng):
+    """Of 10 starts: means within 0.002, ratios 0.950 +- 0.003 and 0.947 +- 0.001, room 0.40 +- 0.013."""
     points = settle(1, rng)
     torch.testing.assert_close(points.mean(0), MEAN, atol=0.03, rtol=0)
     torch.testing.assert_close(points.std(0) / STD, torch.ones(2), atol=0.1, rtol=0)
+    assert room(points) > 0.3
 
 
 @pytest.mark.usefixtures("double")
 def test_with_the_repulsion_turned_round_they_collapse(rng):
-    """Negative control: the kernel's gradient by the particle itself, the other reading of eq. 12."""
-    points = settle(-1, rng)
-    assert (points.std(0) / STD).max() < 0.3
+    """Negative control: the kernel's gradient by the particle itself, the other reading of eq. 12.
+
+    They form heaps that differ from start to start, with room 0.06 +- 0.04 (10 starts).
+    """
+    assert room(settle(-1, rng)) < 0.3
 
 
 def test_without_a_kernel_each_particle_is_alone(rng):
@@ -66,10 +75,11 @@ def test_without_a_kernel_each_particle_is_alone(rng):
 
 
 def test_the_median_kernel_sees_the_particles_at_any_scale(rng):
+    """The median of six particles' 15 pairs weighs 1 / (6 + 1)."""
     points = torch.randn(6, 50, generator=rng)
     near, far = gaussian_kernel(points, "median").values, gaussian_kernel(100 * points, "median").values
     torch.testing.assert_close(near, far)
-    assert 0.05 < near[0, 1] < 0.5
+    assert float(near[torch.ones(6, 6).triu(1) > 0].median()) == pytest.approx(1 / 7)
     assert gaussian_kernel(100 * points, "unit").values[0, 1] == 0
 
 

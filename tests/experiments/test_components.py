@@ -130,24 +130,29 @@ def test_networks_of_images_and_first_spikes_have_one_input_a_pixel(rng):
 
 @torch.no_grad()
 def test_members_of_an_ensemble_differ_and_share_a_part_of_their_weights(rng):
+    """The standard deviation of 100 weights has one of 0.07 itself: 0.36 is five of them."""
+
     def spread(settings):
-        members = settings.build_many(8, NEURON, rng)
+        members = settings.build_many(100, NEURON, rng)
         feedback = torch.stack([member.network.layers["readout"].feedback for member in members])
         return float(feedback.std(0).mean())
 
-    assert spread(StepResponse(weight_std=1.0, shared_std=0.0)) > 0.5
+    assert spread(StepResponse(weight_std=1.0, shared_std=0.0)) == pytest.approx(1, abs=0.36)
     assert spread(StepResponse(weight_std=0.0, shared_std=1.0)) == pytest.approx(0, abs=1e-6)
 
 
 @torch.no_grad()
 def test_initial_biases_differ_between_members_by_their_own_spread(rng):
+    """Five standard deviations of the mean of 400 numbers, and of their standard deviation."""
+
     def biases(std):
-        members = StepResponse(bias_init=-2.0, bias_std=std).build_many(200, NEURON, rng)
+        members = StepResponse(bias_init=-2.0, bias_std=std).build_many(400, NEURON, rng)
         return torch.stack([member.network.layers["readout"].bias for member in members])
 
-    assert torch.equal(biases(0.0), torch.full((200, 1), -2.0))
-    assert float(biases(0.5).std()) == pytest.approx(0.5, rel=0.2)
-    assert float(biases(0.5).mean()) == pytest.approx(-2.0, abs=0.15)
+    assert torch.equal(biases(0.0), torch.full((400, 1), -2.0))
+    found = biases(0.5)
+    assert float(found.mean()) == pytest.approx(-2.0, abs=5 * 0.5 / 20)
+    assert float(found.std()) == pytest.approx(0.5, abs=5 * 0.5 / 20 / 2**0.5)
 
 
 def test_generators_are_initialised_at_the_classes_rates(rng):

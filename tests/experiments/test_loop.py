@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from snn_gan_ext import InputError, validation
-from snn_gan_ext.experiments import checkpoint
+from snn_gan_ext.experiments import checkpoint, loop
 from snn_gan_ext.experiments.loop import (
     Interrupted,
     MetricsLog,
@@ -61,6 +61,26 @@ def test_a_signal_leaves_a_checkpoint_that_resumes_to_the_same_end(tmp_path, num
     resumed = run(tmp_path, resume=True)
     assert torch.equal(resumed.position, whole.position)
     assert [line["update"] for line in read_metrics(tmp_path / "metrics.jsonl")] == list(range(1, 31))
+
+
+def test_seconds_are_those_of_the_updates_over_all_resumptions(tmp_path, monkeypatch):
+    """On a clock that goes on by a second whenever it is read."""
+    clock = itertools.count()
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: next(clock))
+
+    def train(algorithm=None, resume=False):
+        options = {"updates": 30, "folder": tmp_path, "config": CONFIG, "progress": False}
+        options |= {"monitor": lambda: {"read": float(next(clock))}, "monitor_every": 5}
+        return fit(algorithm or ToyAlgorithm(), ToyState(), next_batch, resume=resume, **options)
+
+    def interrupt():
+        signal.raise_signal(signal.SIGTERM)
+        return {}
+
+    with pytest.raises(Interrupted):
+        train(ToyAlgorithm(at=11, then=interrupt))
+    assert checkpoint.load_checkpoint(tmp_path / "checkpoint.pt", CONFIG).seconds == 11
+    assert train(resume=True) == 30
 
 
 @pytest.fixture

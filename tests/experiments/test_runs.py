@@ -46,7 +46,7 @@ def test_a_run_leaves_everything_behind(finished):
     }
     found = scorecard(finished("digits"))
     assert (found["recipe"], found["updates"], found["seed"]) == ("digits", 40, 3)
-    assert found["seconds"] > 0
+    assert found["seconds"] >= 0
 
 
 def test_evaluate_finds_the_same_numbers_again(finished):
