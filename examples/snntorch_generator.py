@@ -37,11 +37,16 @@ class SnnTorchModel(GeneratorSettings):
         bound = linear.in_features**-0.5
         for parameter in linear.parameters():
             nn.init.uniform_(parameter, -bound, bound, generator=rng)
-        net = nn.Sequential(
-            linear,
-            snn.Leaky(beta=0.9, init_hidden=True),
-            snn.GLMLayer(self.hidden, pixels, delay=0, init_hidden=True, rng=rng),
+        readout = snn.GLMLayer(
+            self.hidden,
+            pixels,
+            delay=0,
+            bias_init=-1.0,
+            weight_std=0.07,
+            init_hidden=True,
+            rng=rng,
         )
+        net = nn.Sequential(linear, snn.Leaky(beta=0.9, init_hidden=True), readout)
         return snn.ModuleGenerator(net, num_steps, classes=data.classes, latent_bits=self.latent_bits)
 
 

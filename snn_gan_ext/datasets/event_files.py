@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,10 @@ from snn_gan_ext.validation import path_of, require
 
 __all__ = [
     "check_array",
+    "check_length",
     "check_nmnist",
     "end_to_end",
+    "h5py_module",
     "read_nmnist",
     "write_hdf5",
     "write_nmnist",
@@ -24,6 +27,15 @@ OVERFLOW_Y = 240  # row that marks an overflow of the clock instead of an event
 OVERFLOW_US = 2**13
 LAST_US = 2**23 - 1
 INSTALL_TONIC = 'pip install tonic, or ".[tonic]" in a clone'
+
+
+def h5py_module() -> ModuleType:
+    """Return the module ``h5py``, which comes with Tonic.
+
+    Raises:
+        InputError: If it is missing or broken.
+    """
+    return require("h5py", f"{INSTALL_TONIC}, or use the format npz")
 
 
 def check_nmnist(path: Path) -> None:
@@ -45,6 +57,30 @@ def check_array(path: Path) -> None:
         OSError: If it cannot be read.
     """
     np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
+
+
+def check_length(path: Path, index: int) -> None:
+    """Check that a recording of Tonic's SHD is not said to be longer than its file.
+
+    HDF5 takes memory for as many values as the 16 bytes of an entry say: their number, and their place.
+
+    Raises:
+        ValueError: If it is.
+    """
+    size = path.stat().st_size
+    with h5py_module().File(path) as file, path.open("rb") as content:
+        for entries in (file["spikes/times"], file["spikes/units"]):
+            # Entries of fixed length need no check, and those that are compressed cannot be had.
+            if entries.dtype != object or entries.id.get_create_plist().get_nfilters():
+                continue
+            if entries.chunks:
+                place = index % entries.chunks[0]
+                entry = entries.id.read_direct_chunk((index - place,))[1][16 * place :]
+            else:
+                content.seek(entries.id.get_offset() + 16 * index)
+                entry = content.read(4)
+            if (length := int.from_bytes(entry[:4], "little")) > size:
+                raise ValueError(f"{length} values in a file of {size} bytes")
 
 
 def read_nmnist(path: Path | str) -> Events:
@@ -109,7 +145,7 @@ def write_hdf5(recordings: Sequence[Events], labels: NDArray[np.int64], path: Pa
         InputError: If h5py, which comes with Tonic, is missing or broken, these are no events, or there
             is not one label for each recording.
     """
-    h5py = require("h5py", f"{INSTALL_TONIC}, or use the format npz")
+    h5py = h5py_module()
     path = path_of("path", path)
     _check_labels(labels, recordings)
     events, offsets = end_to_end(recordings)

@@ -5,6 +5,7 @@ import inspect
 import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -13,14 +14,13 @@ from torch import Tensor
 
 from snn_gan_ext.coding.events import Events, Sensor, problem_of
 from snn_gan_ext.datasets.download import downloading
-from snn_gan_ext.datasets.event_files import INSTALL_TONIC, check_array, check_nmnist
+from snn_gan_ext.datasets.event_files import INSTALL_TONIC, check_array, check_length, check_nmnist
 from snn_gan_ext.errors import InputError, first_line
 from snn_gan_ext.validation import Rule, check_setting, one_of, path_of, plain, require
 
 __all__ = ["DataSetName", "EventDataset", "Problem", "Recordings", "open_recordings"]
 
 DataSetName = Literal["nmnist", "pokerdvs", "dvsgesture", "cifar10dvs", "shd"]
-FileCheck = Callable[[Path], object]
 
 UNOPENED = "cannot be opened"
 KEY = Rule("text, or None", lambda x: x is None or isinstance(x, str))
@@ -58,7 +58,7 @@ class _Layout(NamedTuple):
     train: str
     test: str
     lists: Mapping[str, Callable[[Any, Path], Any]] = {}
-    check: FileCheck | None = None
+    check: Callable[[Path], object] | None = None
     needs: str = "tonic"
     has_split: bool = True
     in_memory: bool = False
@@ -114,7 +114,7 @@ class Recordings:
             files (names, sizes and times). It is None where an attribute, such as a transform, cannot
             be hashed.
         ignored: Stray files beside the recordings.
-        check: Check of a recording's file, which raises what the data set's reader overlooks.
+        check: Check of a recording by its index, which raises what the data set's reader overlooks.
 
     Attributes:
         own_key: Whether the key was given.
@@ -130,7 +130,7 @@ class Recordings:
         sensor: tuple[int, int, int] | None = None,
         key: str | None = None,
         ignored: Sequence[Problem] = (),
-        check: FileCheck | None = None,
+        check: Callable[[int], object] | None = None,
     ) -> None:
         size: Any = getattr(dataset, "sensor_size", None) if sensor is None else sensor
         try:
@@ -164,8 +164,8 @@ class Recordings:
             InputError: If the data set's reader needs a package that is missing.
         """
         try:
-            if self._check is not None and self._files:
-                self._check(self._files[index])
+            if self._check is not None:
+                self._check(index)
             events, target = self.dataset[index]
             found = problem_of(events, self.sensor)
         except (KeyboardInterrupt, SystemExit):
@@ -272,7 +272,14 @@ def open_recordings(
         data = _Arrays(values["data"]) if layout.in_memory else values["data"]
         vars(dataset).update(values, data=data, location_on_system=f"{root}")
     ignored = (*_strays(root, pattern), *unlabelled)
-    return Recordings(dataset, ignored=ignored, check=layout.check)
+    if name == "shd":
+        return Recordings(dataset, ignored=ignored, check=partial(check_length, files[0]))
+    check = layout.check and partial(_check_file, layout.check, values["data"])
+    return Recordings(dataset, ignored=ignored, check=check)
+
+
+def _check_file(check: Callable[[Path], object], files: Sequence[str], index: int) -> None:
+    check(Path(files[index]))
 
 
 def _undownloaded(kind: Any, place: str, split: Mapping[str, bool]) -> Any:

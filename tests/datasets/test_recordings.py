@@ -689,3 +689,23 @@ def test_what_is_no_recording_is_not_written(tmp_path, events):
         event_files.write_nmnist(events, tmp_path / "x.bin")
     with pytest.raises(InputError, match="events: expected a structured array"):
         event_files.end_to_end([events])
+
+
+@pytest.mark.parametrize("chunks", [None, (4,)])
+def test_a_length_beyond_the_file_takes_no_memory(tmp_path, chunks):
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "SHD").mkdir()
+    path = tmp_path / "SHD" / "shd_train.h5"
+    with h5py.File(path, "w") as file:
+        for name, dtype in (("times", np.float32), ("units", np.uint16)):
+            part = file.create_dataset(f"spikes/{name}", 6, h5py.vlen_dtype(dtype), chunks=chunks)
+            for index in range(6):
+                part[index] = np.arange(3)
+        units = part.id.get_chunk_info(1).byte_offset if chunks else part.id.get_offset() + 16 * 4
+        file["labels"], file["extra/keys"], file["extra/speaker"] = np.arange(6), [0], [0]
+    with path.open("r+b") as file:
+        file.seek(units + 16)
+        file.write((2**32 - 1).to_bytes(4, "little"))
+    opened = open_recordings("shd", tmp_path)
+    assert opened.read(4)[1] == 4
+    assert "cannot be read: 4294967295 values" in opened.read(5).reason
