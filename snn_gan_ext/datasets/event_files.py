@@ -1,8 +1,10 @@
 """Files of event recordings: N-MNIST's binary format, and many recordings in one HDF5 file."""
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from snn_gan_ext.validation import path_of, require
 
 __all__ = [
     "check_array",
-    "check_length",
+    "check_lengths",
     "check_nmnist",
     "end_to_end",
     "h5py_module",
@@ -59,13 +61,14 @@ def check_array(path: Path) -> None:
     np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
 
 
-def check_length(path: Path, index: int) -> None:
-    """Check that a recording of Tonic's SHD is not said to be longer than its file.
+def check_lengths(path: Path, index: int) -> None:
+    """Check the lengths that belong to a recording of Tonic's SHD.
 
-    HDF5 takes memory for as many values as the 16 bytes of an entry say: their number, and their place.
+    HDF5 takes memory for as many values as an entry says, and on wrong lengths in the collection of
+    objects that holds them it may never end.
 
     Raises:
-        ValueError: If it is.
+        ValueError: If one is longer than the file or the collection.
     """
     size = path.stat().st_size
     with h5py_module().File(path) as file, path.open("rb") as content:
@@ -75,12 +78,32 @@ def check_length(path: Path, index: int) -> None:
                 continue
             if entries.chunks:
                 place = index % entries.chunks[0]
-                entry = entries.id.read_direct_chunk((index - place,))[1][16 * place :]
+                entry = entries.id.read_direct_chunk((index - place,))[1][16 * place :][:16]
             else:
                 content.seek(entries.id.get_offset() + 16 * index)
-                entry = content.read(4)
-            if (length := int.from_bytes(entry[:4], "little")) > size:
-                raise ValueError(f"{length} values in a file of {size} bytes")
+                entry = content.read(16)
+            length, address, _ = struct.unpack("<IQI", entry)
+            if length > size or not _is_collection(content, address, size):
+                raise ValueError(f"{length} values at {address} in a file of {size} bytes")
+
+
+def _is_collection(content: BinaryIO, address: int, size: int) -> bool:
+    """Return whether there is a collection of objects (a "global heap") in which each object ends."""
+    if address + 16 > size:
+        return False
+    content.seek(address)
+    mark, length = struct.unpack("<8sQ", content.read(16))
+    place, end = address + 16, address + length
+    if mark[:4] != b"GCOL" or end > size:
+        return False
+    while end - place >= 16:
+        content.seek(place)
+        number, length = struct.unpack("<H6xQ", content.read(16))
+        step = 16 + -(-length // 8) * 8 if number else length  # that of free space has its header in it
+        if step < 16:
+            return False
+        place += step
+    return bool(place <= end)
 
 
 def read_nmnist(path: Path | str) -> Events:

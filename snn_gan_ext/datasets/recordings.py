@@ -14,7 +14,7 @@ from torch import Tensor
 
 from snn_gan_ext.coding.events import Events, Sensor, problem_of
 from snn_gan_ext.datasets.download import downloading
-from snn_gan_ext.datasets.event_files import INSTALL_TONIC, check_array, check_length, check_nmnist
+from snn_gan_ext.datasets.event_files import INSTALL_TONIC, check_array, check_lengths, check_nmnist
 from snn_gan_ext.errors import InputError, first_line
 from snn_gan_ext.validation import Rule, check_setting, one_of, path_of, plain, require
 
@@ -273,7 +273,7 @@ def open_recordings(
         vars(dataset).update(values, data=data, location_on_system=f"{root}")
     ignored = (*_strays(root, pattern), *unlabelled)
     if name == "shd":
-        return Recordings(dataset, ignored=ignored, check=partial(check_length, files[0]))
+        return Recordings(dataset, ignored=ignored, check=partial(check_lengths, files[0]))
     check = layout.check and partial(_check_file, layout.check, values["data"])
     return Recordings(dataset, ignored=ignored, check=check)
 

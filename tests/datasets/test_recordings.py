@@ -691,21 +691,36 @@ def test_what_is_no_recording_is_not_written(tmp_path, events):
         event_files.end_to_end([events])
 
 
-@pytest.mark.parametrize("chunks", [None, (4,)])
-def test_a_length_beyond_the_file_takes_no_memory(tmp_path, chunks):
+def shd(folder, chunks):
+    """Write six recordings of three events; return the file and the place of the last one's entry."""
     h5py = pytest.importorskip("h5py")
-    (tmp_path / "SHD").mkdir()
-    path = tmp_path / "SHD" / "shd_train.h5"
+    path = folder / "shd_train.h5"
     with h5py.File(path, "w") as file:
         for name, dtype in (("times", np.float32), ("units", np.uint16)):
             part = file.create_dataset(f"spikes/{name}", 6, h5py.vlen_dtype(dtype), chunks=chunks)
             for index in range(6):
                 part[index] = np.arange(3)
-        units = part.id.get_chunk_info(1).byte_offset if chunks else part.id.get_offset() + 16 * 4
+        entry = part.id.get_chunk_info(1).byte_offset + 16 if chunks else part.id.get_offset() + 80
         file["labels"], file["extra/keys"], file["extra/speaker"] = np.arange(6), [0], [0]
+    return path, entry
+
+
+@pytest.mark.parametrize("chunks", [None, (4,)])
+def test_a_length_beyond_the_file_takes_no_memory(tmp_path, chunks):
+    path, entry = shd(tmp_path, chunks)
     with path.open("r+b") as file:
-        file.seek(units + 16)
+        file.seek(entry)
         file.write((2**32 - 1).to_bytes(4, "little"))
     opened = open_recordings("shd", tmp_path)
     assert opened.read(4)[1] == 4
     assert "cannot be read: 4294967295 values" in opened.read(5).reason
+
+
+@pytest.mark.parametrize("length", [0, 2**40])
+def test_a_wrong_length_among_the_objects_of_hdf5_does_not_hang(tmp_path, length):
+    path, _ = shd(tmp_path, None)
+    content = path.read_bytes()
+    start = content.index(b"GCOL") + 16
+    path.write_bytes(content[:start] + bytes(8) + length.to_bytes(8, "little") + content[start + 16 :])
+    opened = open_recordings("shd", tmp_path)
+    assert all("cannot be read: 3 values" in opened.read(index).reason for index in range(6))
