@@ -39,16 +39,25 @@ def run(method, state, updates):
     return state
 
 
-@pytest.mark.parametrize("kernel", ["unit", "median", "none"])
-def test_each_particle_learns_two_patterns(kernel):
-    state = run(*begin(3, kernel=kernel), 250)
+def errors(state):
+    """Largest error of each of three particles' class means."""
     labels = torch.arange(600) % 2
     spikes = state.generator.sample(labels, state.generator.noise(600, state.rng)).spikes
-    for share in range(3):
-        own = slice(200 * share, 200 * share + 200)
+    for own in torch.arange(600).chunk(3):
         drawn = rate_decode(spikes[:, own])
         means = torch.stack([drawn[labels[own] == k].mean(0) for k in range(2)])
-        assert (means - PATTERNS).abs().max() < 0.25
+        yield float((means - PATTERNS).abs().max())
+
+
+@pytest.mark.parametrize("kernel", ["unit", "median", "none"])
+def test_each_particle_learns_two_patterns(kernel):
+    """The largest error of the three is 0.10 +- 0.025 (10 seeds): 0.25 is 6 standard deviations."""
+    assert max(errors(run(*begin(3, kernel=kernel), 250))) < 0.25
+
+
+def test_untrained_particles_know_no_patterns():
+    """Negative control: the least error of the three is 0.68 +- 0.053."""
+    assert min(errors(begin(3)[1])) > 0.25
 
 
 def flat(state):
@@ -107,6 +116,7 @@ def test_the_gradient_before_adam_is_eq_12(rng):
 
 @pytest.mark.parametrize(("kernel", "factor"), [("none", 1), ("unit", 3), ("median", 3)])
 def test_without_a_gradient_the_kernel_alone_parts_the_particles(kernel, factor):
+    """The spread grows to 21 +- 1.3 (unit) and 19 +- 0.8 (median) times of itself (10 seeds)."""
     method, state = begin(4, kernel=kernel)
     with torch.no_grad():
         for parameter in state.generator.parameters():
@@ -132,6 +142,7 @@ def test_after_its_share_of_the_run_the_kernel_is_gone():
 
 
 def test_a_prior_pulls_to_zero():
+    """To 0.288 +- 0.003 of the norm (10 seeds); without a prior it grows to 1.06 +- 0.01."""
     method, state = begin(2, prior_std=0.1, kernel="none", generator_lr=3e-2)
     before = flat(state).norm()
     assert flat(run(method, state, 100)).norm() < 0.7 * before

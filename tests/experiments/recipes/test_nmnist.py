@@ -20,6 +20,7 @@ SMALL, AUGMENT = RECIPES["nmnist-small"], RECIPES["nmnist-augment"]
 
 
 def test_all_samplers_are_measured(finished):
+    """The least TSTR is SpikeGAN's, 0.89 +- 0.07 (8 seeds); chance is 0.1."""
     found = scorecard(finished("nmnist-small"))
     rows = found["samplers"]
     assert list(rows) == ["real", "class_means", "kmeans", "spikegan", "ml"]
@@ -35,16 +36,18 @@ def test_all_samplers_are_measured(finished):
 
 
 def test_generators_are_initialised_at_the_classes_rates(finished):
+    """Both ratios are 1.001 +- 0.004 (8 seeds)."""
     rows = scorecard(finished("nmnist-small"))["samplers"]
     assert rows["class_means"]["rate_ratio"] == pytest.approx(1, abs=0.05)
-    assert rows["ml"]["rate_ratio"] == pytest.approx(1, abs=0.3)
+    assert rows["ml"]["rate_ratio"] == pytest.approx(1, abs=0.05)
 
 
 def test_classifiers_differ_in_the_samples_that_they_learn_from(finished):
+    """The least accuracies are 0.88 +- 0.08 (8 seeds); chance, on 40 recordings, is 0.1 +- 0.05."""
     rows = scorecard(finished("nmnist-augment"))["samplers"]
     added = {"real", "jitter", "spikegan", "ml", "class_means", "jitter_and_spikegan"}
     assert rows.keys() == added
-    assert all(0.5 < row["accuracy"] <= 1 for row in rows.values())
+    assert all(0.4 < row["accuracy"] <= 1 for row in rows.values())
 
 
 def few(recordings, **changes):
