@@ -15,7 +15,7 @@ from .errors import InputError
 from .experiments.runs import load_run
 from .experiments.synthetic import SyntheticEvents
 from .functional import bases
-from .layers.conv import GLMConv2d, GLMConvTranspose2d
+from .layers.conv import GLMConv1d, GLMConv2d, GLMConvTranspose2d
 from .layers.glm import GLMLayer
 from .layers.state import GLMSample, GLMState
 from .layers.ttfs import TTFSLinear, TTFSRampLinear
@@ -49,6 +49,7 @@ __all__ = [
     "Ensemble",
     "EventFrames",
     "FiringTimes",
+    "GLMConv1d",
     "GLMConv2d",
     "GLMConvTranspose2d",
     "GLMLayer",

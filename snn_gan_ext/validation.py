@@ -422,6 +422,13 @@ def check_basis(name: str, basis: Tensor) -> Tensor:
     check_shapes(**{name: (basis, "KL")})
     check_floats(name, basis)
     check_finite(name, basis)
+    if basis.requires_grad:
+        raise InputError(
+            name,
+            expected="a fixed tensor",
+            got="one that requires gradients; bases do not learn",
+            cure="pass basis.detach()",
+        )
     check_independent(name, basis)
     here = torch.empty(0).device
     if basis.is_meta:

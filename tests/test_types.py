@@ -36,7 +36,6 @@ def cosine(update, lr, last):
         (LATE, late),
         (COSINE, cosine),
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("lr", [3e-3, 1e-2, 0.05, 1.0])
 def test_schedules_equal_the_formulas_bit_for_bit(schedule, formula, lr):

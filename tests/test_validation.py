@@ -182,6 +182,11 @@ def test_a_basis_is_a_matrix_of_independent_finite_functions(basis):
         check_basis("basis", basis)
 
 
+def test_a_basis_does_not_learn():
+    with pytest.raises(InputError, match=r"basis: expected a fixed tensor, .* pass basis\.detach\(\)"):
+        check_basis("basis", torch.nn.Parameter(torch.eye(3)))
+
+
 def test_a_basis_is_copied_in_the_default_dtype():
     given = torch.eye(2, 3, dtype=torch.float64)
     copied = check_basis("basis", given)

@@ -30,6 +30,7 @@ from snn_gan_ext.validation import check_tensors
 
 __all__ = [
     "causal_filter",
+    "expected",
     "feedback_drive",
     "feedback_gradient",
     "feedback_kernel",
@@ -264,6 +265,28 @@ def sample_differentiable(
         spikes.append(hard + (smooth - smooth.detach()))
         potentials.append(potential)
     return torch.stack(spikes, -3), torch.stack(potentials, -3)
+
+
+def expected(drive: Tensor, bias: Tensor, feedback: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return firing probabilities, fed back in place of spikes, and potentials ``[..., T, B, O]``.
+
+    This is the mean field of `sample`: without noise, differentiable, and exact without feedback.
+
+    Args:
+        drive: Synaptic drive ``[..., T, B, O]``, as in `sample`.
+        bias: Biases ``[..., O]``.
+        feedback: Feedback weights ``[..., K, O]``.
+        basis: Feedback basis ``[K, L]``.
+    """
+    check_tensors(drive=drive, bias=bias, feedback=feedback, basis=basis)
+    taps = feedback_kernel(feedback, basis).unsqueeze(-2).unbind(-3)
+    probabilities: list[Tensor] = []
+    potentials = []
+    for potential in (drive + bias[..., None, None, :]).unbind(-3):
+        recent = map(torch.mul, taps, reversed(probabilities))
+        potentials.append(sum(recent, potential))
+        probabilities.append(torch.sigmoid(potentials[-1]))
+    return torch.stack(probabilities, -3), torch.stack(potentials, -3)
 
 
 def feedback_kernel(feedback: Tensor, basis: Tensor) -> Tensor:

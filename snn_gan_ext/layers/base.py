@@ -5,7 +5,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from types import EllipsisType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -27,11 +27,15 @@ from snn_gan_ext.validation import (
     check_spikes,
     check_tensor,
     check_uniforms,
+    one_of,
+    whole,
 )
 
-__all__ = ["GLMNeurons"]
+__all__ = ["EvalMode", "GLMNeurons"]
 
+EvalMode = Literal["sample", "expected", "threshold"]
 PARAMETERS = "weight", "feedback", "bias"
+REFRACTORY = -100.0  # feedback after a spike: no uniform fires there, and log-probabilities stay finite
 
 
 class GLMNeurons(nn.Module, ABC):
@@ -51,6 +55,7 @@ class GLMNeurons(nn.Module, ABC):
     basis: Tensor
     feedback_basis: Tensor
     mask: Tensor | None
+    refractory_basis: Tensor | None
     weight: nn.Parameter
     input_axes: tuple[int | None, ...]
     delays: tuple[int, ...]
@@ -64,19 +69,28 @@ class GLMNeurons(nn.Module, ABC):
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         init_hidden: bool = False,
         output: bool = False,
+        refractory: int = 0,
+        eval_mode: EvalMode = "sample",
     ) -> None:
         super().__init__()
+        check_setting("refractory", refractory, whole(0))
+        check_setting("eval_mode", eval_mode, one_of(EvalMode))
         basis = bases.exponential_basis(6, 2.0) if basis is None else basis
         feedback_basis = basis if feedback_basis is None else feedback_basis
         if spike_grad is not None and not callable(spike_grad):
             expected = "a function of snntorch.surrogate, such as surrogate.atan()"
             raise InputError("spike_grad", expected=expected, got=f"{spike_grad!r}")
         self.register_buffer("basis", check_basis("basis", basis))
-        self.register_buffer("feedback_basis", check_basis("feedback_basis", feedback_basis))
+        feedback_basis = check_basis("feedback_basis", feedback_basis)
+        missing = max(refractory - feedback_basis.shape[1], 0)
+        self.register_buffer("feedback_basis", F.pad(feedback_basis, (0, missing)))
         self.register_buffer("mask", None)
+        silent = torch.arange(self.feedback_basis.shape[1])[None] < refractory
+        self.register_buffer("refractory_basis", silent.to(feedback_basis) if refractory else None)
         self.feedback = nn.Parameter(torch.empty(len(feedback_basis), channels))
         self.bias = nn.Parameter(torch.empty(channels))
         self.spike_grad, self.init_hidden, self.output = spike_grad, init_hidden, output
+        self.refractory, self.eval_mode = refractory, eval_mode
         self._initial = initial
         self._state: GLMState | None = None
 
@@ -140,6 +154,23 @@ class GLMNeurons(nn.Module, ABC):
         """
         self._state = None
 
+    init_glm = reset_mem  # snnTorch's neurons have both names
+
+    @property
+    def mem(self) -> Tensor:
+        """Membrane potentials ``[B, *out]`` of the last step with ``init_hidden=True``; else empty."""
+        return self.bias.new_zeros(0) if self._state is None else self._state.mem
+
+    @property
+    def spk(self) -> Tensor:
+        """Spikes ``[B, *out]`` of the last step with ``init_hidden=True``; else empty."""
+        return self.bias.new_zeros(0) if self._state is None else self._state.outputs[-1]
+
+    def __getattr__(self, name: str) -> Any:
+        # `snntorch.functional.probe` calls this method by its name, and PyTorch's knows no properties.
+        shown = name == "mem" or name == "spk"
+        return object.__getattribute__(self, name) if shown else nn.Module.__getattr__(self, name)
+
     def detach_hidden(self) -> None:
         """Detach the hidden state from the graph, for truncated backpropagation through time."""
         self._state = _changed(self._state, Tensor.detach)
@@ -177,7 +208,8 @@ class GLMNeurons(nn.Module, ABC):
         Raises:
             InputError: If a shape is wrong, the input is not finite or the noise lies outside [0, 1].
         """
-        return self._call(input_, state, uniforms, rng)
+        samples = self.training or uniforms is not None or rng is not None
+        return self._call(input_, state, uniforms, rng, mode="sample" if samples else self.eval_mode)
 
     def _call(
         self,
@@ -187,6 +219,7 @@ class GLMNeurons(nn.Module, ABC):
         rng: Generator | None,
         *,
         observed: bool = False,
+        mode: EvalMode = "sample",
     ) -> Tensor | tuple[Tensor, GLMState]:
         check_tensor("input", input_)
         one_step = input_.dim() == 1 + len(self.input_axes)
@@ -202,7 +235,7 @@ class GLMNeurons(nn.Module, ABC):
         if one_step:
             input_ = input_.unsqueeze(0)
             uniforms = uniforms.unsqueeze(0) if isinstance(uniforms, Tensor) else uniforms
-        run = self._run(input_, state, uniforms, rng, observed=observed)
+        run = self._run(input_, state, uniforms, rng, observed=observed, mode=mode)
         if alone and min(self.delays) > 0 and not torch.compiler.is_compiling():
             _warn_of_lone_step(input_.shape[1:])
         spikes = run.spikes.squeeze(0) if one_step else run.spikes
@@ -294,7 +327,7 @@ class GLMNeurons(nn.Module, ABC):
         self._check_inputs(impulses)
         out = self._output_shape(impulses[0])
         synaptic = self._drive(self._align(impulses), len(impulses)).reshape(-1, *axes, *out)
-        feedback = self._per_neuron(glm.feedback_kernel(self.feedback, self.feedback_basis), out)
+        feedback = self._per_neuron(glm.feedback_kernel(*self._all_feedback()), out)
         bias = self._per_neuron(self.bias, out).reshape(out).clone()
         filters = GLMFilters(synaptic, feedback.reshape(-1, *out), bias)
         for name, values in filters._asdict().items():
@@ -361,12 +394,15 @@ class GLMNeurons(nn.Module, ABC):
         rng: Generator | None,
         *,
         observed: bool = False,
+        mode: EvalMode = "sample",
     ) -> GLMSample:
         self._check_inputs(inputs)
         steps, out = inputs.shape[0], self._output_shape(inputs[0])
         shape = (*inputs.shape[:2], *out)
         self._check_state(state, inputs, out)
-        if uniforms is None:
+        if uniforms is None and mode != "sample":
+            noise = torch.full(shape, 0.5, device=self.bias.device)  # fires above a probability of 0.5
+        elif uniforms is None:
             # bfloat16 and float16 are too coarse: with p = 0.001 neurons would fire at a rate of 0.003.
             wide = torch.promote_types(self.bias.dtype, torch.float32)
             noise = torch.rand(shape, generator=rng, dtype=wide, device=self.bias.device)
@@ -386,12 +422,15 @@ class GLMNeurons(nn.Module, ABC):
         aligned = self._align(inputs)
         # Under autocast the product may have half precision; the neurons keep that of their parameters.
         drive = self._drive(aligned, steps).to(self.bias.dtype).flatten(2)
-        bias, feedback = self._per_neuron(self.bias, out), self._per_neuron(self.feedback, out)
+        feedback, basis = self._all_feedback()
+        bias, feedback = self._per_neuron(self.bias, out), self._per_neuron(feedback, out)
         if state is not None:
             past = state.outputs.flatten(2)
-            drive = drive + glm.feedback_drive(past, feedback, self.feedback_basis, steps)
-        neurons = drive, bias, feedback, self.feedback_basis, noise.flatten(2)
-        if torch.is_grad_enabled():
+            drive = drive + glm.feedback_drive(past, feedback, basis, steps)
+        neurons = drive, bias, feedback, basis, noise.flatten(2)
+        if mode == "expected":
+            spikes, potentials = glm.expected(*neurons[:-1])
+        elif torch.is_grad_enabled():
             spikes, potentials = glm.sample_differentiable(*neurons, self.spike_grad)
         else:
             spikes, potentials = glm.sample(*neurons, overwrite=uniforms is None)
@@ -399,6 +438,14 @@ class GLMNeurons(nn.Module, ABC):
         spikes, potentials = once(spikes.reshape(shape)), potentials.reshape(shape)
         outputs = spikes if state is None else torch.cat([state.outputs, spikes])
         return GLMSample(spikes, potentials, inputs, aligned, outputs, self._windows)
+
+    def _all_feedback(self) -> tuple[Tensor, Tensor]:
+        """Return weights and basis of the feedback, with the refractory time as one function more."""
+        if self.refractory_basis is None:
+            return self.feedback, self.feedback_basis
+        fixed = torch.full_like(self.feedback[:1], REFRACTORY)
+        basis = torch.cat([self.feedback_basis, self.refractory_basis])
+        return torch.cat([self.feedback, fixed]), basis
 
     def _per_neuron(self, by_channel: Tensor, out: tuple[int, ...]) -> Tensor:
         """Repeat ``[..., C]`` for each place of a channel: ``[..., O]``."""
@@ -469,7 +516,8 @@ class GLMNeurons(nn.Module, ABC):
     def extra_repr(self) -> str:
         functions, length = self.basis.shape
         delays = sorted(set(self.delays))
-        return f"basis={functions}x{length}, delay={delays}, init_hidden={self.init_hidden}"
+        refractory = f", refractory={self.refractory}" if self.refractory else ""
+        return f"basis={functions}x{length}, delay={delays}, init_hidden={self.init_hidden}{refractory}"
 
     def get_extra_state(self) -> Tensor:
         """Return the delays, a part of the meaning of the weights."""

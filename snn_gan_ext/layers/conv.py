@@ -1,33 +1,41 @@
-"""Convolutional GLM layers for event frames."""
+"""Convolutional GLM layers for event frames and for signals along one axis."""
 
 from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_weight
+from torch.nn.grad import conv1d_weight, conv2d_weight
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
-from snn_gan_ext.layers.base import GLMNeurons
-from snn_gan_ext.validation import check_positive, check_setting, whole
+from snn_gan_ext.layers.base import EvalMode, GLMNeurons
+from snn_gan_ext.validation import Rule, check_positive, check_setting, whole
 
-__all__ = ["GLMConv2d", "GLMConvTranspose2d"]
+__all__ = ["GLMConv1d", "GLMConv2d", "GLMConvTranspose2d"]
+
+Sizes = int | tuple[int, ...]
 
 
 class _Convolutional(GLMNeurons):
-    """Common base of both directions: traces of the input, then one convolution over all steps."""
+    """Common base of all kinds: traces of the input, then one convolution over all steps."""
 
+    _axes: int
     _transposed: bool
+    _convolve: Callable[..., Tensor]
+    _weight_of: Callable[..., Any]
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | tuple[int, int],
+        kernel_size: Sizes,
         *,
-        stride: int = 1,
-        padding: int = 0,
+        stride: Sizes = 1,
+        padding: Sizes | Literal["same"] = 0,
+        dilation: Sizes = 1,
+        groups: int = 1,
         basis: Tensor | None = None,
         feedback_basis: Tensor | None = None,
         delay: int = 1,
@@ -37,46 +45,83 @@ class _Convolutional(GLMNeurons):
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         init_hidden: bool = False,
         output: bool = False,
+        refractory: int = 0,
+        eval_mode: EvalMode = "sample",
         rng: torch.Generator | None = None,
     ) -> None:
-        height, width = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
-        check_positive(in_channels=in_channels, out_channels=out_channels, stride=stride)
-        for size in (height, width):
-            check_positive(kernel_size=size)
-        check_setting("padding", padding, whole(0))
+        check_positive(in_channels=in_channels, out_channels=out_channels, groups=groups)
+        if in_channels % groups or out_channels % groups:
+            expected = f"a divisor of in_channels={in_channels} and out_channels={out_channels}"
+            raise InputError("groups", expected=expected, got=f"{groups}")
         check_setting("delay", delay, whole(0))
         initial = weight_std, bias_init, feedback_init
-        super().__init__(out_channels, basis, feedback_basis, initial, spike_grad, init_hidden, output)
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.stride, self.padding = (height, width), stride, padding
-        self.input_axes, self.delay, self.delays = (in_channels, None, None), delay, (delay,)
-        shape = (len(self.basis), in_channels, out_channels, height, width)
+        face = spike_grad, init_hidden, output, refractory, eval_mode
+        super().__init__(out_channels, basis, feedback_basis, initial, *face)
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = self._each_axis("kernel_size", kernel_size, whole(1))
+        self.stride = self._each_axis("stride", stride, whole(1))
+        self.dilation = self._each_axis("dilation", dilation, whole(1))
+        axes = zip(self.dilation, self.kernel_size, strict=True)
+        self._reaches = [dilation * (kernel - 1) for dilation, kernel in axes]  # first tap to last
+        padding = self._same_padding() if padding == "same" else padding
+        self.padding = self._each_axis("padding", padding, whole(0))
+        self.input_axes = (in_channels, *(None,) * self._axes)
+        self.delay, self.delays = delay, (delay,)
+        shape = (len(self.basis), in_channels // groups, out_channels, *self.kernel_size)
         self.weight = nn.Parameter(torch.empty(shape))
         self.reset_parameters(rng=rng)
 
+    def _each_axis(self, name: str, value: Any, rule: Rule) -> tuple[int, ...]:
+        """Return one number for each axis of space."""
+        values = tuple(value) if isinstance(value, tuple | list) else (value,) * self._axes
+        if len(values) != self._axes:
+            expected = f"one number, or {self._axes} of them"
+            raise InputError(name, expected=expected, got=f"{value}")
+        for each in values:
+            check_setting(name, each, rule)
+        return values
+
+    def _same_padding(self) -> tuple[int, ...]:
+        """Return the padding with which the output has the size of the input."""
+        if any(reach % 2 for reach in self._reaches) or set(self.stride) != {1}:
+            got = f"kernel_size={self.kernel_size}, stride={self.stride}"
+            expected, cure = "an odd kernel_size and stride 1", "give the padding in pixels"
+            raise InputError("padding='same'", expected=expected, got=got, cure=cure)
+        return tuple(reach // 2 for reach in self._reaches)
+
     def _output_shape(self, inputs: Tensor) -> tuple[int, ...]:
-        sizes = tuple(map(self._output_size, inputs.shape[-2:], self.kernel_size))
+        axes = zip(inputs.shape[-self._axes :], self.stride, self.padding, self._reaches, strict=True)
+        sizes = [
+            (size - 1) * stride - 2 * padding + reach + 1
+            if self._transposed
+            else (size + 2 * padding - reach - 1) // stride + 1
+            for size, stride, padding, reach in axes
+        ]
         if min(sizes) < 1:
             expected = f"frames large enough for a kernel of {list(self.kernel_size)}"
-            raise InputError("input", expected=expected, got=f"{list(inputs.shape[-2:])}")
+            raise InputError("input", expected=expected, got=f"{list(inputs.shape[-self._axes :])}")
         return (self.out_channels, *sizes)
 
-    def _output_size(self, size: int, kernel: int) -> int:
-        if self._transposed:
-            return (size - 1) * self.stride - 2 * self.padding + kernel
-        return (size + 2 * self.padding - kernel) // self.stride + 1
+    @property
+    def _geometry(self) -> dict[str, Any]:
+        sizes = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return {**sizes, "groups": self.groups}
 
     def _traces(self, inputs: Tensor, num_steps: int) -> Tensor:
-        """Return traces of the last steps over all basis functions ``[T, B, K * C_in, H, W]``."""
-        flat = inputs.flatten(2)
+        """Return traces of the last steps, by group and basis function, ``[T, B, K * C_in, ...]``."""
+        flat, (batch, channels, *places) = inputs.flatten(2), inputs.shape[1:]
         traces = [glm.causal_filter(flat, taps, self.delay, num_steps) for taps in self.basis]
-        return torch.cat([trace.reshape(num_steps, *inputs.shape[1:]) for trace in traces], 2)
+        shape = (num_steps, batch, self.groups, channels // self.groups, *places)
+        return torch.cat([trace.reshape(shape) for trace in traces], 3).flatten(2, 3)
 
     def _drive(self, aligned: Tensor, num_steps: int) -> Tensor:
         traces, weight = self._traces(aligned, num_steps), self.weight.flatten(0, 1)
-        weight = weight if self._transposed else weight.transpose(0, 1)
-        convolve = F.conv_transpose2d if self._transposed else F.conv2d
-        drive = convolve(traces.flatten(0, 1), weight, stride=self.stride, padding=self.padding)
+        if self._transposed:
+            by_group = weight.reshape(len(weight), self.groups, -1, *self.kernel_size)
+            weight = by_group.transpose(0, 1).flatten(0, 1)
+        else:
+            weight = weight.transpose(0, 1)
+        drive = self._convolve(traces.flatten(0, 1), weight, **self._geometry)
         return drive.reshape(*traces.shape[:2], *drive.shape[1:])
 
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
@@ -87,17 +132,19 @@ class _Convolutional(GLMNeurons):
         return self._gradient(traces.flatten(0, 1), error.flatten(0, 1)).reshape(self.weight.shape)
 
     def _gradient(self, traces: Tensor, error: Tensor) -> Tensor:
-        """Return the gradient of the weights ``[K * C_in, C_out, h, w]``."""
+        """Return the gradient of the weights ``[K * C_in / groups, C_out, *kernel]``."""
         wide, narrow = (error, traces) if self._transposed else (traces, error)
-        shape = (narrow.shape[1], wide.shape[1], *self.kernel_size)
-        gradient: Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
-            wide, shape, narrow, stride=self.stride, padding=self.padding
-        )
-        return gradient if self._transposed else gradient.transpose(0, 1).contiguous()
+        shape = (narrow.shape[1], wide.shape[1] // self.groups, *self.kernel_size)
+        gradient: Tensor = self._weight_of(wide, shape, narrow, **self._geometry)
+        if self._transposed:
+            by_group = gradient.reshape(self.groups, -1, *gradient.shape[1:])
+            return by_group.transpose(0, 1).flatten(1, 2)
+        return gradient.transpose(0, 1).contiguous()
 
     def extra_repr(self) -> str:
-        geometry = f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-        return f"{self.in_channels}, {self.out_channels}, {geometry}, {super().extra_repr()}"
+        sizes = ", ".join(f"{name}={value}" for name, value in self._geometry.items())
+        kernel = f"kernel_size={self.kernel_size}, {sizes}"
+        return f"{self.in_channels}, {self.out_channels}, {kernel}, {super().extra_repr()}"
 
 
 class GLMConv2d(_Convolutional):
@@ -109,26 +156,33 @@ class GLMConv2d(_Convolutional):
     .. math:: u_{c,x,t} = \sum_{c',y} (\alpha_{c',c,y} * s_{c',x+y})_{t-d}
         + (\beta_c * s_{c,x})_{t-1} + \gamma_c
 
+    Sizes in pixels are one number, or one for each axis.
+
     Args:
         in_channels: Number of input channels (2 for the polarities of an event camera).
         out_channels: Number of output channels.
-        kernel_size: Height and width of the synaptic filters in pixels, or one number for both.
+        kernel_size: Height and width of the synaptic filters in pixels.
         stride: Distance of neighbouring receptive fields in pixels.
-        padding: Width of the silent border around a frame in pixels.
+        padding: Width of the silent border around a frame in pixels; "same" keeps the size of a frame.
+        dilation: Distance of neighbouring taps of a filter in pixels.
+        groups: Number of groups of channels, each of which receives its share of the inputs alone.
         delay: Synaptic delay in steps.
-        weight_std: Standard deviation of the initial weights; by default as for ``C_in h w`` inputs.
+        weight_std: Standard deviation of the initial weights; by default as for ``C_in / groups h w``
+            inputs.
 
     Shapes:
-        weight ``[K, C_in, C_out, h, w]``, feedback ``[K', C_out]``, bias ``[C_out]``.
+        weight ``[K, C_in / groups, C_out, h, w]``, feedback ``[K', C_out]``, bias ``[C_out]``.
 
     Raises:
-        InputError: If a size is below 1, ``padding`` or ``delay`` below 0, or a basis of wrong form.
+        InputError: If a size is below 1, ``padding`` or ``delay`` below 0, ``groups`` does not divide
+            both numbers of channels, no padding keeps the size, or a basis has the wrong form.
 
     References:
         SpikeGAN paper, eq. 2-5, with shared weights.
     """
 
-    _transposed = False
+    _axes, _transposed = 2, False
+    _convolve, _weight_of = staticmethod(F.conv2d), staticmethod(conv2d_weight)
 
 
 class GLMConvTranspose2d(_Convolutional):
@@ -136,7 +190,19 @@ class GLMConvTranspose2d(_Convolutional):
 
     The layer is the transpose of `GLMConv2d`, with the same arguments, shapes and references. A
     spike drives a patch of ``kernel_size`` neurons; neighbouring patches are ``stride`` apart. A frame
-    of ``H`` rows becomes one of ``(H - 1) * stride - 2 * padding + kernel`` rows.
+    of ``H`` rows becomes one of ``(H - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1`` rows.
     """
 
-    _transposed = True
+    _axes, _transposed = 2, True
+    _convolve, _weight_of = staticmethod(F.conv_transpose2d), staticmethod(conv2d_weight)
+
+
+class GLMConv1d(_Convolutional):
+    """Convolutional layer of GLM neurons along one axis, ``[T, B, C, L]``.
+
+    The arguments, shapes and references are those of `GLMConv2d`, with one axis of space: sounds by
+    channel of a cochlea, or electrodes in a row. Time is the axis in front, as everywhere.
+    """
+
+    _axes, _transposed = 1, False
+    _convolve, _weight_of = staticmethod(F.conv1d), staticmethod(conv1d_weight)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.functional import glm
-from snn_gan_ext.layers.base import GLMNeurons
+from snn_gan_ext.layers.base import EvalMode, GLMNeurons
 from snn_gan_ext.validation import check_device, check_positive, check_shapes, whole
 
 __all__ = ["GLMLayer"]
@@ -59,6 +59,10 @@ class GLMLayer(GLMNeurons):
             ``fast_sigmoid`` to `snntorch.surrogate.sigmoid`, which overflows to NaN far from 0.
         init_hidden: Whether the layer keeps its state.
         output: Whether to return the state as well with ``init_hidden=True``.
+        refractory: Number of steps after a spike in which a neuron does not fire again.
+        eval_mode: Output after ``.eval()``: "sample" for spikes, drawn as in training; "threshold" for
+            a spike where the firing probability is above 1/2; "expected" for the firing probabilities
+            themselves. Calls with ``uniforms`` or ``rng`` sample, as do `sample` and generators.
         rng: Random source of the initial weights; torch's global generator by default.
 
     Shapes:
@@ -93,11 +97,14 @@ class GLMLayer(GLMNeurons):
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         init_hidden: bool = False,
         output: bool = False,
+        refractory: int = 0,
+        eval_mode: EvalMode = "sample",
         rng: torch.Generator | None = None,
     ) -> None:
         check_positive(in_features=in_features, out_features=out_features)
         initial = weight_std, bias_init, feedback_init
-        super().__init__(out_features, basis, feedback_basis, initial, spike_grad, init_hidden, output)
+        face = spike_grad, init_hidden, output, refractory, eval_mode
+        super().__init__(out_features, basis, feedback_basis, initial, *face)
         self.in_features, self.out_features = in_features, out_features
         self.input_axes, self.delays = (in_features,), _check_delay(delay, in_features)
         if mask is not None:

@@ -29,7 +29,8 @@ class GLMNetwork(nn.Module):
         layers: Layers by name, dense or convolutional, in the order in which they run.
         wiring: Names of each layer's sources, concatenated in this order: neurons for a dense layer,
             channels for a convolutional one.
-        maps: Frame ``(C, H, W)`` of each input or dense layer that a convolutional layer receives.
+        maps: Frame ``(C, H, W)`` or ``(C, L)`` of each input or dense layer that a convolutional layer
+            receives.
 
     Attributes:
         sizes: Sizes of the spikes of each input and layer behind time and batch.
@@ -43,7 +44,7 @@ class GLMNetwork(nn.Module):
         inputs: Mapping[str, int],
         layers: Mapping[str, GLMNeurons],
         wiring: Mapping[str, Sequence[str]],
-        maps: Mapping[str, tuple[int, int, int]] | None = None,
+        maps: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         super().__init__()
         self.inputs, self.maps = dict(inputs), dict(maps or {})

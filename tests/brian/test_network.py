@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from snn_gan_ext import GLMConv2d, GLMLayer, InputError
+from snn_gan_ext import GLMConv1d, GLMConv2d, GLMLayer, InputError
 from snn_gan_ext.brian.network import BrianNetwork, require_brian2, use_target
 from snn_gan_ext.functional.bases import exponential_basis, identity_basis, raised_cosine_basis
 from snn_gan_ext.networks.generators import (
@@ -126,7 +126,10 @@ LAYERS = {
     "identity, delays": lambda: GLMLayer(
         5, 7, basis=identity_basis(3), delay=[0, 2, 1, 5, 0], **LIVELY
     ),
+    "refractory": lambda: GLMLayer(5, 7, refractory=7, **LIVELY),
     "convolution": lambda: GLMConv2d(2, 3, 3, basis=raised_cosine_basis(2, 5), padding=1, **LIVELY),
+    "groups": lambda: GLMConv2d(2, 4, 3, groups=2, padding=(0, 1), dilation=(1, 2), **LIVELY),
+    "line": lambda: GLMConv1d(2, 3, 3, padding="same", **LIVELY),
 }
 
 
@@ -134,7 +137,7 @@ def excite(layer, rng):
     """A layer with feedback, an input, noise, and the spikes of both."""
     with torch.no_grad():
         layer.feedback.normal_(0, 1, generator=rng)
-    sizes = (2, 5, 4) if isinstance(layer, GLMConv2d) else (5,)
+    sizes = {1: (5,), 2: (2, 6), 3: (2, 5, 4)}[len(layer.input_axes)]
     inputs = (torch.rand(25, 3, *sizes, generator=rng) < 0.3).double()
     out = layer.sample(inputs, rng=rng).spikes.shape
     uniforms = torch.rand(out, generator=rng)

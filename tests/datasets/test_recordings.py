@@ -434,7 +434,9 @@ def test_the_code_of_the_data_set_decides_about_the_cache(folder):
     assert Recordings(Local(folder)).key is None
 
 
-@pytest.mark.parametrize("setting", [len, object(), np.array([None])], ids=str)
+@pytest.mark.parametrize(
+    "setting", [len, object(), np.array([None])], ids=["function", "object", "array"]
+)
 def test_settings_that_cannot_be_compared_need_a_key(folder, setting):
     with pytest.raises(InputError, match="key"):
         frames(Recordings(Cropped(folder, choose=setting)), cache=folder.parent / "cache")

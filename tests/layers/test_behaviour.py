@@ -14,12 +14,17 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from snn_gan_ext import GLMConv2d, GLMConvTranspose2d, GLMLayer, InputError
+from snn_gan_ext import GLMConv1d, GLMConv2d, GLMConvTranspose2d, GLMLayer, InputError
 
 MAKERS = {
     "dense": (lambda **o: GLMLayer(6, 4, **o), (6,), (4,)),
     "conv": (lambda **o: GLMConv2d(2, 3, 3, **o), (2, 5, 5), (3, 3, 3)),
-    "transposed": (lambda **o: GLMConvTranspose2d(2, 3, 3, **o), (2, 3, 3), (3, 5, 5)),
+    "transposed": (lambda **o: GLMConvTranspose2d(2, 4, 3, groups=2, **o), (2, 3, 3), (4, 5, 5)),
+    "line": (
+        lambda **o: GLMConv1d(2, 3, 3, padding="same", dilation=2, refractory=8, **o),
+        (2, 6),
+        (3, 6),
+    ),
 }
 each_layer = pytest.mark.parametrize(("make", "inputs", "outputs"), MAKERS.values(), ids=MAKERS)
 

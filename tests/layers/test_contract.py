@@ -9,6 +9,7 @@ import snntorch as snn
 import snntorch.utils
 import torch
 from snntorch import functional as SF
+from snntorch.functional import probe
 from torch import nn
 from torch.func import functional_call, grad, jvp, vmap
 from torch.nn.utils import parametrizations, parametrize, prune
@@ -147,6 +148,21 @@ def test_states_stack_as_potentials_do():
     assert isinstance(states[0], GLMState)
     assert torch.equal(torch.stack(states), torch.stack([state.mem for state in states]))
     assert torch.equal(torch.stack(tuple(states)), torch.stack(states))
+
+
+@each_layer
+def test_snntorchs_probes_see_the_last_step(make, inputs):
+    layer = make(init_hidden=True)
+    net, x = nn.Sequential(layer), torch.rand(3, 4, *inputs)
+    monitors = [probe.AttributeMonitor(name, False, net, type(layer)) for name in ("mem", "spk")]
+    assert layer.mem.numel() == layer.spk.numel() == 0
+    outputs = [net(step) for step in x]
+    mem, spk = (monitor["0"] for monitor in monitors)
+    assert torch.equal(torch.stack(spk), torch.stack(outputs))
+    run = layer.observe(x, torch.stack(spk).detach())
+    torch.testing.assert_close(torch.stack(mem).detach(), run.potentials)
+    layer.init_glm()
+    assert layer.mem.numel() == 0
 
 
 def epoch(rule, net, **options):

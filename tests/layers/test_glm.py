@@ -193,6 +193,9 @@ def test_half_precision_draws_in_float32():
         (lambda layer: GLMLayer(True, 4), "in_features"),
         (lambda layer: GLMLayer(np.int64(3), 4), "convert it with int"),
         (lambda layer: GLMLayer(3, 4, basis=torch.ones(6)), "basis"),
+        (lambda layer: GLMLayer(3, 4, basis=torch.nn.Parameter(torch.eye(6))), "detach"),
+        (lambda layer: GLMLayer(3, 4, refractory=-1), "refractory"),
+        (lambda layer: GLMLayer(3, 4, eval_mode="mean"), "eval_mode: expected one of sample, expected"),
         (lambda layer: GLMLayer(3, 4, mask=torch.ones(3, 4)), "mask"),
         (lambda layer: GLMLayer(3, 4, mask=torch.ones(4, 3, dtype=torch.bool)), "mask"),
     ],
@@ -292,6 +295,97 @@ def test_an_error_that_does_not_fit_is_refused(error):
     layer = GLMLayer(5, 4)
     with pytest.raises(InputError, match="error"):
         layer.gradients(layer.sample(torch.zeros(7, 3, 5)), error)
+
+
+@pytest.mark.parametrize("refractory", [1, 3, 9])
+def test_a_neuron_rests_after_a_spike_also_across_a_cut(refractory):
+    layer = GLMLayer(1, 2, refractory=refractory, bias_init=30.0, feedback_init=5.0)
+    x = torch.zeros(20, 3, 1)
+    spikes, _ = layer(x)
+    assert spikes.any(2).any(1).nonzero().flatten().tolist() == list(range(0, 20, refractory + 1))
+    first, state = layer(x[:3])
+    assert torch.equal(torch.cat([first, layer(x[3:], state)[0]]), spikes)
+    assert (layer.filters().feedback[:refractory] < -80).all()
+    assert (layer.filters().feedback[refractory:] >= 0).all()
+
+
+def test_gradients_with_a_refractory_time_are_those_of_the_likelihood(rng):
+    layer = make(rng, bases.exponential_basis(2, 2.0), 1, refractory=3, bias_init=0.0)
+    x = (torch.rand(9, 3, 5, generator=rng) < 0.5).double()
+    run = layer.sample(x, rng=rng)
+    rest = torch.tensor([[1.0, 1.0, 1.0]]).double()
+    u = reference.potentials(
+        x,
+        run.spikes,
+        layer.weight,
+        torch.cat([layer.feedback, torch.full_like(layer.feedback, -100.0)]),
+        layer.bias,
+        layer.basis,
+        torch.cat([layer.feedback_basis, rest]),
+        layer.delays,
+    )
+    torch.testing.assert_close(run.potentials, u.detach())
+    expected = torch.autograd.grad(
+        reference.log_likelihood(run.spikes, u).sum(), (layer.weight, layer.feedback, layer.bias)
+    )
+    for ours, theirs in zip(layer.gradients(run, run.score).values(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_spike_within_the_refractory_time_is_all_but_impossible(rng):
+    layer = GLMLayer(1, 1, refractory=2)
+    spikes = torch.tensor([1.0, 0, 1, 0, 0, 1]).reshape(6, 1, 1)
+    run = layer.observe(torch.zeros(6, 1, 1), spikes)
+    assert run.log_likelihood.isfinite()
+    assert (run.potentials.flatten() < -80).tolist() == [False, True, True, True, True, False]
+
+
+def deterministic(mode):
+    """Two neurons by hand: u = input - 1, less 2 and then 1 after the neuron's own spike."""
+    two_lags, now = bases.identity_basis(2), bases.identity_basis(1)
+    layer = GLMLayer(2, 2, basis=now, feedback_basis=two_lags, delay=0, eval_mode=mode)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(2))
+        layer.bias.fill_(-1)
+        layer.feedback.copy_(torch.tensor([[-2.0], [-1.0]]).expand(2, 2))
+    return layer
+
+
+def test_expected_spikes_are_probabilities_that_feed_back():
+    layer, x = deterministic("expected").eval(), torch.tensor([[0.0, 3.0], [2.0, 1.0], [4.0, 1.0]])
+    probabilities, state = layer(x.unsqueeze(1))
+    first = torch.sigmoid(x[0] - 1)
+    second = torch.sigmoid(x[1] - 1 - 2 * first)
+    third = torch.sigmoid(x[2] - 1 - 2 * second - first)
+    torch.testing.assert_close(probabilities.squeeze(1), torch.stack([first, second, third]))
+    torch.testing.assert_close(state.mem[0], torch.logit(third))
+    stepwise = None
+    for step in x.unsqueeze(1):
+        out, stepwise = layer(step, stepwise)
+    torch.testing.assert_close(out[0], third)
+    probabilities.sum().backward()
+    assert layer.feedback.grad.all()
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_thresholded_spikes_are_the_likelier_outcome(grad):
+    layer = deterministic("threshold").eval()
+    x = torch.tensor([[[1.1, 0.9]], [[2.9, 1.1]], [[2.1, 2.9]]])  # potentials of .1 and -.1
+    with torch.set_grad_enabled(grad):
+        assert layer(x)[0].squeeze(1).tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("mode", ["expected", "threshold"])
+def test_layers_sample_in_training_and_on_given_noise(mode, rng):
+    layer, x = deterministic(mode), torch.ones(9, 50, 2)
+    uniforms = torch.rand(9, 50, 2, generator=rng)
+    drawn = layer.sample(x, uniforms=uniforms).spikes
+    for training in (True, False):
+        layer.train(training)
+        assert torch.equal(layer(x, uniforms=uniforms)[0], drawn)
+        assert torch.equal(layer.sample(x, uniforms=uniforms).spikes, drawn)
+        assert set(layer(x, rng=rng)[0].unique().tolist()) == {0.0, 1.0}
+        assert torch.equal(layer(x)[0], layer(x)[0]) != training
 
 
 def test_large_numbers_are_finite():

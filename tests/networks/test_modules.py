@@ -188,6 +188,16 @@ def test_convolutional_models_take_inputs_of_their_own_shape():
     assert driven(torch.tensor([0, 1])).shape == (5, 2, 2, 8, 8)
 
 
+@pytest.mark.parametrize("mode", ["expected", "threshold"])
+def test_generators_draw_spikes_in_every_mode(mode):
+    generator = ModuleGenerator(
+        layer(3, 2, delay=0, bias_init=0.0, eval_mode=mode), 5, classes=3
+    ).eval()
+    spikes = generator(torch.zeros(50).long())
+    assert set(spikes.unique().tolist()) == {0.0, 1.0}
+    assert (spikes != spikes[:, :1]).any()
+
+
 def test_spiking_discriminators_learn_too():
     torch.manual_seed(0)
     net = nn.Sequential(
