@@ -246,20 +246,17 @@ class ModuleGenerator(nn.Module):
         assert isinstance(layer, GLMNeurons)
         return layer
 
-    def _play(self, inputs: Tensor, tapes: Mapping[str, "_Tape"]) -> Any:
-        """Run the model from silence, with its GLM layers on tape; return its last output."""
+    def _play(self, inputs: Tensor, tapes: Mapping[str, "_Tape"]) -> list[Any]:
+        """Run the model from silence, with its GLM layers on tape; return its outputs by call."""
         if inputs.shape[:1] != (self.num_steps,):
             expected = f"{self.num_steps} steps first"
             raise InputError("inputs", expected=expected, got=f"{list(inputs.shape)}")
         _reset(self.net)
-        output = None
         try:
             with _recording(tapes):
-                for each in [inputs] if self.sequence else inputs:
-                    output = self.net(each)
+                return [self.net(each) for each in ([inputs] if self.sequence else inputs)]
         finally:
             _reset(self.net)
-        return output
 
     @torch.no_grad()
     def _find_layers(self) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
@@ -270,12 +267,14 @@ class ModuleGenerator(nn.Module):
             got = type(self.net).__name__
             raise InputError("net", expected="a model with a GLM layer at its end", got=got)
         self._paths = {"readout": next(reversed(tapes))}  # until the last layer is known
-        latent = torch.zeros(2, self.latent_bits, device=self._layer("readout").bias.device)
+        trials = 8
+        latent = torch.zeros(trials, self.latent_bits, device=self._layer("readout").bias.device)
+        labels = torch.zeros(trials, dtype=torch.long)
         with _evaluating(self.net):
-            output = self._play(self.exogenous(torch.tensor([0, 0]), {"latent": latent}), tapes)
+            outputs = self._play(self.exogenous(labels, {"latent": latent}), tapes)
         for name, tape in tapes.items():
             tape.check(name, self.num_steps)
-        last = [name for name, tape in tapes.items() if tape.ends_in(output)]
+        last = [name for name, tape in tapes.items() if tape.ends_in(outputs)]
         if not last:
             expected = "a model that returns its last GLM layer's spikes"
             raise InputError("net", expected=expected, got="another output")
@@ -299,18 +298,25 @@ class _Tape:
         """Run the layer on the noise of these steps; later modules take its spikes as given."""
         one_step = input_.dim() == 1 + len(self.layer.input_axes)
         sequence = input_.unsqueeze(0) if one_step else input_
-        noise = None
-        if self.uniforms is not None:
-            done = sum(map(len, self.inputs))
-            noise = self.uniforms[done : done + len(sequence)]
-            noise = noise.squeeze(0) if one_step else noise
+        noise, observed = self._noise(sequence)
         with torch.no_grad():
-            output = self.layer._call(input_, state, noise, self._rng, observed=self.observed)
+            noise = noise.squeeze(0) if one_step else noise
+            output = self.layer._call(input_, state, noise, None, observed=observed)
         spikes, after = output if isinstance(output, tuple) else (output, self.layer._state)
-        self.inputs.append(sequence)
-        self.spikes.append(spikes.unsqueeze(0) if one_step else spikes)
+        # Copies: later modules may change what they receive in place.
+        self.inputs.append(sequence.clone())
+        self.spikes.append(spikes.unsqueeze(0).clone() if one_step else spikes.clone())
         self.mem = None if after is None else after.mem
         return output
+
+    def _noise(self, inputs: Tensor) -> tuple[Tensor, bool]:
+        """Return uniforms for these steps, and whether they force given spikes."""
+        if self.uniforms is not None:
+            done = sum(map(len, self.inputs))
+            return self.uniforms[done : done + len(inputs)], self.observed
+        shape = (*inputs.shape[:2], *self.layer.output_size(inputs.shape[2:]))
+        coins = torch.randint(2, shape, generator=self._rng, device=self._rng.device)
+        return coins.to(self.layer.bias), True
 
     def check(self, name: str, num_steps: int) -> None:
         """Check that the layer ran once a step, and went on from its last state."""
@@ -323,10 +329,14 @@ class _Tape:
             expected = "a model that keeps this layer's state from step to step"
             raise InputError(f"{name}", expected=expected, got="one that loses it", cure=KEEP_STATE)
 
-    def ends_in(self, output: Any) -> bool:
-        """Whether the layer's spikes, or those of its last step, are the model's output."""
-        spikes, own = output[0] if isinstance(output, tuple) else output, torch.cat(self.spikes)
-        return isinstance(spikes, Tensor) and any(torch.equal(spikes, x) for x in (own, own[-1]))
+    def ends_in(self, outputs: list[Any]) -> bool:
+        """Whether the layer's spikes, or those of the last step of a call, are the model's outputs."""
+        returned = [x[0] if isinstance(x, tuple) else x for x in outputs]
+        own = self.spikes if len(self.spikes) == len(outputs) else [torch.cat(self.spikes)]
+        return len(own) == len(returned) and all(
+            isinstance(x, Tensor) and any(torch.equal(x, y) for y in (spikes, spikes[-1]))
+            for x, spikes in zip(returned, own, strict=True)
+        )
 
 
 @contextmanager

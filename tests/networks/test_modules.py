@@ -226,6 +226,9 @@ def test_models_that_are_no_generators_are_refused():
         ModuleGenerator(nn.Linear(2, 1), 3, classes=2)
     with pytest.raises(InputError, match="returns its last GLM layer's spikes"):
         ModuleGenerator(nn.Sequential(glm, nn.Linear(1, 1)), 3, classes=2)
+    silent = layer(2, 1, delay=0, bias_init=-50.0)
+    with pytest.raises(InputError, match="returns its last GLM layer's spikes"):
+        ModuleGenerator(nn.Sequential(silent, snn.Leaky(0.9, init_hidden=True)), 3, classes=2)
     forgetful = nn.Sequential(sg.GLMLayer(2, 1, delay=0), First())
     with pytest.raises(InputError, match="keeps this layer's state"):
         ModuleGenerator(forgetful, 3, classes=2)
@@ -256,3 +259,14 @@ def test_gradients_by_trial_are_refused_below_other_modules():
         sample = generator.sample(torch.tensor([0, 1]), generator.noise(2))
     with pytest.raises(InputError, match=r"outside torch\.no_grad"):
         generator.gradients(sample, {"readout": sample.runs["readout"].score})
+
+
+def test_modules_that_work_in_place_do_not_change_the_record():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        layer(2, 8, delay=0, bias_init=0.0), nn.Dropout(0.5, inplace=True), layer(8, 1, delay=0)
+    )
+    generator = ModuleGenerator(net, 4, classes=2)
+    sample = generator.sample(torch.zeros(50, dtype=torch.long), generator.noise(50))
+    assert set(sample.runs["0"].spikes.unique().tolist()) == {0.0, 1.0}
+    assert sample.inputs["readout"].max() == 2  # of dropout
