@@ -139,7 +139,9 @@ class GAN(Learner, ABC, Generic[G, B]):
 
     def _check_pair(self, generator: G, discriminator: Discriminator) -> None:
         check_parts("generator", generator, "a generator, with noise()", "noise", "classes")
-        check_parts("discriminator", discriminator, "a discriminator, with classes", "classes")
+        check_parts(
+            "discriminator", discriminator, "a discriminator, or ModuleDiscriminator(net)", "classes"
+        )
         if hasattr(discriminator, "noise"):
             got = type(discriminator).__name__
             raise InputError("discriminator", expected="a network that returns logits", got=got)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.errors import InputError
+from snn_gan_ext.errors import InputError, first_line
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.layers.state import GLMSample, GLMState
 from snn_gan_ext.networks.discriminators import TrialDiscriminator
@@ -50,6 +50,9 @@ class ModuleGenerator(nn.Module):
     modules are differentiable (`nn.Linear`, convolutions), and as biased as their surrogate slopes
     where they spike (`snntorch.Leaky`). Later layers may receive a GLM layer's spikes, but not its
     potentials.
+
+    Samples come from the model as it is. With dropout or batch statistics call ``eval()`` before
+    drawing trials to keep.
 
     Args:
         net: Model. By default it is called step by step with ``[B, *in]``, and its layers keep their
@@ -258,11 +261,24 @@ class ModuleGenerator(nn.Module):
         finally:
             _reset(self.net)
 
+    def _try(self, inputs: Tensor, tapes: Mapping[str, "_Tape"]) -> list[Any]:
+        """Run the model for the first time: an error is one of its inputs or layers."""
+        try:
+            return self._play(inputs, tapes)
+        except InputError:
+            raise
+        except Exception as error:
+            expected = f"a model that takes {list(inputs.shape[0 if self.sequence else 1 :])}"
+            got = f"{type(error).__name__}: {first_line(error)}"
+            cure = "inputs have classes + latent_bits features; " + KEEP_STATE
+            raise InputError("net", expected=expected, got=got, cure=cure) from error
+
     @torch.no_grad()
     def _find_layers(self) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
         """Run the model once to find its GLM layers, their sizes, and the one that comes last."""
         layers = [(name, x) for name, x in self.named_modules() if isinstance(x, GLMNeurons)]
-        tapes = {name: _Tape(layer, None) for name, layer in layers}
+        # Coins of its own for each layer tell by its output which one comes last.
+        tapes = {name: _Tape(layer, None, seed=seed) for seed, (name, layer) in enumerate(layers)}
         if not tapes:
             got = type(self.net).__name__
             raise InputError("net", expected="a model with a GLM layer at its end", got=got)
@@ -270,8 +286,11 @@ class ModuleGenerator(nn.Module):
         trials = 8
         latent = torch.zeros(trials, self.latent_bits, device=self._layer("readout").bias.device)
         labels = torch.zeros(trials, dtype=torch.long)
-        with _evaluating(self.net):
-            outputs = self._play(self.exogenous(labels, {"latent": latent}), tapes)
+        inputs = self.exogenous(labels, {"latent": latent})
+        with _evaluating(self.net), _counting_steps(self.net) as steps:
+            outputs = self._try(inputs, tapes)
+        for name, count in steps.items():
+            _check_steps(name, count or self.num_steps, self.num_steps)  # unused ones do no harm
         for name, tape in tapes.items():
             tape.check(name, self.num_steps)
         last = [name for name, tape in tapes.items() if tape.ends_in(outputs)]
@@ -287,12 +306,14 @@ class ModuleGenerator(nn.Module):
 class _Tape:
     """Inputs and spikes of a GLM layer within a model, on given noise ``[T, B, *out]``."""
 
-    def __init__(self, layer: GLMNeurons, uniforms: Tensor | None, *, observed: bool = False) -> None:
+    def __init__(
+        self, layer: GLMNeurons, uniforms: Tensor | None, *, observed: bool = False, seed: int = 0
+    ) -> None:
         self.layer, self.uniforms, self.observed = layer, uniforms, observed
         self.inputs: list[Tensor] = []
         self.spikes: list[Tensor] = []
         self.mem: Tensor | None = None
-        self._rng = torch.Generator(layer.bias.device).manual_seed(0)
+        self._rng = torch.Generator(layer.bias.device).manual_seed(seed)
 
     def forward(self, input_: Tensor, state: Any = None, **_: Any) -> Any:
         """Run the layer on the noise of these steps; later modules take its spikes as given."""
@@ -320,10 +341,7 @@ class _Tape:
 
     def check(self, name: str, num_steps: int) -> None:
         """Check that the layer ran once a step, and went on from its last state."""
-        steps = sum(map(len, self.inputs))
-        if steps != num_steps:
-            expected = f"{num_steps} steps a trial, one a step"
-            raise InputError(f"{name}", expected=expected, got=f"{steps}", cure=KEEP_STATE)
+        _check_steps(name, sum(map(len, self.inputs)), num_steps)
         replay = self.layer.observe(torch.cat(self.inputs), torch.cat(self.spikes))
         if self.mem is None or not torch.allclose(self.mem, replay.potentials[-1], atol=1e-3):
             expected = "a model that keeps this layer's state from step to step"
@@ -349,6 +367,32 @@ def _recording(tapes: Mapping[str, _Tape]) -> Iterator[None]:
     finally:
         for tape in tapes.values():
             del tape.layer.forward
+
+
+@contextmanager
+def _counting_steps(net: nn.Module) -> Iterator[dict[str, int]]:
+    """Count the calls of snnTorch's neurons, which take a sequence for a batch."""
+    steps: dict[str, int] = {}
+    hooks = []
+    for name, module in net.named_modules():
+        if hasattr(module, "reset_mem") and not isinstance(module, GLMNeurons):
+            steps[name] = 0
+
+            def count(*_: Any, name: str = name) -> None:
+                steps[name] += 1
+
+            hooks.append(module.register_forward_hook(count))
+    try:
+        yield steps
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _check_steps(name: str, steps: int, num_steps: int) -> None:
+    if steps != num_steps:
+        expected = f"{num_steps} steps a trial, one a step"
+        raise InputError(f"{name}", expected=expected, got=f"{steps}", cure=KEEP_STATE)
 
 
 @contextmanager
@@ -383,6 +427,9 @@ class ModuleDiscriminator(TrialDiscriminator):
         by_step: Whether the model is called step by step instead, with hidden states
             (``init_hidden=True``). The logit is the mean of its outputs.
 
+    Shapes:
+        trials ``[T, B, N]`` or ``[T, B, C, H, W]``, decoded ones ``[B, N]`` or ``[B, C, H, W]``.
+
     Raises:
         InputError: If ``classes`` is negative.
     """
@@ -393,7 +440,7 @@ class ModuleDiscriminator(TrialDiscriminator):
         self.net, self.classes, self.by_step = net, classes, by_step
 
     def forward(self, trials: Tensor, labels: Tensor | None = None) -> Tensor:
-        axis = min(trials.dim() - 1, 2)  # behind the batch
+        axis = 2 if self.by_step or trials.dim() in (3, 5) else 1  # behind the batch
         batch, places = trials.shape[axis - 1], trials.shape[axis + 1 :]
         label = one_hot(labels, self.classes, batch).to(trials)
         label = label.reshape(batch, self.classes, *[1] * len(places)).expand(-1, -1, *places)

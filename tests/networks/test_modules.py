@@ -270,3 +270,42 @@ def test_modules_that_work_in_place_do_not_change_the_record():
     sample = generator.sample(torch.zeros(50, dtype=torch.long), generator.noise(50))
     assert set(sample.runs["0"].spikes.unique().tolist()) == {0.0, 1.0}
     assert sample.inputs["readout"].max() == 2  # of dropout
+
+
+class Reversed(nn.Module):
+    """A model whose read-out comes first among its modules."""
+
+    def __init__(self):
+        super().__init__()
+        self.out, self.hid = layer(5, 5, delay=0), layer(9, 5, delay=0)
+
+    def forward(self, code):
+        return self.out(self.hid(code))
+
+
+def test_the_readout_is_the_layer_that_is_returned_whatever_the_order():
+    torch.manual_seed(3)
+    net = Reversed()
+    net.out.bias.data.fill_(50.0)
+    assert ModuleGenerator(net, 6, classes=1, latent_bits=8)(4).min() == 1
+
+
+def test_neurons_that_would_take_a_sequence_for_a_batch_are_refused():
+    net = nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9, init_hidden=True), layer(3, 1))
+    with pytest.raises(InputError, match="1: expected 4 steps a trial, one a step, got 1"):
+        ModuleGenerator(net, 4, classes=2, sequence=True)
+
+
+@pytest.mark.parametrize(
+    "net", [nn.Sequential(nn.Linear(3, 4), layer(4, 1)), nn.Sequential(snn.Leaky(0.9), layer(2, 1))]
+)
+def test_models_that_fail_at_once_say_what_they_should_take(net):
+    with pytest.raises(InputError, match=r"a model that takes .*classes \+ latent_bits.*init_hidden"):
+        ModuleGenerator(net, 4, classes=2)
+
+
+def test_critics_take_decoded_frames_and_sequences_of_them():
+    net = nn.Sequential(nn.Conv2d(2 + 3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 1))
+    labels = torch.tensor([0, 1, 2, 0])
+    assert ModuleDiscriminator(net, 3)(torch.rand(4, 2, 8, 8), labels).shape == (4,)
+    assert ModuleDiscriminator(net, 3, by_step=True)(torch.rand(5, 4, 2, 8, 8), labels).shape == (4,)
