@@ -22,6 +22,7 @@ from tqdm import tqdm
 from snn_gan_ext.errors import InputError, NonFiniteInput
 from snn_gan_ext.experiments import checkpoint as checkpoints
 from snn_gan_ext.types import Algorithm, TrainingState
+from snn_gan_ext.validation import require
 
 __all__ = [
     "Interrupted",
@@ -301,12 +302,8 @@ def require_tensorboard() -> Any:
     """Return TensorBoard's `SummaryWriter`.
 
     Raises:
-        InputError: If TensorBoard is not installed.
+        InputError: If TensorBoard is not installed, or fails on import.
     """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        expected, got = "the package tensorboard", "an environment without it"
-        cure = "pip install tensorboard, or leave --tensorboard out"
-        raise InputError("tensorboard", expected=expected, got=got, cure=cure) from None
-    return SummaryWriter
+    cure = "pip install tensorboard, or leave --tensorboard out"
+    require("tensorboard", cure)
+    return require("torch.utils.tensorboard", cure).SummaryWriter

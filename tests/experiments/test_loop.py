@@ -274,7 +274,7 @@ def test_lines_of_other_values_than_numbers_are_left_out(tmp_path, value):
 
 
 def test_tensorboard_is_optional(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as if it were not installed
     with pytest.raises(InputError, match="pip install"):
         run(tmp_path, tensorboard=True)
     monkeypatch.undo()
