@@ -14,7 +14,7 @@ from .datasets.recordings import Recordings, open_recordings
 from .errors import InputError
 from .experiments.runs import load_run
 from .experiments.synthetic import SyntheticEvents
-from .functional import bases
+from .functional import bases, masks
 from .layers.conv import GLMConv1d, GLMConv2d, GLMConvTranspose2d
 from .layers.glm import GLMLayer
 from .layers.state import GLMSample, GLMState
@@ -85,6 +85,7 @@ __all__ = [
     "latency_decode",
     "latency_encode",
     "load_run",
+    "masks",
     "metrics",
     "open_recordings",
     "rate_decode",

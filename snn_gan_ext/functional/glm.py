@@ -34,12 +34,14 @@ __all__ = [
     "feedback_drive",
     "feedback_gradient",
     "feedback_kernel",
+    "feedback_response",
     "log_likelihood",
     "sample",
     "sample_differentiable",
     "score",
     "shifted",
     "step_log_likelihood",
+    "surrogate_spike",
     "synaptic_drive",
     "synaptic_gradient",
 ]
@@ -260,11 +262,24 @@ def sample_differentiable(
         if spikes:
             recent = torch.stack(spikes[: -length - 1 : -1], -3)
             potential = potential + (kernel.narrow(-3, 0, recent.shape[-3]) * recent).sum(-3)
-        smooth = torch.sigmoid(potential) if spike_grad is None else spike_grad(potential - threshold)
-        hard = (potential > threshold).to(drive.dtype)
-        spikes.append(hard + (smooth - smooth.detach()))
+        spikes.append(surrogate_spike(potential, threshold, spike_grad))
         potentials.append(potential)
     return torch.stack(spikes, -3), torch.stack(potentials, -3)
+
+
+def surrogate_spike(
+    potential: Tensor, threshold: Tensor, spike_grad: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    """Return spikes of 0 and 1 with the slope of a smooth function, as in `sample_differentiable`.
+
+    Args:
+        potential: Membrane potentials of any shape.
+        threshold: Log-odds of the uniforms, of the same shape.
+        spike_grad: Function of `snntorch.surrogate`, or None for the slope of the firing probability.
+    """
+    smooth = torch.sigmoid(potential) if spike_grad is None else spike_grad(potential - threshold)
+    hard = (potential > threshold).to(potential.dtype)
+    return hard + (smooth - smooth.detach())
 
 
 def expected(drive: Tensor, bias: Tensor, feedback: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
@@ -318,6 +333,20 @@ def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, num_steps: 
     drive = torch.stack(drives, -3)
     missing = num_steps - len(drives)
     return torch.cat([drive, _silence(drive, missing)], -3) if missing else drive
+
+
+def feedback_response(spikes: Tensor, feedback: Tensor, basis: Tensor, num_steps: int) -> Tensor:
+    """Return the feedback ``[..., T, B, O]`` of given spikes on the neurons that fired them.
+
+    Args:
+        spikes: Spikes of the neurons ``[..., H + T, B, O]``.
+        feedback: Feedback weights ``[..., K, O]``.
+        basis: Feedback basis ``[K, L]``.
+        num_steps: Number of steps ``T`` to return, counted from the end.
+    """
+    responses = (causal_filter(spikes, taps, 1, num_steps) for taps in basis)
+    weights = feedback[..., None, None, :].unbind(-4)
+    return sum(map(torch.mul, weights, responses), spikes.new_zeros(()))
 
 
 def feedback_gradient(

@@ -12,8 +12,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.functional import bases, glm
+from snn_gan_ext.functional import bases, coupling, glm
 from snn_gan_ext.functional._dispatch import trackable
+from snn_gan_ext.functional.coupling import Coupling
 from snn_gan_ext.layers.state import GLMFilters, GLMSample, GLMState, once
 from snn_gan_ext.validation import (
     FINITE,
@@ -34,7 +35,8 @@ from snn_gan_ext.validation import (
 __all__ = ["EvalMode", "GLMNeurons"]
 
 EvalMode = Literal["sample", "expected", "threshold"]
-PARAMETERS = "weight", "feedback", "bias"
+BETWEEN = "coupling", "same_step", "count"  # parameters of neurons that hear each other
+PARAMETERS = "weight", "feedback", "bias", *BETWEEN
 REFRACTORY = -100.0  # feedback after a spike: no uniform fires there, and log-probabilities stay finite
 
 
@@ -50,6 +52,8 @@ class GLMNeurons(nn.Module, ABC):
         input_axes: Sizes ``*in`` of an input after time and batch, as ``(I,)`` or ``(C, None, None)``;
             None stands for any size.
         delays: Synaptic delays in steps, one per input or one for all.
+        levels: Levels that fire one after another within a step, of neurons that hear each other; None
+            for neurons that hear themselves alone.
     """
 
     basis: Tensor
@@ -59,6 +63,11 @@ class GLMNeurons(nn.Module, ABC):
     weight: nn.Parameter
     input_axes: tuple[int | None, ...]
     delays: tuple[int, ...]
+    coupling: nn.Parameter | None
+    same_step: nn.Parameter | None
+    count: nn.Parameter | None
+    coupling_basis: Tensor | None
+    levels: tuple[int, ...] | None = None
 
     def __init__(
         self,
@@ -89,6 +98,10 @@ class GLMNeurons(nn.Module, ABC):
         self.register_buffer("refractory_basis", silent.to(feedback_basis) if refractory else None)
         self.feedback = nn.Parameter(torch.empty(len(feedback_basis), channels))
         self.bias = nn.Parameter(torch.empty(channels))
+        for name in BETWEEN:
+            self.register_parameter(name, None)
+            self.register_buffer(f"{name}_mask", None)
+        self.register_buffer("coupling_basis", None)
         self.spike_grad, self.init_hidden, self.output = spike_grad, init_hidden, output
         self.refractory, self.eval_mode = refractory, eval_mode
         self._initial = initial
@@ -110,6 +123,29 @@ class GLMNeurons(nn.Module, ABC):
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
         """Return the gradient of the weights for aligned inputs and an error ``[T, B, *out]``."""
 
+    def _couple(
+        self, levels: tuple[int, ...], basis: Tensor | None = None, **masks: Tensor | None
+    ) -> None:
+        """Let neurons hear each other, by weights of zero where the mask of a parameter is True."""
+        self.levels = levels
+        for name, mask in masks.items():
+            if mask is not None:
+                self.register_buffer(f"{name}_mask", mask)
+                setattr(self, name, nn.Parameter(self.bias.new_zeros(mask.shape)))
+        if self.coupling is not None:
+            basis = check_basis("coupling_basis", self.feedback_basis if basis is None else basis)
+            self.coupling_basis = basis
+            self.coupling = nn.Parameter(self.bias.new_zeros(len(basis), *self.coupling.shape))
+
+    def _coupled(self, out: tuple[int, ...]) -> Coupling | None:
+        """Return the effects of the neurons' spikes on each other; None if they hear themselves."""
+        return None
+
+    def _between(self, name: str) -> Any:
+        """Return weights between neurons, zero where there is no connection; None for none."""
+        weight = getattr(self, name)
+        return None if weight is None else weight * getattr(self, f"{name}_mask")
+
     @torch.no_grad()
     def reset_parameters(
         self,
@@ -119,6 +155,8 @@ class GLMNeurons(nn.Module, ABC):
         rng: Generator | None = None,
     ) -> None:
         """Draw new initial weights, by default as the constructor does; absent synapses stay zero.
+
+        Weights between the neurons of the layer become zero.
 
         Args:
             weight_std: Standard deviation of the weights.
@@ -146,6 +184,9 @@ class GLMNeurons(nn.Module, ABC):
             self.weight.mul_(self.mask)
         self.bias.fill_(bias_init)
         self.feedback.fill_(feedback_init)
+        for between in (self.coupling, self.same_step, self.count):
+            if between is not None:
+                between.zero_()
 
     def reset_mem(self) -> None:
         """Reset the hidden state to silence; the next call may have any batch size.
@@ -329,10 +370,21 @@ class GLMNeurons(nn.Module, ABC):
         synaptic = self._drive(self._align(impulses), len(impulses)).reshape(-1, *axes, *out)
         feedback = self._per_neuron(glm.feedback_kernel(*self._all_feedback()), out)
         bias = self._per_neuron(self.bias, out).reshape(out).clone()
-        filters = GLMFilters(synaptic, feedback.reshape(-1, *out), bias)
+        filters = GLMFilters(synaptic, feedback.reshape(-1, *out), bias, self._coupling_filters(out))
         for name, values in filters._asdict().items():
-            check_finite(f"{name} filter", values)
+            if values is not None:
+                check_finite(f"{name} filter", values)
         return filters
+
+    def _coupling_filters(self, out: tuple[int, ...]) -> Tensor | None:
+        """Return the effects of other neurons over lags 0 .. L, ``[1 + L, *out, *out]``."""
+        coupled = self._coupled(out)
+        if coupled is None:
+            return None
+        each = torch.eye(math.prod(out)).to(self.bias)
+        now = [coupled.now(each * neurons, x) for x, neurons in enumerate(coupled.on_levels())]
+        filters = torch.cat([torch.stack(now).sum(0, keepdim=True), coupled.later(each)])
+        return (filters * (1 - each)).reshape(-1, *out, *out)
 
     def output_size(self, inputs: Sequence[int]) -> tuple[int, ...]:
         """Return the sizes ``*out`` of the output for the sizes ``*in`` of an input.
@@ -361,7 +413,8 @@ class GLMNeurons(nn.Module, ABC):
             per_sample: Whether to keep the batch axis, in front, instead of summing over it.
 
         Returns:
-            Gradients by parameter name: ``weight``, ``feedback``, ``bias``.
+            Gradients by parameter name: ``weight``, ``feedback``, ``bias``, and those of ``coupling``,
+            ``same_step`` and ``count`` that the layer has.
 
         Raises:
             InputError: If the run is of another layer, the error has another shape or is not finite, or
@@ -380,10 +433,13 @@ class GLMNeurons(nn.Module, ABC):
         error = error.to(run.potentials.dtype)
         flat, outputs, channels = error.flatten(2), run.outputs.flatten(2), self.bias.shape[0]
         feedback = glm.feedback_gradient(outputs, flat, self.feedback_basis, per_sample=per_sample)
+        coupled = self._coupled(tuple(error.shape[2:]))
+        between = coupled.gradients(run.outputs, error, per_sample=per_sample) if coupled else {}
         return {
             "weight": self._weight_gradient(run.aligned, error, per_sample),
             "feedback": _per_channel(feedback, channels),
             "bias": _per_channel(flat.sum(0 if per_sample else (0, 1)), channels),
+            **{name: x * getattr(self, f"{name}_mask") for name, x in between.items()},
         }
 
     def _run(
@@ -422,22 +478,52 @@ class GLMNeurons(nn.Module, ABC):
         aligned = self._align(inputs)
         # Under autocast the product may have half precision; the neurons keep that of their parameters.
         drive = self._drive(aligned, steps).to(self.bias.dtype).flatten(2)
-        feedback, basis = self._all_feedback()
-        bias, feedback = self._per_neuron(self.bias, out), self._per_neuron(feedback, out)
-        if state is not None:
-            past = state.outputs.flatten(2)
-            drive = drive + glm.feedback_drive(past, feedback, basis, steps)
-        neurons = drive, bias, feedback, basis, noise.flatten(2)
-        if mode == "expected":
-            spikes, potentials = glm.expected(*neurons[:-1])
-        elif torch.is_grad_enabled():
-            spikes, potentials = glm.sample_differentiable(*neurons, self.spike_grad)
+        coupled, past = self._coupled(out), None if state is None else state.outputs
+        if coupled is not None and observed:
+            spikes, potentials = self._given(drive, (1 - noise).to(self.bias), past, coupled)
         else:
-            spikes, potentials = glm.sample(*neurons, overwrite=uniforms is None)
+            drive = drive if past is None else drive + self._echo(past, coupled, steps)
+            neurons: tuple[Any, ...] = drive, self._per_neuron(self.bias, out)
+            if coupled is None:
+                feedback, basis = self._all_feedback()
+                neurons = *neurons, self._per_neuron(feedback, out), basis
+            else:
+                neurons = *neurons, coupled
+            rule: Any = glm if coupled is None else coupling
+            if mode == "expected":
+                spikes, potentials = rule.expected(*neurons)
+            elif torch.is_grad_enabled():
+                spikes, potentials = rule.sample_differentiable(
+                    *neurons, noise.flatten(2), self.spike_grad
+                )
+            else:
+                spikes, potentials = rule.sample(*neurons, noise.flatten(2), overwrite=uniforms is None)
         check_finite("membrane potential", potentials)
         spikes, potentials = once(spikes.reshape(shape)), potentials.reshape(shape)
         outputs = spikes if state is None else torch.cat([state.outputs, spikes])
         return GLMSample(spikes, potentials, inputs, aligned, outputs, self._windows)
+
+    def _echo(self, past: Tensor, coupled: Coupling | None, num_steps: int) -> Tensor:
+        """Return the effect ``[T, B, O]`` of earlier spikes of the neurons on the steps to come."""
+        feedback, basis = self._all_feedback()
+        feedback = self._per_neuron(feedback, tuple(past.shape[2:]))
+        own = glm.feedback_drive(past.flatten(2), feedback, basis, num_steps)
+        if coupled is None:
+            return own
+        silence = past.new_zeros(num_steps, *past.shape[1:])
+        return own + coupled.past_drive(torch.cat([past, silence]), num_steps)
+
+    def _given(
+        self, drive: Tensor, spikes: Tensor, past: Tensor | None, coupled: Coupling
+    ) -> tuple[Tensor, Tensor]:
+        """Return given spikes and their potentials, for all steps at once."""
+        out, steps = tuple(spikes.shape[2:]), len(spikes)
+        outputs = spikes if past is None else torch.cat([past, spikes])
+        feedback, basis = self._all_feedback()
+        feedback = self._per_neuron(feedback, out)
+        own = glm.feedback_response(outputs.flatten(2), feedback, basis, steps)
+        heard = coupled.past_drive(outputs, steps) + coupled.same_step_drive(spikes)
+        return spikes, drive + self._per_neuron(self.bias, out) + own + heard
 
     def _all_feedback(self) -> tuple[Tensor, Tensor]:
         """Return weights and basis of the feedback, with the refractory time as one function more."""
@@ -455,7 +541,9 @@ class GLMNeurons(nn.Module, ABC):
     @property
     def _windows(self) -> tuple[int, int]:
         """Numbers of past input steps and of past output steps that a step depends on."""
-        return self.basis.shape[1] - 1 + max(self.delays), self.feedback_basis.shape[1]
+        own = self.feedback_basis.shape[1]
+        heard = 0 if self.coupling_basis is None else self.coupling_basis.shape[1]
+        return self.basis.shape[1] - 1 + max(self.delays), max(own, heard)
 
     def _fits(self, inputs: Tensor) -> bool:
         sizes = inputs.shape[2:]
@@ -532,6 +620,16 @@ class GLMNeurons(nn.Module, ABC):
                 got=f"{sorted(set(state.tolist()))} ({len(state)}), or another order",
                 cure="build the layer with the delay it was trained with",
             )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Refuse weights of another order within a step, as the order itself is not loaded."""
+        for name in ("same_step_mask", "kind_tile"):
+            own, theirs = getattr(self, name, None), state_dict.get(prefix + name)
+            if own is not None and theirs is not None and not torch.equal(own.cpu(), theirs.cpu()):
+                cure = "build the layer with the same_step it was trained with"
+                expected, got = "weights for its own order within a step", "those of another order"
+                raise InputError("state_dict", expected=expected, got=got, cure=cure)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the hidden state along with the parameters."""

@@ -9,18 +9,30 @@ from torch.nn import functional as F
 from torch.nn.grad import conv1d_weight, conv2d_weight
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.functional import glm
+from snn_gan_ext.functional.coupling import over_lags
+from snn_gan_ext.functional.frame_coupling import FrameCoupling, traces_of
 from snn_gan_ext.layers.base import EvalMode, GLMNeurons
-from snn_gan_ext.validation import Rule, check_positive, check_setting, whole
+from snn_gan_ext.validation import (
+    Rule,
+    check_positive,
+    check_setting,
+    check_shapes,
+    check_values,
+    one_of,
+    whole,
+)
 
 __all__ = ["GLMConv1d", "GLMConv2d", "GLMConvTranspose2d"]
 
 Sizes = int | tuple[int, ...]
+SameStep = Literal["checkerboard"]
 
 
 class _Convolutional(GLMNeurons):
     """Common base of all kinds: traces of the input, then one convolution over all steps."""
 
+    kind_tile: Tensor | None
+    _channels: tuple[int, ...]
     _axes: int
     _transposed: bool
     _convolve: Callable[..., Tensor]
@@ -42,6 +54,9 @@ class _Convolutional(GLMNeurons):
         weight_std: float | None = None,
         bias_init: float = -4.6,
         feedback_init: float = 0.0,
+        coupling_kernel: Sizes | None = None,
+        coupling_basis: Tensor | None = None,
+        same_step: SameStep | Tensor | None = None,
         spike_grad: Callable[[Tensor], Tensor] | None = None,
         init_hidden: bool = False,
         output: bool = False,
@@ -69,7 +84,61 @@ class _Convolutional(GLMNeurons):
         self.delay, self.delays = delay, (delay,)
         shape = (len(self.basis), in_channels // groups, out_channels, *self.kernel_size)
         self.weight = nn.Parameter(torch.empty(shape))
+        self._couple_frames(coupling_kernel, coupling_basis, same_step)
         self.reset_parameters(rng=rng)
+
+    def _couple_frames(
+        self, kernel: Sizes | None, basis: Tensor | None, same_step: SameStep | Tensor | None
+    ) -> None:
+        """Add the parameters of coupling, if there are to be any."""
+        self.register_buffer("kind_tile", None)
+        if kernel is None:
+            for name, given in (("coupling_basis", basis), ("same_step", same_step)):
+                if given is not None:
+                    expected, cure = "a layer with coupling_kernel", "give one, such as 5"
+                    raise InputError(name, expected=expected, got="one without", cure=cure)
+            return
+        sizes = self._each_axis("coupling_kernel", kernel, whole(1))
+        if not all(size % 2 for size in sizes):
+            expected = "odd numbers, for a neuron in the middle"
+            raise InputError("coupling_kernel", expected=expected, got=f"{list(sizes)}")
+        phases = self._phases(same_step)
+        each = [(channel, int(x)) for channel, tile in enumerate(phases) for x in tile.flatten()]
+        kinds = sorted(set(each))
+        self.kind_tile = torch.tensor([kinds.index(kind) for kind in each]).reshape(phases.shape)
+        self._channels = tuple(channel for channel, _ in kinds)
+        height, width = (1, *sizes)[-2:]
+        past = torch.ones(self.out_channels, len(kinds), height, width, dtype=torch.bool)
+        past[list(self._channels), range(len(kinds)), height // 2, width // 2] = False
+        levels = tuple(level for _, level in kinds)
+        now = past.clone() if max(levels) else None
+        self._couple(levels, basis, coupling=past, same_step=now)
+
+    def _phases(self, same_step: SameStep | Tensor | None) -> Tensor:
+        """Return the order within a step of a tile of neurons ``[C, h, w]``."""
+        channels = self.out_channels
+        if same_step is None:
+            return torch.zeros(channels, 1, 1, dtype=torch.long)
+        if not isinstance(same_step, Tensor):
+            check_setting("same_step", same_step, one_of(SameStep))
+            rows = torch.arange(self._axes)[:, None]  # one along one axis
+            return 2 * torch.arange(channels)[:, None, None] + (rows + torch.arange(2)) % 2
+        check_shapes(same_step=(same_step, (channels, *("h >= 1", "w >= 1")[-self._axes :])))
+        check_values("same_step", same_step, same_step >= 0, "phases 0, 1, ...")
+        if same_step.is_floating_point() or same_step.dtype == torch.bool:
+            raise InputError("same_step", expected="whole numbers", got=f"{same_step.dtype}")
+        return same_step.cpu().long().reshape(channels, *(1, *same_step.shape[1:])[-2:])
+
+    def _coupled(self, out: tuple[int, ...]) -> FrameCoupling | None:
+        if self.levels is None or self.coupling_basis is None or self.kind_tile is None:
+            return None
+        own = over_lags(*self._all_feedback(), self._windows[1])
+        past, now = map(self._between, ("coupling", "same_step"))
+        height, width = (1, *out[1:])[-2:]
+        rows, columns = self.kind_tile.shape[1:]
+        tiles = self.kind_tile.repeat(1, -(-height // rows), -(-width // columns))
+        kinds = tiles[:, :height, :width]
+        return FrameCoupling(past, self.coupling_basis, own, now, self.levels, kinds, self._channels)
 
     def _each_axis(self, name: str, value: Any, rule: Rule) -> tuple[int, ...]:
         """Return one number for each axis of space."""
@@ -107,15 +176,9 @@ class _Convolutional(GLMNeurons):
         sizes = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
         return {**sizes, "groups": self.groups}
 
-    def _traces(self, inputs: Tensor, num_steps: int) -> Tensor:
-        """Return traces of the last steps, by group and basis function, ``[T, B, K * C_in, ...]``."""
-        flat, (batch, channels, *places) = inputs.flatten(2), inputs.shape[1:]
-        traces = [glm.causal_filter(flat, taps, self.delay, num_steps) for taps in self.basis]
-        shape = (num_steps, batch, self.groups, channels // self.groups, *places)
-        return torch.cat([trace.reshape(shape) for trace in traces], 3).flatten(2, 3)
-
     def _drive(self, aligned: Tensor, num_steps: int) -> Tensor:
-        traces, weight = self._traces(aligned, num_steps), self.weight.flatten(0, 1)
+        traces = traces_of(aligned, self.basis, self.delay, num_steps, self.groups)
+        weight = self.weight.flatten(0, 1)
         if self._transposed:
             by_group = weight.reshape(len(weight), self.groups, -1, *self.kernel_size)
             weight = by_group.transpose(0, 1).flatten(0, 1)
@@ -125,7 +188,7 @@ class _Convolutional(GLMNeurons):
         return drive.reshape(*traces.shape[:2], *drive.shape[1:])
 
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
-        traces = self._traces(aligned, len(error))
+        traces = traces_of(aligned, self.basis, self.delay, len(error), self.groups)
         if per_sample:
             gradients = list(map(self._gradient, traces.unbind(1), error.unbind(1)))
             return torch.stack(gradients).reshape(-1, *self.weight.shape)
@@ -167,11 +230,20 @@ class GLMConv2d(_Convolutional):
         dilation: Distance of neighbouring taps of a filter in pixels.
         groups: Number of groups of channels, each of which receives its share of the inputs alone.
         delay: Synaptic delay in steps.
+        coupling_kernel: Height and width in pixels, odd, of lateral filters: neurons hear the past
+            spikes of their neighbours in all channels. None for neurons that hear themselves alone.
+        coupling_basis: Temporal basis of the coupling ``[K'', L'']``; by default ``feedback_basis``.
+        same_step: Phases in which neurons fire within a step. Those of a later phase hear the earlier
+            ones, and each phase has kernels of its own. "checkerboard" takes one channel after another,
+            each in two phases; a tile ``[C, h, w]`` of whole numbers, repeated over the frame, is any
+            other order.
         weight_std: Standard deviation of the initial weights; by default as for ``C_in / groups h w``
             inputs.
 
     Shapes:
-        weight ``[K, C_in / groups, C_out, h, w]``, feedback ``[K', C_out]``, bias ``[C_out]``.
+        weight ``[K, C_in / groups, C_out, h, w]``, feedback ``[K', C_out]``, bias ``[C_out]``; with
+        coupling, zero at first: coupling ``[K'', C_out, P, h', w']`` from channels onto P kinds of
+        neurons, same_step ``[C_out, P, h', w']``. A kind is a channel, or a phase of a channel.
 
     Raises:
         InputError: If a size is below 1, ``padding`` or ``delay`` below 0, ``groups`` does not divide

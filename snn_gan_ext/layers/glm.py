@@ -2,15 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.functional import glm
-from snn_gan_ext.layers.base import EvalMode, GLMNeurons
-from snn_gan_ext.validation import check_device, check_positive, check_shapes, whole
+from snn_gan_ext.functional import glm, masks
+from snn_gan_ext.functional.coupling import over_lags
+from snn_gan_ext.functional.dense_coupling import DenseCoupling
+from snn_gan_ext.layers.base import BETWEEN, EvalMode, GLMNeurons
+from snn_gan_ext.validation import (
+    check_device,
+    check_positive,
+    check_setting,
+    check_shapes,
+    one_of,
+    whole,
+)
 
 __all__ = ["GLMLayer"]
 
@@ -49,6 +59,13 @@ class GLMLayer(GLMNeurons):
         feedback_basis: Temporal basis of the feedback ``[K', L']``; by default ``basis``.
         delay: Synaptic delay in steps, one for all inputs or one per input. At 0 an input acts at once.
         mask: Connections ``[I, O]``, booleans. Weights of absent synapses (False) stay zero.
+        coupling: Whether neurons hear each other's past spikes, one step later at the earliest; or
+            which ones do, booleans ``[O, O]`` from and to, as `snn_gan_ext.masks` makes them.
+        coupling_basis: Temporal basis of the coupling ``[K'', L'']``; by default ``feedback_basis``.
+        same_step: Neurons that hear each other within a step, in an order without loops: "triangular"
+            (each hears all before it), the order of the neurons, or booleans ``[O, O]``.
+        counts: Entries of a table of how many neurons before it have fired in this step, a nonlinear
+            term of ``same_step``; 0 for none.
         weight_std: Standard deviation of the initial weights; by default ``4 / sqrt(I sum(basis^2))``:
             inputs that spike in one step of 16 then move a potential by 1.
         bias_init: Initial bias. At -4.6 a neuron without input fires with probability 0.01 per step.
@@ -66,13 +83,16 @@ class GLMLayer(GLMNeurons):
         rng: Random source of the initial weights; torch's global generator by default.
 
     Shapes:
-        weight ``[K, I, O]``, feedback ``[K', O]``, bias ``[O]``.
+        weight ``[K, I, O]``, feedback ``[K', O]``, bias ``[O]``; with coupling, zero at first: coupling
+        ``[K'', O, O]``, same_step ``[O, O]``, count ``[counts]``.
 
     Raises:
-        InputError: If a size is below 1, a delay below 0, or the mask or a basis has the wrong form.
+        InputError: If a size is below 1, a delay below 0, a mask or a basis has the wrong form, a
+            neuron is to hear itself by coupling (that is its feedback), or ``same_step`` has loops.
 
     References:
-        SpikeGAN paper (Rosenfeld, Simeone, Rajendran), section III, eq. 2-5.
+        SpikeGAN paper (Rosenfeld, Simeone, Rajendran), section III, eq. 2-5. Coupling:
+        `snn_gan_ext.functional.coupling`.
 
     >>> import torch
     >>> from snn_gan_ext import GLMLayer
@@ -91,6 +111,10 @@ class GLMLayer(GLMNeurons):
         feedback_basis: Tensor | None = None,
         delay: int | Sequence[int] = 1,
         mask: Tensor | None = None,
+        coupling: bool | Tensor | None = None,
+        coupling_basis: Tensor | None = None,
+        same_step: Literal["triangular"] | Sequence[int] | Tensor | None = None,
+        counts: int = 0,
         weight_std: float | None = None,
         bias_init: float = -4.6,
         feedback_init: float = 0.0,
@@ -108,14 +132,64 @@ class GLMLayer(GLMNeurons):
         self.in_features, self.out_features = in_features, out_features
         self.input_axes, self.delays = (in_features,), _check_delay(delay, in_features)
         if mask is not None:
-            check_shapes(mask=(mask, (in_features, out_features)))
-            if mask.dtype != torch.bool:
-                raise InputError("mask", expected="booleans", got=f"{mask.dtype}")
-            self.mask = mask.clone()
-            if mask.is_meta:
-                check_device("mask", mask, self.bias.device)
+            self.mask = self._checked_mask("mask", mask, in_features)
+        self._couple_neurons(coupling, coupling_basis, same_step, counts)
         self.weight = nn.Parameter(torch.empty(len(self.basis), in_features, out_features))
         self.reset_parameters(rng=rng)
+
+    def _couple_neurons(
+        self,
+        coupling: bool | Tensor | None,
+        basis: Tensor | None,
+        same_step: Literal["triangular"] | Sequence[int] | Tensor | None,
+        counts: int,
+    ) -> None:
+        """Add the parameters of coupling, if there are to be any."""
+        check_setting("counts", counts, whole(0))
+        past = self._lateral_mask("coupling", coupling)
+        now = self._lateral_mask("same_step", _mask_of(same_step, self.out_features))
+        for name, given, other, mask in (
+            ("coupling_basis", basis is not None, "coupling", past),
+            ("counts", counts > 0, "same_step", now),
+        ):
+            if given and mask is None:
+                cure = f"give {other}, too, or leave {name} out"
+                raise InputError(name, expected=f"a layer with {other}", got="one without", cure=cure)
+        if past is not None or now is not None:
+            levels = (0,) * self.out_features if now is None else masks.levels_of(now)
+            count = torch.ones(counts, dtype=torch.bool) if counts else None
+            self._couple(levels, basis, coupling=past, same_step=now, count=count)
+
+    def _lateral_mask(self, name: str, mask: bool | Tensor | None) -> Tensor | None:
+        """Return a checked mask ``[O, O]`` without a neuron itself; None for none."""
+        if mask is None or mask is False:
+            return None
+        own = torch.eye(self.out_features, dtype=torch.bool)
+        if mask is True:
+            return ~own
+        checked = self._checked_mask(name, mask, self.out_features)
+        if (checked & own.to(checked.device)).any():
+            expected, got = "no connection of a neuron to itself", "one on the diagonal"
+            cure = "leave the diagonal False: feedback is a neuron's effect on itself"
+            raise InputError(name, expected=expected, got=got, cure=cure)
+        return checked
+
+    def _checked_mask(self, name: str, mask: Tensor, sources: int) -> Tensor:
+        check_shapes(**{name: (mask, (sources, self.out_features))})
+        if mask.dtype != torch.bool:
+            raise InputError(name, expected="booleans", got=f"{mask.dtype}")
+        if mask.is_meta:
+            check_device(name, mask, self.bias.device)
+        return mask.clone()
+
+    def _coupled(self, out: tuple[int, ...]) -> DenseCoupling | None:
+        if self.levels is None:
+            return None
+        feedback, own_basis = self._all_feedback()
+        basis = own_basis if self.coupling_basis is None else self.coupling_basis
+        own = over_lags(feedback, own_basis, self._windows[1])
+        past, now, count = map(self._between, BETWEEN)
+        return DenseCoupling(past, basis, own, now, self.levels, count)
 
     def _output_shape(self, inputs: Tensor) -> tuple[int, ...]:
         return (self.out_features,)
@@ -139,6 +213,17 @@ class GLMLayer(GLMNeurons):
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, {super().extra_repr()}"
+
+
+def _mask_of(same_step: Any, neurons: int) -> Tensor | None:
+    """Return the mask within a step of a name, an order or a mask."""
+    if same_step is None or (isinstance(same_step, Tensor) and same_step.dim() != 1):
+        return same_step
+    if isinstance(same_step, str):
+        check_setting("same_step", same_step, one_of(Literal["triangular"]))
+        return masks.triangular(neurons)
+    order = same_step.tolist() if isinstance(same_step, Tensor | np.ndarray) else list(same_step)
+    return masks.triangular(order)
 
 
 def _check_delay(delay: int | Sequence[int], in_features: int) -> tuple[int, ...]:

@@ -41,11 +41,14 @@ class GLMFilters(NamedTuple):
         synaptic: Synaptic filters over lags 0 .. M - 1, ``[M, *in, *out]``.
         feedback: Feedback filters over lags 1 .. L, ``[L, *out]``.
         bias: Biases ``[*out]``.
+        coupling: Filters from other neurons over lags 0 .. L, ``[1 + L, *out, *out]``, from and to; lag
+            0 is the same step. None where neurons hear themselves alone.
     """
 
     synaptic: Tensor
     feedback: Tensor
     bias: Tensor
+    coupling: Tensor | None = None
 
 
 torch.serialization.add_safe_globals([GLMState])

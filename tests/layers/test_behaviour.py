@@ -14,7 +14,29 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from snn_gan_ext import GLMConv1d, GLMConv2d, GLMConvTranspose2d, GLMLayer, InputError
+from snn_gan_ext import GLMConv1d, GLMConv2d, GLMConvTranspose2d, GLMLayer, InputError, masks
+
+
+def coupled(make, **options):
+    """Make a layer whose neurons hear each other strongly, with the same weights each time."""
+    layer = make(**options)
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in (layer.coupling, layer.same_step, layer.count):
+            if weight is not None:
+                weight.normal_(0.0, 0.5, generator=rng)
+    return layer
+
+
+def coupled_dense(**options):
+    wiring = {"coupling": masks.ring(4), "same_step": [2, 0, 3, 1], "counts": 2}
+    return coupled(lambda **o: GLMLayer(6, 4, **o), **wiring, **options)
+
+
+def coupled_conv(**options):
+    wiring = {"coupling_kernel": 3, "same_step": "checkerboard"}
+    return coupled(lambda **o: GLMConv2d(2, 3, 3, **o), **wiring, **options)
+
 
 MAKERS = {
     "dense": (lambda **o: GLMLayer(6, 4, **o), (6,), (4,)),
@@ -25,6 +47,8 @@ MAKERS = {
         (2, 6),
         (3, 6),
     ),
+    "coupled": (coupled_dense, (6,), (4,)),
+    "coupled conv": (coupled_conv, (2, 5, 5), (3, 3, 3)),
 }
 each_layer = pytest.mark.parametrize(("make", "inputs", "outputs"), MAKERS.values(), ids=MAKERS)
 
@@ -75,9 +99,11 @@ def test_state_dict_round_trip(make, inputs, outputs, dtype, device):
     twin = make().to(device=device, dtype=dtype)
     twin.load_state_dict(torch.load(saved, weights_only=True))
     for name, tensor in [*twin.named_parameters(), *twin.named_buffers()]:
-        assert tensor.dtype == dtype
+        if tensor.is_floating_point():  # masks are booleans
+            assert tensor.dtype == dtype
         assert tensor.device.type == device.type
-        torch.testing.assert_close(tensor.detach().cpu(), layer.state_dict()[name].to(dtype))
+        expected = layer.state_dict()[name].to(tensor.dtype)
+        torch.testing.assert_close(tensor.detach().cpu(), expected)
     spikes, _ = twin(torch.ones(3, 2, *inputs, dtype=dtype, device=device))
     assert spikes.dtype == dtype
 
@@ -86,6 +112,24 @@ def test_state_dict_round_trip(make, inputs, outputs, dtype, device):
 def test_weights_of_other_delays_are_refused(make, inputs, outputs):
     with pytest.raises(InputError, match=r"delays \[1\] .*, got \[3\]"):
         make().load_state_dict(make(delay=3).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("make", "other"),
+    [
+        (
+            coupled_dense,
+            lambda: GLMLayer(6, 4, coupling=masks.ring(4), same_step=[0, 2, 3, 1], counts=2),
+        ),
+        (
+            lambda: GLMConv2d(1, 1, 1, coupling_kernel=3, same_step=torch.tensor([[[0, 1]]])),
+            lambda: GLMConv2d(1, 1, 1, coupling_kernel=3, same_step=torch.tensor([[[0], [1]]])),
+        ),
+    ],
+)
+def test_weights_of_another_order_within_a_step_are_refused(make, other):
+    with pytest.raises(InputError, match="same_step it was trained with"):
+        make().load_state_dict(other().state_dict())
 
 
 @each_layer
