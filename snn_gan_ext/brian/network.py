@@ -9,7 +9,9 @@ Each layer becomes a `NeuronGroup`. Its membrane potential is the log-odds of a 
 
 Each filter becomes one delayed synapse for every lag, which adds the filter's tap to ``drive``. Within
 a time step each layer in turn receives its input, fires, and clears its drive. So an input without
-delay acts in its own step, as in a `GLMNetwork`.
+delay acts in its own step, as in a `GLMNetwork`. Neurons that hear each other within a step fire level
+by level: each level has an event of its own, which marks its neurons and drives the levels above; the
+marked ones then spike.
 
 Trials run one after another. The silent pauses between them are as long as the longest filter.
 """
@@ -28,6 +30,7 @@ from torch import Tensor
 
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.base import GLMNeurons
+from snn_gan_ext.layers.state import GLMFilters
 from snn_gan_ext.networks.glm import GLMNetwork
 from snn_gan_ext.validation import (
     above,
@@ -48,6 +51,15 @@ EQUATIONS = """
 u = bias + drive : 1   # membrane potential: the log-odds of a spike
 bias : 1 (constant)
 drive : 1              # sum of the synapses' taps in this time step
+"""
+
+EQUATIONS_OF_LEVELS = """
+u = bias + drive + effects(earlier * dt) : 1
+bias : 1 (constant)
+drive : 1
+level : integer (constant)
+earlier : 1            # spikes of lower levels in this time step
+fired : boolean        # of this time step
 """
 
 CURE = 'pip install brian2 elephant "numpy<2.4", or ".[brian2]" in a clone'
@@ -98,10 +110,23 @@ def use_target(target: Target) -> Iterator[None]:
 
 
 class _Stage(NamedTuple):
-    """A layer's synaptic filters ``[M, I, N]`` by source, feedback ``[L, N]`` and biases ``[N]``."""
+    """A layer's filters.
+
+    Attributes:
+        synaptic: Synaptic filters ``[M, I, N]`` by source.
+        own: Filters between its neurons over lags 1 .. L, ``[L, N, N]``; the diagonal is feedback.
+        now: Effects within a step ``[N, N]``.
+        levels: Level of each neuron within a step ``[N]``.
+        counts: Effects of 0, 1, 2, ... spikes of lower levels.
+        bias: Biases ``[N]``.
+        sizes: Sizes of the layer.
+    """
 
     synaptic: dict[str, Tensor]
-    feedback: Tensor
+    own: Tensor
+    now: Tensor
+    levels: Tensor
+    counts: Tensor
     bias: Tensor
     sizes: tuple[int, ...]
 
@@ -140,7 +165,7 @@ class BrianNetwork:
         self.dt = dt * self._brian.second
         self._stages = _stages(network, exogenous)
         self._shape = self.num_steps, self.trials = next(iter(exogenous.values())).shape[:2]
-        filters = [taps for x in self._stages.values() for taps in (*x.synaptic.values(), x.feedback)]
+        filters = [taps for x in self._stages.values() for taps in (*x.synaptic.values(), x.own)]
         self._period = self.num_steps + max(map(len, filters))
         self._has_run = False
         names = [*exogenous, *self._stages]
@@ -158,11 +183,17 @@ class BrianNetwork:
             for source, taps in stage.synaptic.items():
                 self._add_synapses(source, name, taps)
             # A layer receives its own spikes in the next step: the first lag needs no delay.
-            self._add_synapses(name, name, torch.diag_embed(stage.feedback))
+            self._add_synapses(name, name, stage.own)
+            if stage.levels.any():
+                self._add_levels(name, stage)
         # A time step: inputs, then each layer in turn, then Brian2's own slots.
         inputs = [self._slot(name, "fires") for name in exogenous]
-        turn = ("receives", "fires", "clears")
-        layers = [self._slot(name, does) for name in self._stages for does in turn]
+        layers = []
+        for name, stage in self._stages.items():
+            in_turn = [
+                x for level in range(_levels(stage)) for x in (f"fires_{level}", f"hears_{level}")
+            ]
+            layers += [self._slot(name, x) for x in ("receives", *in_turn, "fires", "clears")]
         brians = ["groups", "thresholds", "synapses", "resets", "end"]
         self.network.schedule = ["start", *inputs, *layers, *brians]
 
@@ -220,15 +251,52 @@ class BrianNetwork:
             values = self._on_the_clock(uniforms[name].flatten(2), 1.0)
             known["uniforms"] = self._brian.TimedArray(values, dt=self.dt)
         noise = "rand()" if uniforms is None else "uniforms(t, i)"
-        model = {"threshold": f"{noise} < active(t) / (1 + exp(-u))", "reset": "", "namespace": known}
+        fires = f"{noise} < active(t) / (1 + exp(-u))"
+        levels = range(_levels(stage))
+        if levels:
+            known["effects"] = self._brian.TimedArray(plain(stage.counts).double().numpy(), dt=self.dt)
+        model = {
+            "model": EQUATIONS if not levels else EQUATIONS_OF_LEVELS,
+            "threshold": "fired" if levels else fires,
+            "events": {f"level_{x}": f"level == {x} and {fires}" for x in levels},
+            "reset": "",
+            "namespace": known,
+        }
         options = {"dt": self.dt, "name": self._slot(name, "neurons")}
-        group = self._brian.NeuronGroup(len(stage.bias), EQUATIONS, **model, **options)
+        group = self._brian.NeuronGroup(len(stage.bias), **model, **options)
         group.bias = stage.bias.double().numpy()
         group.thresholder["spike"].when = self._slot(name, "fires")
-        group.run_regularly("drive = 0", dt=self.dt, when=self._slot(name, "clears"))
+        for level in levels:
+            slot = self._slot(name, f"fires_{level}")
+            group.thresholder[f"level_{level}"].when = slot
+            group.run_on_event(f"level_{level}", "fired = True", when=slot, order=1)
+        if levels:
+            group.level = stage.levels.numpy()
+        clear = "drive = 0; earlier = 0; fired = False" if levels else "drive = 0"
+        group.run_regularly(clear, dt=self.dt, when=self._slot(name, "clears"))
         self.groups[name] = group
         self.monitors[name] = self._brian.SpikeMonitor(group, name=self._slot(name, "monitor"))
         self.network.add(group, self.monitors[name])
+
+    def _add_levels(self, name: str, stage: _Stage) -> None:
+        """Let each level's spikes drive the higher levels in the same step."""
+        pre, post = (stage.levels[:, None] < stage.levels).nonzero(as_tuple=True)
+        events = {f"hears_{level}": f"level_{level}" for level in range(_levels(stage))}
+        effect = "drive_post += w; earlier_post += 1"
+        synapses = self._brian.Synapses(
+            self.groups[name],
+            model="w : 1 (constant)",
+            on_pre=dict.fromkeys(events, effect),
+            on_event=events,
+            dt=self.dt,
+            name=self._slot(name, "within_a_step"),
+        )
+        synapses.connect(i=pre.numpy(), j=post.numpy())
+        synapses.w = stage.now[pre, post].double().numpy()
+        for pathway in events:
+            getattr(synapses, pathway).when = self._slot(name, pathway)
+        self.network.add(synapses)
+        self.synapses[f"{name} within a step"] = synapses
 
     def _add_synapses(self, source: str, target: str, taps: Tensor) -> None:
         """Add a synapse for each nonzero tap ``[M, I, N]`` of a lag, a source and a target."""
@@ -291,6 +359,25 @@ def _stages(network: GLMNetwork | GLMNeurons, exogenous: Mapping[str, Tensor]) -
         sizes[name] = tuple(filters.bias.shape)
         flat = filters.synaptic.reshape(len(filters.synaptic), sum(widths), -1).cpu()
         synaptic = dict(zip(sources, torch.split(flat, widths, dim=1), strict=True))
-        feedback, bias = filters.feedback.flatten(1).cpu(), filters.bias.flatten().cpu()
-        stages[name] = _Stage(synaptic, feedback, bias, sizes[name])
+        stages[name] = _Stage(
+            synaptic, *_own_filters(filters), filters.bias.flatten().cpu(), sizes[name]
+        )
     return stages
+
+
+def _own_filters(filters: GLMFilters) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return a layer's filters between its neurons, effects within a step, levels, and of counts."""
+    own, neurons = torch.diag_embed(filters.feedback.flatten(1).cpu()), filters.bias.numel()
+    now, levels, none = own.new_zeros(neurons, neurons), torch.zeros(neurons).long(), own.new_zeros(1)
+    if filters.coupling is None or filters.levels is None:
+        return own, now, levels, none
+    between = filters.coupling.reshape(-1, neurons, neurons).cpu()
+    missing = own.new_zeros(len(between) - 1 - len(own), neurons, neurons)
+    counts = none if filters.counts is None else torch.cat([none, filters.counts.detach().cpu()])
+    return torch.cat([own, missing]) + between[1:], between[0], filters.levels.flatten().cpu(), counts
+
+
+def _levels(stage: _Stage) -> int:
+    """Return the number of levels that fire one after another; 0 where all fire together."""
+    levels = int(stage.levels.max())
+    return levels + 1 if levels else 0

@@ -370,21 +370,24 @@ class GLMNeurons(nn.Module, ABC):
         synaptic = self._drive(self._align(impulses), len(impulses)).reshape(-1, *axes, *out)
         feedback = self._per_neuron(glm.feedback_kernel(*self._all_feedback()), out)
         bias = self._per_neuron(self.bias, out).reshape(out).clone()
-        filters = GLMFilters(synaptic, feedback.reshape(-1, *out), bias, self._coupling_filters(out))
+        between = self._filters_between(out)
+        filters = GLMFilters(synaptic, feedback.reshape(-1, *out), bias, *between)
         for name, values in filters._asdict().items():
             if values is not None:
                 check_finite(f"{name} filter", values)
         return filters
 
-    def _coupling_filters(self, out: tuple[int, ...]) -> Tensor | None:
-        """Return the effects of other neurons over lags 0 .. L, ``[1 + L, *out, *out]``."""
+    def _filters_between(self, out: tuple[int, ...]) -> tuple[Tensor | None, ...]:
+        """Return the effects of other neurons, the neurons' levels and the table of counts."""
         coupled = self._coupled(out)
         if coupled is None:
-            return None
+            return (None, None, None)
         each = torch.eye(math.prod(out)).to(self.bias)
-        now = [coupled.now(each * neurons, x) for x, neurons in enumerate(coupled.on_levels())]
+        on_levels = torch.stack(list(coupled.on_levels()))
+        now = [coupled.now(each * neurons, level) for level, neurons in enumerate(on_levels)]
         filters = torch.cat([torch.stack(now).sum(0, keepdim=True), coupled.later(each)])
-        return (filters * (1 - each)).reshape(-1, *out, *out)
+        levels = on_levels.int().argmax(0).reshape(out)
+        return (filters * (1 - each)).reshape(-1, *out, *out), levels, self.count
 
     def output_size(self, inputs: Sequence[int]) -> tuple[int, ...]:
         """Return the sizes ``*out`` of the output for the sizes ``*in`` of an input.

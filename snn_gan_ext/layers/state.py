@@ -43,12 +43,16 @@ class GLMFilters(NamedTuple):
         bias: Biases ``[*out]``.
         coupling: Filters from other neurons over lags 0 .. L, ``[1 + L, *out, *out]``, from and to; lag
             0 is the same step. None where neurons hear themselves alone.
+        levels: Level of each neuron ``[*out]``; lower levels fire first within a step. None as above.
+        counts: Effects of 1, 2, ... spikes of lower levels in the same step ``[C]``; None for none.
     """
 
     synaptic: Tensor
     feedback: Tensor
     bias: Tensor
     coupling: Tensor | None = None
+    levels: Tensor | None = None
+    counts: Tensor | None = None
 
 
 torch.serialization.add_safe_globals([GLMState])

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from snn_gan_ext import GLMConv1d, GLMConv2d, GLMLayer, InputError
+from snn_gan_ext import GLMConv1d, GLMConv2d, GLMLayer, InputError, masks
 from snn_gan_ext.brian.network import BrianNetwork, require_brian2, use_target
 from snn_gan_ext.functional.bases import exponential_basis, identity_basis, raised_cosine_basis
 from snn_gan_ext.networks.generators import (
@@ -130,13 +130,29 @@ LAYERS = {
     "convolution": lambda: GLMConv2d(2, 3, 3, basis=raised_cosine_basis(2, 5), padding=1, **LIVELY),
     "groups": lambda: GLMConv2d(2, 4, 3, groups=2, padding=(0, 1), dilation=(1, 2), **LIVELY),
     "line": lambda: GLMConv1d(2, 3, 3, padding="same", **LIVELY),
+    "coupling": lambda: GLMLayer(5, 7, coupling=True, **LIVELY),
+    "coupling on a longer basis": lambda: GLMLayer(
+        5, 7, coupling=masks.ring(7), coupling_basis=raised_cosine_basis(2, 9), **LIVELY
+    ),
+    "an order within the step": lambda: GLMLayer(
+        5, 7, coupling=True, same_step=[3, 1, 0, 2, 6, 5, 4], counts=3, **LIVELY
+    ),
+    "levels of several neurons": lambda: GLMLayer(
+        5, 7, same_step=masks.blocks([3, 4], between=True).triu(), **LIVELY
+    ),
+    "frames that hear each other": lambda: GLMConv2d(2, 3, 3, coupling_kernel=3, **LIVELY),
+    "phases of frames": lambda: GLMConv2d(
+        2, 2, 3, coupling_kernel=(3, 5), same_step="checkerboard", padding="same", **LIVELY
+    ),
 }
 
 
 def excite(layer, rng):
     """A layer with feedback, an input, noise, and the spikes of both."""
     with torch.no_grad():
-        layer.feedback.normal_(0, 1, generator=rng)
+        for own in (layer.feedback, layer.coupling, layer.same_step, layer.count):
+            if own is not None:
+                own.normal_(0, 1, generator=rng)
     sizes = {1: (5,), 2: (2, 6), 3: (2, 5, 4)}[len(layer.input_axes)]
     inputs = (torch.rand(25, 3, *sizes, generator=rng) < 0.3).double()
     out = layer.sample(inputs, rng=rng).spikes.shape
