@@ -33,6 +33,7 @@ from .networks.generators import (
 )
 from .networks.glm import GLMNetwork
 from .networks.modules import ModuleDiscriminator, ModuleGenerator
+from .networks.population import PopulationGenerator
 from .networks.ttfs import OnOffDiscriminator, TTFSClassifier, TTFSGenerator
 from .registration import register, unregister
 from .types import Batch, Schedule
@@ -65,6 +66,7 @@ __all__ = [
     "ModuleDiscriminator",
     "ModuleGenerator",
     "OnOffDiscriminator",
+    "PopulationGenerator",
     "Recordings",
     "Schedule",
     "SpikeGAN",

@@ -180,7 +180,8 @@ class BrianNetwork:
                 self._add_input(name, spikes)
         for name, stage in self._stages.items():
             self._add_neurons(name, stage, uniforms)
-            for source, taps in stage.synaptic.items():
+        for name, stage in self._stages.items():
+            for source, taps in stage.synaptic.items():  # from a later layer, it acts one step later
                 self._add_synapses(source, name, taps)
             # A layer receives its own spikes in the next step: the first lag needs no delay.
             self._add_synapses(name, name, stage.own)
@@ -347,6 +348,8 @@ def _stages(network: GLMNetwork | GLMNeurons, exogenous: Mapping[str, Tensor]) -
         fits, cure = (spikes == 0) | (spikes == 1), "encode currents as spikes first"
         check_values(f"input {name!r}", spikes, fits, "zeros and ones", cure)
     sizes = {name: tuple(spikes.shape[2:]) for name, spikes in exogenous.items()}
+    if isinstance(network, GLMNetwork):
+        sizes |= {name: network.sizes[name] for name in layers}
     stages = {}
     for name, layer in layers.items():
         sources = wiring[name]

@@ -222,7 +222,10 @@ def _mask_of(same_step: Any, neurons: int) -> Tensor | None:
     if isinstance(same_step, str):
         check_setting("same_step", same_step, one_of(Literal["triangular"]))
         return masks.triangular(neurons)
-    order = same_step.tolist() if isinstance(same_step, Tensor | np.ndarray) else list(same_step)
+    order = same_step.tolist() if isinstance(same_step, Tensor | np.ndarray) else same_step
+    if not isinstance(order, Sequence):
+        expected = "'triangular', an order of the neurons, or booleans [O, O]"
+        raise InputError("same_step", expected=expected, got=f"{same_step!r}")
     return masks.triangular(order)
 
 

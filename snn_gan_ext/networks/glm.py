@@ -18,11 +18,13 @@ __all__ = ["GLMNetwork", "GeneratorSample", "NetworkGenerator", "ReadoutNetwork"
 
 
 class GLMNetwork(nn.Module):
-    """GLM layers in an order in which each receives exogenous inputs and earlier layers only.
+    """GLM layers in an order in which they run.
 
-    Eq. 4 of the SpikeGAN paper needs a wiring without loops other than each neuron's own feedback. The
-    order ensures that, and lets every layer run over all of T at once. Masks of the layers make finer
-    wirings.
+    Within a step, a layer receives exogenous inputs and earlier layers. Later layers and itself it
+    receives one step later, on top of its delay. So the wiring has no loop within a step, as eq. 4 of
+    the SpikeGAN paper needs. Without later layers among the sources every layer runs over all of T at
+    once; otherwise the layers run step by step, unless the later ones are clamped. Masks of the layers
+    make finer wirings.
 
     Args:
         inputs: Size of each exogenous input by name.
@@ -36,7 +38,7 @@ class GLMNetwork(nn.Module):
         sizes: Sizes of the spikes of each input and layer behind time and batch.
 
     Raises:
-        InputError: If a layer's source does not come before it, sizes differ, or a name is used twice.
+        InputError: If a layer's source is unknown, sizes differ, or a name is used twice.
     """
 
     def __init__(
@@ -54,8 +56,20 @@ class GLMNetwork(nn.Module):
         if twice:
             raise InputError("names", expected="one for each input and layer", got=f"{twice} twice")
         self.sizes: dict[str, tuple[int, ...]] = {name: (size,) for name, size in inputs.items()}
+        order = [*self.inputs, *layers]
+        self.later = {
+            name: {source for source in sources if order.index(name) <= order.index(source)}
+            for name, sources in self._checked_wiring(order).items()
+        }
+        heard = {source for sources in self.later.values() for source in sources}
+        # A later layer's size follows from its sources' sizes; until then it is taken as given.
+        self.sizes |= {name: self._size_given(name) for name in heard}
         for name, layer in layers.items():
-            self.sizes[name] = self._size_of(name, layer)
+            size = self._size_of(name, layer)
+            if name in heard and math.prod(size) != math.prod(self.sizes[name]):
+                expected = f"{size}, the frame of {name!r}"
+                raise InputError(f"maps[{name!r}]", expected=expected, got=f"{self.sizes[name]}")
+            self.sizes[name] = size
 
     def sample(
         self,
@@ -75,19 +89,71 @@ class GLMNetwork(nn.Module):
         sizes = {name: spikes.shape[-1] for name, spikes in exogenous.items()}
         if sizes != self.inputs:
             raise InputError("exogenous", expected=f"inputs of sizes {self.inputs}", got=f"{sizes}")
-        signals, runs = dict(exogenous), {}
+        observed = dict(observed or {})
+        before = self._before(next(iter(exogenous.values())).shape[1], states)
+        if any(source not in observed for sources in self.later.values() for source in sources):
+            observed |= self._drawn(exogenous, uniforms, observed, states, before)
+        signals, runs = {**exogenous, **observed}, {}
         for name, layer in self.glm_layers():
-            parts = (
-                signals[source].reshape(*signals[source].shape[:2], *self.input_size(name, source))
-                for source in self.wiring[name]
-            )
-            received, state = torch.cat([*parts], 2), states[name] if states else None
-            if observed and name in observed:
+            received, state = self._received(name, signals, before), states[name] if states else None
+            if name in observed:
                 runs[name] = layer.observe(received, observed[name], state)
             else:
                 runs[name] = layer.sample(received, state, uniforms=uniforms[name])
             signals[name] = runs[name].spikes
         return runs
+
+    def _drawn(
+        self,
+        exogenous: Mapping[str, Tensor],
+        uniforms: Mapping[str, Tensor],
+        observed: Mapping[str, Tensor],
+        states: Mapping[str, GLMState] | None,
+        before: Mapping[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """Draw the spikes of a network whose layers hear later ones, step by step."""
+        now: dict[str, GLMState | None] = {
+            name: states[name] if states else None for name in self.layers
+        }
+        drawn: dict[str, list[Tensor]] = {name: [] for name in self.layers}
+        for step in range(len(next(iter(exogenous.values())))):
+            signals = {name: x[step : step + 1] for name, x in {**exogenous, **observed}.items()}
+            # Spikes of this step that are not known yet reach no layer before the next one.
+            signals = {**before, **signals}
+            for name, layer in self.glm_layers():
+                received = self._received(name, signals, before)
+                if name in observed:
+                    run = layer.observe(received, signals[name], now[name])
+                else:
+                    noise = uniforms[name][step : step + 1]
+                    run = layer.sample(received, now[name], uniforms=noise)
+                signals[name], now[name] = run.spikes, run.state
+                drawn[name].append(run.spikes)
+            before = {name: signals[name] for name in before}
+        return {name: torch.cat(spikes) for name, spikes in drawn.items()}
+
+    def _before(self, batch: int, states: Mapping[str, GLMState] | None) -> dict[str, Tensor]:
+        """Return spikes ``[1, B, *size]`` before the first step, of layers that earlier ones hear."""
+        heard = {source for sources in self.later.values() for source in sources}
+        silence = next(self.parameters())
+        return {
+            name: states[name].outputs[-1:]
+            if states
+            else silence.new_zeros(1, batch, *self.sizes[name])
+            for name in heard
+        }
+
+    def _received(
+        self, name: str, signals: Mapping[str, Tensor], before: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return the spikes that a layer receives, ``[T, B, *in]``."""
+        parts = []
+        for source in self.wiring[name]:
+            signal = signals[source]
+            if source in self.later[name]:
+                signal = torch.cat([before[source].to(signal), signal[:-1]])
+            parts.append(signal.reshape(*signal.shape[:2], *self.input_size(name, source)))
+        return torch.cat(parts, 2)
 
     def gradients(
         self, runs: Mapping[str, GLMSample], errors: Mapping[str, Tensor], *, per_sample: bool = False
@@ -115,14 +181,29 @@ class GLMNetwork(nn.Module):
         assert isinstance(layer, GLMNeurons)
         return (math.prod(size),) if len(layer.input_axes) == 1 else self.maps.get(source, size)
 
+    def _checked_wiring(self, order: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the sources of each layer, which have to be known."""
+        for name in self.layers:
+            sources = self.wiring.get(name, ())
+            if not sources or not set(sources) <= set(order):
+                got = f"{list(sources)}"
+                raise InputError(f"wiring of {name!r}", expected=f"some of {list(order)}", got=got)
+        return {name: self.wiring[name] for name in self.layers}
+
+    def _size_given(self, name: str) -> tuple[int, ...]:
+        """Return the sizes of a layer's spikes before those of its sources are known."""
+        layer = self.layers[name]
+        dense = isinstance(layer, GLMNeurons) and len(layer.input_axes) == 1
+        if name not in self.maps and not dense:
+            expected, cure = "the frame of a layer that earlier ones hear", "give it with maps="
+            raise InputError(f"maps[{name!r}]", expected=expected, got="none", cure=cure)
+        return self.maps[name] if name in self.maps else (len(layer.bias),)  # type: ignore[arg-type]
+
     def _size_of(self, name: str, layer: GLMNeurons) -> tuple[int, ...]:
         """Return the sizes of a layer's spikes, and check those of its sources."""
         if not isinstance(layer, GLMNeurons):
             raise InputError(f"layer {name!r}", expected="GLM neurons", got=f"{type(layer).__name__}")
-        sources = self.wiring.get(name, ())
-        if not sources or not self.sizes.keys() >= set(sources):
-            expected = f"some of {list(self.sizes)}, which come before it"
-            raise InputError(f"wiring of {name!r}", expected=expected, got=f"{list(sources)}")
+        sources = self.wiring[name]
         received = [self.input_size(name, source) for source in sources]
         for source, size in zip(sources, received, strict=True):
             neurons = math.prod(self.sizes[source])
