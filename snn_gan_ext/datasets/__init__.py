@@ -3,6 +3,7 @@
 - `digits`, `mnist`: handwritten digits
 - `event_files`, `event_frames`, `recordings`: event-camera recordings
 - `patterns`: artificial firing modes of a neuron
+- `ring`: coupled neurons on a ring
 - `simulated_neurons`: detailed neurons in Brian2
 - `tasks`: small tasks for meta-learning
 """

@@ -18,6 +18,7 @@ from snn_gan_ext.networks import discriminators, generators, ttfs
 from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.networks.images import MLPGenerator
+from snn_gan_ext.networks.population import PopulationGenerator
 from snn_gan_ext.types import setting
 from snn_gan_ext.validation import Rule, above, at_least, check_setting, whole
 
@@ -35,6 +36,7 @@ __all__ = [
     "OnOff",
     "OrdinaryGenerator",
     "Particles",
+    "Population",
     "StepResponse",
     "Temporal",
     "in_turn",
@@ -216,6 +218,41 @@ class Conditional(GeneratorSettings):
             rates: Tensor = data.class_rates()  # type: ignore[attr-defined]
             rates = rates.reshape(*rates.shape[:2], *data.shape[1:])
             network.initialise_rates(rates.to(next(network.parameters()).device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population(GeneratorSettings):
+    """`PopulationGenerator`: coupled neurons that follow a drive.
+
+    Attributes:
+        by_step: Let the drive differ from step to step.
+        coupling: Let neurons hear each other's past.
+        same_step: Let each neuron hear those before it within a step.
+        counts: Entries of a table of how many neurons before it have fired in the step.
+        hidden: Number of hidden neurons, which hear the past spikes.
+        latent_bits: Number of random bits, drawn once a trial and held through it.
+        latent_std: Standard deviation of the initial weights of bits.
+        coupling_std: Standard deviation of the initial weights of feedback and coupling.
+        readout_bias: Initial bias of the neurons.
+        basis: Temporal basis of feedback and coupling.
+    """
+
+    by_step: bool = False
+    coupling: bool = True
+    same_step: bool = False
+    counts: int = setting(0, whole(0, 1000))
+    hidden: int = setting(0, whole(0, LARGE))
+    latent_bits: int = setting(0, whole(0, 10_000))
+    latent_std: float = setting(0.1, at_least(0))
+    coupling_std: float = setting(0.0, at_least(0))
+    readout_bias: float = -2.0
+    basis: Basis = Basis()
+
+    def build(self, data: Data, rng: torch.Generator) -> nn.Module:
+        num_steps, neurons = data.shape
+        options = _options(self, rng)
+        options["same_step"] = "triangular" if self.same_step else None
+        return PopulationGenerator(max(data.classes, 1), neurons, num_steps, **options)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,9 @@ MEASURES = {
     "cv": Measure("coefficient of variation of all intervals"),
     "burst_share": Measure("share of intervals within bursts"),
     "over_poisson": Measure("interval distance over the Poisson process's"),
+    "correlogram_error": Measure("relative error of all pairwise correlograms, lags 0 to 5", "0"),
+    "rate_error": Measure("mean error of the neurons' rates, over their mean", "0"),
+    "count_divergence": Measure("KL divergence of the population count, nats", "0"),
     "rate_ratio": Measure("spikes, over real trials'", "1"),
     "count_spread_ratio": Measure(
         "spread of trials' spike counts within a class, over real trials'", "1"
@@ -70,6 +73,9 @@ SAMPLERS = {
     "real": "real trials again",
     "class_means": "class means, no network",
     "kmeans": "k-means mixture, no network",
+    "independent": "independent neurons of the same rates",
+    "local": "the local rule alone",
+    "uncoupled": "latent bits, no coupling",
     "poisson": "Poisson process of the same rate",
     "pixel_marginals": "pixel marginals, no network",
     "pca_gaussian": "PCA Gaussian, no network",

@@ -6,6 +6,7 @@
 - `events`: statistics of event frames
 - `first_spikes`: decisions by the first spike
 - `images`: Frechet distance, inception score and classes covered
+- `populations`: statistics of populations of neurons
 - `references`: reference samplers without a network
 - `spike_trains`: statistics of single neurons' spike trains
 """

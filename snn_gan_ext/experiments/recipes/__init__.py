@@ -36,6 +36,7 @@ CATALOGUE = {
     "temporal_modes": {
         "temporal-modes": "one neuron, two firing modes: likelihood, SpikeGAN and Bayes-SpikeGAN"
     },
+    "ring": {"ring": "neurons that hear their neighbours: coupling against latent bits"},
     "brian_neurons": {
         "brian-adex": "learns from AdEx neurons simulated in Brian2",
         "brian-modes": "learns from three kinds of neurons simulated in Brian2",
