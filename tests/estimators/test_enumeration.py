@@ -4,8 +4,11 @@ import itertools
 
 import pytest
 import torch
+from torch.nn import functional as F
 
+from snn_gan_ext import GLMLayer
 from snn_gan_ext.estimators import estimators
+from snn_gan_ext.functional.bases import exponential_basis
 from tests.functional import reference
 from tests.tiny import tiny_network
 
@@ -174,3 +177,84 @@ def test_variance_minimising_baseline_holds_where_one_trial_is_all_of_a_synapse(
     found = estimators.variance_minimising_gradient(scores.float(), rewards.float())
     assert (found - exact).abs().max() < 1e-6
     assert not estimators.variance_minimising_gradient(torch.zeros(4, 2), rewards[:4].float()).any()
+
+
+class CoupledPair:
+    """Two neurons that hear each other's past and, one of them, the other in the step: 256 trains."""
+
+    def __init__(self, steps=4, **change):
+        rng = torch.Generator().manual_seed(5)
+        basis = exponential_basis(3, [1.0, 3.0])
+        options = {"coupling": True, "same_step": "triangular", "counts": 1, "delay": 0} | change
+        self.layer = GLMLayer(1, 2, basis=basis, bias_init=-0.5, **options)
+        with torch.no_grad():
+            for parameter in self.layer.parameters():
+                parameter.normal_(0.0, 0.7, generator=rng)
+        trains = list(itertools.product([0.0, 1.0], repeat=2 * steps))
+        self.spikes = torch.tensor(trains).T.reshape(steps, 2, -1).transpose(1, 2)
+        self.x = torch.ones(steps, len(trains), 1)
+        s, time = self.spikes, torch.arange(1.0, steps + 1)[:, None]
+        self.reward = (s[..., 0] * time).sum(0) ** 2 - 2 * (s[1:, :, 0] * s[:-1, :, 1]).sum(0)
+
+    def log_p(self):
+        """By the definition, in loops, with a graph."""
+        layer, s = self.layer, self.spikes
+        basis = layer.coupling_basis
+        total = 0
+        for t in range(len(s)):
+            for i in range(2):
+                u = layer.bias[i] + sum(
+                    (layer.weight[:, 0, i] * layer.basis[:, lag]).sum() for lag in range(min(3, t + 1))
+                )
+                for lag in range(min(3, t)):
+                    past = s[t - 1 - lag]
+                    u = u + past[:, i] * (layer.feedback[:, i] * layer.feedback_basis[:, lag]).sum()
+                    u = u + past[:, 1 - i] * (layer.coupling[:, 1 - i, i] * basis[:, lag]).sum()
+                if i == 1:
+                    u = u + s[t, :, 0] * (layer.same_step[0, 1] + layer.count[0])
+                total = total + torch.where(s[t, :, i] > 0, F.logsigmoid(u), F.logsigmoid(-u))
+        return total
+
+    def scores(self, spikes=None):
+        run = self.layer.observe(self.x, self.spikes)
+        heard = run if spikes is None else run._replace(outputs=spikes)
+        return self.layer.gradients(heard, run.score, per_sample=True)
+
+    def error(self, scores):
+        """Largest error of the estimator's mean, against autograd of the expected reward."""
+        log_p = self.log_p()
+        exact = torch.autograd.grad((log_p.exp() * self.reward).sum(), list(self.layer.parameters()))
+        names = [name for name, _ in self.layer.named_parameters()]
+        weights = (log_p.exp() * self.reward).detach()
+        mean = {name: torch.tensordot(weights, scores[name], dims=1) for name in names}
+        return largest_error(mean, dict(zip(names, exact, strict=True)))
+
+
+def test_probabilities_of_coupled_neurons_add_to_one():
+    pair = CoupledPair()
+    run = pair.layer.observe(pair.x, pair.spikes)
+    assert len(pair.reward) == 256
+    torch.testing.assert_close(run.log_likelihood, pair.log_p().detach(), rtol=0, atol=1e-12)
+    assert run.log_likelihood.exp().sum().item() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_reinforce_is_unbiased_with_coupling():
+    pair = CoupledPair()
+    assert pair.error(pair.scores()) < 1e-10
+
+
+def test_a_coupling_filter_that_hears_the_same_step_is_caught():
+    """Negative control: the traces of the step itself."""
+    pair = CoupledPair()
+    early = torch.cat([pair.spikes[1:], torch.zeros_like(pair.spikes[:1])])
+    scores = pair.scores()
+    scores["coupling"] = pair.scores(early)["coupling"]
+    assert pair.error(scores) > 1e-3
+
+
+def test_a_diagonal_that_is_counted_twice_is_caught():
+    """Negative control: a neuron that hears itself by coupling, beside its feedback."""
+    pair = CoupledPair()
+    pair.layer.coupling_mask.fill_(True)
+    total = pair.layer.observe(pair.x, pair.spikes).log_likelihood
+    assert (total - pair.log_p()).abs().max() > 0.1
