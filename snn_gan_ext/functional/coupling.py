@@ -33,6 +33,8 @@ from snn_gan_ext.functional import glm
 from snn_gan_ext.functional._dispatch import arrays_of
 from snn_gan_ext.validation import check_tensors
 
+BREAK_EVEN = 0.1  # rate from which on a product a step beats adding up spikes (docs/decisions/0023)
+
 __all__ = ["Coupling", "expected", "over_lags", "sample", "sample_differentiable"]
 
 
@@ -76,8 +78,13 @@ class Coupling(ABC):
             per_sample: Whether to keep the batch axis, in front, instead of summing over it.
         """
 
+    @property
     @abstractmethod
-    def later(self, spikes: Tensor) -> Tensor:
+    def kernel(self) -> Tensor:
+        """Effects of a spike over lags 1 .. L, ``[L, ...]``; those on its own neuron are feedback."""
+
+    @abstractmethod
+    def later(self, spikes: Tensor, kernel: Tensor) -> Tensor:
         """Return the effect of spikes ``[..., B, O]`` on the next steps ``[..., L, B, O]``."""
 
     @abstractmethod
@@ -122,7 +129,8 @@ def sample(
     """
     check_tensors(drive=drive, bias=bias, uniforms=uniforms)
     thresholds = uniforms.logit_() if overwrite else torch.logit(uniforms)
-    if drive.dim() == 3 and (arrays := arrays_of(drive, bias, thresholds, *coupling.tensors())):
+    arrays = arrays_of(drive, bias, thresholds, *coupling.tensors()) if drive.dim() == 3 else None
+    if arrays and (max(coupling.levels) > 0 or _rate(drive, bias) < BREAK_EVEN):
         potentials = arrays[0] if overwrite else arrays[0].copy()
         coupling.sample_compiled(potentials, arrays[1], arrays[2])
         return torch.from_numpy(arrays[2]), torch.from_numpy(potentials)
@@ -166,6 +174,12 @@ def expected(drive: Tensor, bias: Tensor, coupling: Coupling) -> tuple[Tensor, T
     return _run(drive, bias, coupling, drive, lambda u, _: torch.sigmoid(u))
 
 
+def _rate(drive: Tensor, bias: Tensor) -> float:
+    """Return the probability of a spike at some hundred steps and trials, without feedback."""
+    steps, trials = (max(size // 10, 1) for size in drive.shape[:2])
+    return float(torch.sigmoid(drive[::steps, ::trials] + bias).mean()) if drive.numel() else 0.0
+
+
 Emit = Callable[[Tensor, Tensor], Tensor]  # potentials and thresholds to spikes
 
 
@@ -173,14 +187,14 @@ def _run(
     drive: Tensor, bias: Tensor, coupling: Coupling, thresholds: Tensor, emit: Emit
 ) -> tuple[Tensor, Tensor]:
     """Run all steps: neurons emit level by level, and then drive the steps to come."""
-    spikes, potentials = [], []
+    spikes, potentials, kernel = [], [], coupling.kernel
     pending: Tensor | None = None  # effects of earlier spikes on the next steps [..., L, B, O]
     steps = zip((drive + bias[..., None, None, :]).unbind(-3), thresholds.unbind(-3), strict=True)
     for potential, threshold in steps:
         if pending is not None:
             potential = potential + pending.select(-3, 0)
         potential, spike = _step(potential, threshold, coupling, emit)
-        effect = coupling.later(spike)
+        effect = coupling.later(spike, kernel)
         if pending is not None:
             left = pending.narrow(-3, 1, pending.shape[-3] - 1)
             effect = effect + torch.cat([left, torch.zeros_like(pending.narrow(-3, 0, 1))], -3)

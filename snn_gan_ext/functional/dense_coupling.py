@@ -132,9 +132,9 @@ class DenseCoupling(Coupling):
         levels = torch.tensor(self.levels, device=spikes.device)
         return spikes @ (levels[:, None] < levels).to(spikes)
 
-    def later(self, spikes: Tensor) -> Tensor:
+    def later(self, spikes: Tensor, kernel: Tensor) -> Tensor:
         """Return the effect of spikes ``[..., B, O]`` on the next steps ``[..., L, B, O]``."""
-        return spikes.unsqueeze(-3) @ self.kernel
+        return spikes.unsqueeze(-3) @ kernel
 
     def now(self, spikes: Tensor, level: int) -> Tensor:
         """Return the effect ``[..., B, O]`` of a level's spikes on higher levels, in their step."""

@@ -99,10 +99,10 @@ class FrameCoupling(Coupling):
             found["same_step"] = torch.stack(parts).sum(0).squeeze(-5)
         return found
 
-    def later(self, spikes: Tensor) -> Tensor:
+    def later(self, spikes: Tensor, kernel: Tensor) -> Tensor:
         """Return the effect of spikes ``[B, O]`` on the next steps ``[L, B, O]``."""
-        lags, channels, kinds, *sizes = self.kernel.shape
-        weight = self.kernel.transpose(0, 1).reshape(channels, lags * kinds, *sizes)
+        lags, channels, kinds, *sizes = kernel.shape
+        weight = kernel.transpose(0, 1).reshape(channels, lags * kinds, *sizes)
         maps = self._spread(self._in_frames(spikes), weight)
         return (
             self._of_kind(maps.reshape(len(maps), lags, kinds, *maps.shape[2:]))

@@ -385,7 +385,9 @@ class GLMNeurons(nn.Module, ABC):
         each = torch.eye(math.prod(out)).to(self.bias)
         on_levels = torch.stack(list(coupled.on_levels()))
         now = [coupled.now(each * neurons, level) for level, neurons in enumerate(on_levels)]
-        filters = torch.cat([torch.stack(now).sum(0, keepdim=True), coupled.later(each)])
+        filters = torch.cat(
+            [torch.stack(now).sum(0, keepdim=True), coupled.later(each, coupled.kernel)]
+        )
         levels = on_levels.int().argmax(0).reshape(out)
         return (filters * (1 - each)).reshape(-1, *out, *out), levels, self.count
 
