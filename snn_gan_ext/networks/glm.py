@@ -181,6 +181,11 @@ class GLMNetwork(nn.Module):
         assert isinstance(layer, GLMNeurons)
         return (math.prod(size),) if len(layer.input_axes) == 1 else self.maps.get(source, size)
 
+    def received_size(self, name: str) -> tuple[int, ...]:
+        """Return the sizes ``*in`` of all that a layer receives in a step."""
+        sizes = [self.input_size(name, source) for source in self.wiring[name]]
+        return (sum(size[0] for size in sizes), *sizes[0][1:])
+
     def _checked_wiring(self, order: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return the sources of each layer, which have to be known."""
         for name in self.layers:
@@ -296,17 +301,24 @@ class NetworkGenerator(ReadoutNetwork, ABC):
                 classes.
         """
 
-    def sample(self, labels: Tensor | None, noise: Mapping[str, Tensor]) -> GeneratorSample:
+    def sample(
+        self,
+        labels: Tensor | None,
+        noise: Mapping[str, Tensor],
+        states: Mapping[str, GLMState] | None = None,
+    ) -> GeneratorSample:
         """Draw one trial for each label.
 
         Args:
             labels: Whole numbers ``[B]``; None for trials without labels.
             noise: Noise from `noise`.
+            states: State of each layer before the first step; silence by default.
 
         Raises:
             InputError: If a label is out of range, or there are none for several classes.
         """
-        return self._framed(self.network.sample(self.exogenous(labels, noise), noise))
+        inputs = self.exogenous(labels, noise)
+        return self._framed(self.network.sample(inputs, noise, states=states))
 
     def observe(
         self,
