@@ -45,6 +45,8 @@ class MaximumLikelihood(Learner):
             ``reward_to_go`` it must exceed the hidden delay. 1 with ``per_step`` is the paper's online
             rule.
         schedule: Factor on the learning rate over the run.
+        group_lasso: Weight of a group lasso on coupling, ``group_lasso * sum of norms`` over pairs of
+            neurons, by a proximal step: filters that say little become zero as a whole.
 
     Raises:
         InputError: If a setting is out of its range.
@@ -60,6 +62,7 @@ class MaximumLikelihood(Learner):
     rate: float = setting(0.3, between(0, 1, closed="neither"))
     update_every: int = setting(0, whole(0))
     schedule: Schedule = LINEAR
+    group_lasso: float = setting(0.0, at_least(0))
 
     def init(self, network: Observer, rng: torch.Generator) -> LikelihoodState:
         """Return the state of a new run.
@@ -152,4 +155,15 @@ class MaximumLikelihood(Learner):
         trials = log_p.shape[1]
         set_gradients(network, {name: gradient / trials for name, gradient in gradients.items()})
         state.optimizer.step()
+        if self.group_lasso > 0:
+            self._shrink(network, self.group_lasso * state.optimizer.param_groups[0]["lr"])
         return log_p
+
+    @staticmethod
+    @torch.no_grad()
+    def _shrink(network: Observer, amount: float) -> None:
+        """Shorten each pair's coupling filter, the first axis of its weights, to zero at the least."""
+        for name, weight in network.named_parameters():
+            if name.endswith(".coupling") and weight.requires_grad:
+                norms = weight.norm(dim=0, keepdim=True)
+                weight.mul_(1 - (amount / norms).clamp(max=1).nan_to_num(1.0))

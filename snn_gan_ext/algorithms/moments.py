@@ -17,9 +17,7 @@ from snn_gan_ext.validation import at_least, between, check_parts, check_spikes,
 __all__ = ["FreeRun", "MomentMatching", "MomentState", "moment_slope"]
 
 
-def moment_slope(
-    spikes: Tensor, real: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor]
-) -> Tensor:
+def moment_slope(spikes: Tensor, real: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor]) -> Tensor:
     r"""Return the change of the log-ratio of moments by each spike, ``[T, B, N]``.
 
     .. math:: a_i + g(K_{-i} + 1) - g(K_{-i}), \qquad

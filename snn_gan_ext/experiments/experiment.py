@@ -14,7 +14,9 @@ from tyro.conf import Suppress
 from snn_gan_ext.algorithms.bayes import BayesSpikeGAN, check_shares
 from snn_gan_ext.algorithms.image_gan import ImageGAN
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
+from snn_gan_ext.algorithms.likelihood_first import LikelihoodFirst
 from snn_gan_ext.algorithms.meta import MetaSpikeGAN
+from snn_gan_ext.algorithms.moments import MomentMatching
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.algorithms.temporal_backprop import TemporalBackprop
 from snn_gan_ext.coding import decoders
@@ -29,7 +31,16 @@ from snn_gan_ext.validation import SEED, Rule, check_setting, one_of, whole
 
 __all__ = ["Arm", "Experiment", "differences", "flat"]
 
-LEARNERS = (BayesSpikeGAN, SpikeGAN, MaximumLikelihood, MetaSpikeGAN, TemporalBackprop, ImageGAN)
+LEARNERS = (
+    BayesSpikeGAN,
+    SpikeGAN,
+    MaximumLikelihood,
+    MomentMatching,
+    LikelihoodFirst,
+    MetaSpikeGAN,
+    TemporalBackprop,
+    ImageGAN,
+)
 LARGEST = 1e10
 TAKEN = nn.ModuleDict()
 ARM = Rule(

@@ -19,7 +19,9 @@ __all__ = [
     "correlogram_error",
     "count_divergence",
     "covariances",
+    "disagreement",
     "rate_error",
+    "rate_ratios",
 ]
 
 
@@ -113,6 +115,39 @@ def count_divergence(real: Tensor, synthetic: Tensor) -> float:
     p, q = (torch.bincount(count, minlength=bins).double() for count in counts)
     p, q = p / p.sum(), (q + 0.5) / (q + 0.5).sum()
     return float(torch.special.xlogy(p, p / q).sum())
+
+
+def disagreement(real: Tensor, synthetic: Tensor, lags: int = 6) -> float:
+    """Return one number of how far a free run is off: `rate_error` plus `correlogram_error`.
+
+    Args:
+        real: Real spikes ``[T, B, N]`` with ``N >= 2``.
+        synthetic: Synthetic spikes ``[T', B', N]``.
+        lags: Number of lags of the correlograms, from 0.
+
+    Raises:
+        InputError: If the sets have different neurons, or fewer than two.
+    """
+    return rate_error(real, synthetic) + correlogram_error(real, synthetic, lags)
+
+
+def rate_ratios(real: Tensor, synthetic: Tensor) -> Tensor:
+    """Return each neuron's rate over its real rate ``[N]``; half a spike stands for none.
+
+    Args:
+        real: Real spikes ``[T, B, N]``.
+        synthetic: Synthetic spikes ``[T', B', N]``.
+
+    Raises:
+        InputError: If the sets have different neurons.
+    """
+    _check_alike(real, synthetic)
+    sums = (
+        (x.sum((0, 1)).clamp(min=0.5), x[..., 0].numel())
+        for x in map(check_population, (synthetic, real))
+    )
+    ours, theirs = (total / steps for total, steps in sums)
+    return ours / theirs
 
 
 def agreement(real: Tensor, synthetic: Tensor) -> Agreement:

@@ -12,7 +12,7 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.layers.state import GLMSample, GLMState
 from snn_gan_ext.networks.labels import labels_and_count
-from snn_gan_ext.validation import check_tensor
+from snn_gan_ext.validation import check_positive, check_tensor
 
 __all__ = ["GLMNetwork", "GeneratorSample", "NetworkGenerator", "ReadoutNetwork"]
 
@@ -354,6 +354,32 @@ class NetworkGenerator(ReadoutNetwork, ABC):
         """
         given, count = labels_and_count(labels)
         return self.sample(given, self.noise(count, rng)).spikes
+
+    @torch.no_grad()
+    def free_run(
+        self, labels: Tensor | int, num_steps: int, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw ongoing activity ``[T, B, *shape]``: trials without a pause between them.
+
+        Each goes on from the state of the one before. Latent bits are tossed anew for each.
+
+        Args:
+            labels: Labels ``[B]``, or the number of runs ``B`` without labels.
+            num_steps: Length ``T`` in time steps.
+            rng: Random source; torch's global one by default.
+
+        Raises:
+            InputError: If ``num_steps`` is below 1.
+        """
+        check_positive(num_steps=num_steps)
+        given, count = labels_and_count(labels)
+        states: dict[str, GLMState] | None = None
+        parts = []
+        for _ in range(-(-num_steps // self.num_steps)):
+            drawn = self.sample(given, self.noise(count, rng), states)
+            states = {name: run.state for name, run in drawn.runs.items()}
+            parts.append(drawn.spikes)
+        return torch.cat(parts)[:num_steps]
 
     def _framed(self, runs: dict[str, GLMSample]) -> GeneratorSample:
         spikes = runs["readout"].spikes

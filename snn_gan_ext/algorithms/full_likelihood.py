@@ -1,0 +1,171 @@
+"""Penalised maximum likelihood of all trials at once, for generators without hidden neurons."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from snn_gan_ext.algorithms.state import set_gradients
+from snn_gan_ext.errors import InputError
+from snn_gan_ext.networks.glm import NetworkGenerator
+from snn_gan_ext.types import Batch, check_rules, setting
+from snn_gan_ext.validation import at_least, check_parts, check_spikes, whole
+
+__all__ = ["FullLikelihood", "PenaltyTrial", "choose_penalty"]
+
+COUPLING = "coupling", "same_step", "count", "feedback"
+
+
+class PenaltyTrial(NamedTuple):
+    """Outcome of one penalty: mean log-likelihood of a step, and disagreement of the free run."""
+
+    penalty: float
+    log_likelihood: float
+    disagreement: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullLikelihood:
+    r"""Ascent of the mean log-likelihood of a step, minus L2 penalties, by L-BFGS.
+
+    .. math:: \frac{1}{T B} \sum_{t,b,i} \log p(s_{i,t,b} \mid u_{i,t,b})
+        - \frac{\lambda_c}{2} \lVert w_c \rVert^2 - \frac{\lambda_d}{2} \lVert w_d - w_d^0 \rVert^2
+
+    with weights :math:`w_c` of feedback and coupling, and :math:`w_d` of the drive, which starts at
+    :math:`w_d^0`. The problem is convex, so one run of it is enough.
+
+    Attributes:
+        iterations: Largest number of iterations.
+        coupling_penalty: Penalty :math:`\lambda_c` of weights between neurons and of feedback.
+        drive_penalty: Penalty :math:`\lambda_d` of all other weights, but for biases.
+        values: Largest number of neurons times steps that are in memory at a time.
+
+    Raises:
+        InputError: If a setting is out of its range.
+
+    References:
+        Paninski (2004), "Maximum likelihood estimation of cascade point-process neural encoding
+        models".
+    """
+
+    iterations: int = setting(150, whole(1))
+    coupling_penalty: float = setting(0.0, at_least(0))
+    drive_penalty: float = setting(0.0, at_least(0))
+    values: int = setting(2**22, whole(1))
+
+    def __post_init__(self) -> None:
+        check_rules(self)
+
+    def fit(self, network: NetworkGenerator, data: Batch, *, progress: bool = False) -> float:
+        """Fit a generator in place; return the mean log-likelihood of a step, without penalties.
+
+        Args:
+            network: Generator of read-out neurons alone, such as `PopulationGenerator`.
+            data: All trials ``[T, B, N]``; labels are None where the network uses none.
+            progress: Whether to show a progress bar on a terminal.
+
+        Raises:
+            InputError: If the network has hidden neurons, or trials do not fit it.
+        """
+        check_parts("data", data, "a Batch(spikes, labels)", "spikes", "labels")
+        check_spikes("spikes", data.spikes)
+        if list(network.network.layers) != ["readout"]:
+            expected, cure = "read-out neurons alone", "take MaximumLikelihood for hidden neurons"
+            got = f"{list(network.network.layers)}"
+            raise InputError("network", expected=expected, got=got, cure=cure)
+        start = {name: p.detach().clone() for name, p in network.named_parameters()}
+        learning = [p for p in network.parameters() if p.requires_grad]
+        optimizer = torch.optim.LBFGS(
+            learning, max_iter=self.iterations, max_eval=2 * self.iterations, history_size=20,
+            tolerance_change=1e-8, line_search_fn="strong_wolfe",
+        )  # fmt: skip
+        bar = tqdm(desc="likelihood", disable=None if progress else True, leave=False)
+
+        def loss() -> float:
+            likelihood, gradients = self._likelihood(network, data)
+            penalty = self._penalise(network, start, gradients)
+            set_gradients(network, gradients)
+            bar.update()
+            return penalty - likelihood
+
+        with bar:
+            optimizer.step(loss)  # type: ignore[no-untyped-call]
+        return self._likelihood(network, data)[0]
+
+    def _likelihood(self, network: NetworkGenerator, data: Batch) -> tuple[float, dict[str, Tensor]]:
+        """Return the mean log-likelihood of a step, and its gradients."""
+        total, gradients = 0.0, dict[str, Tensor]()
+        for part in self._parts(data):
+            noise = network.noise(part.spikes.shape[1])
+            observed = network.observe(part.spikes, part.labels, noise)
+            run = observed.runs["readout"]
+            total += float(run.log_likelihood.double().sum())
+            for name, gradient in network.gradients(observed, {"readout": run.score}).items():
+                gradients[name] = gradients[name] + gradient if name in gradients else gradient
+        steps = data.spikes[..., 0].numel()
+        return total / steps, {name: gradient / steps for name, gradient in gradients.items()}
+
+    def _parts(self, data: Batch) -> Iterator[Batch]:
+        trials = max(self.values // data.spikes[:, 0].numel(), 1)
+        labels: Sequence[Tensor | None]
+        parts = data.spikes.split(trials, 1)  # type: ignore[no-untyped-call]
+        labels = [None] * len(parts) if data.labels is None else data.labels.split(trials)  # type: ignore[no-untyped-call]
+        return map(Batch, parts, labels)
+
+    def _penalise(
+        self, network: NetworkGenerator, start: dict[str, Tensor], gradients: dict[str, Tensor]
+    ) -> float:
+        """Take the slope of the penalties off the gradients; return the penalties."""
+        total = 0.0
+        for name, weight in network.named_parameters():
+            kind = name.rsplit(".", 1)[-1]
+            if kind == "bias":
+                continue
+            coupled = kind in COUPLING
+            penalty = self.coupling_penalty if coupled else self.drive_penalty
+            off = weight.detach() - (0 if coupled else start[name])
+            gradients[name] = gradients[name] - penalty * off
+            total += penalty / 2 * float(off.double().square().sum())
+        return total
+
+
+def choose_penalty(
+    network: NetworkGenerator,
+    data: Batch,
+    disagreement: Callable[[NetworkGenerator], float],
+    penalties: Sequence[float] = (0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4),
+    fit: FullLikelihood = FullLikelihood(),
+) -> list[PenaltyTrial]:
+    """Fit a generator by the penalty of coupling whose free run agrees best with data, in place.
+
+    Held-out likelihood does not show whether a network runs away or falls silent when it hears its own
+    spikes. Penalties are tried from the largest to the smallest, each from the fit before.
+
+    Args:
+        network: Generator, as for `FullLikelihood`.
+        data: Trials to fit.
+        disagreement: Function of a fitted generator, such as
+            `snn_gan_ext.metrics.populations.disagreement` of its free run and held-out trials.
+        penalties: Penalties ``coupling_penalty`` to try.
+        fit: Other settings of the fits.
+
+    Returns:
+        All trials, the chosen one first.
+
+    Raises:
+        InputError: If there is no penalty, or `FullLikelihood` refuses network or data.
+    """
+    if not penalties:
+        raise InputError("penalties", expected="at least one", got="none")
+    trials, weights = [], {}
+    for penalty in sorted(penalties, reverse=True):
+        settings = FullLikelihood(**{**vars(fit), "coupling_penalty": penalty})
+        likelihood = settings.fit(network, data)
+        trials.append(PenaltyTrial(penalty, likelihood, disagreement(network)))
+        weights[penalty] = {name: x.clone() for name, x in network.state_dict().items()}
+    trials.sort(key=lambda trial: trial.disagreement)
+    network.load_state_dict(weights[trials[0].penalty])
+    return trials
