@@ -45,8 +45,9 @@ class MaximumLikelihood(Learner):
             ``reward_to_go`` it must exceed the hidden delay. 1 with ``per_step`` is the paper's online
             rule.
         schedule: Factor on the learning rate over the run.
-        group_lasso: Weight of a group lasso on coupling, ``group_lasso * sum of norms`` over pairs of
-            neurons, by a proximal step: filters that say little become zero as a whole.
+        group_lasso: Weight of a group lasso on coupling, the sum of norms over pairs of neurons, by a
+            proximal step: filters that say little become zero as a whole. It is in units of Adam's
+            step: near 1 it selects, far above it nothing is left.
 
     Raises:
         InputError: If a setting is out of its range.

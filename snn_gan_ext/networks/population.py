@@ -114,6 +114,8 @@ class PopulationGenerator(LabelledGenerator):
             for own in (layer.feedback, layer.coupling):
                 if own is not None and coupling_std:
                     own.normal_(0.0, coupling_std, generator=rng)
+            if layer.coupling is not None:
+                layer.coupling.mul_(layer.get_buffer("coupling_mask"))
         self.network = GLMNetwork({"drive": drives, "latent": latent}, layers, wiring)
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
