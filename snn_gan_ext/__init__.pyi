@@ -1,8 +1,11 @@
 from . import brian, datasets, functional, metrics
 from .algorithms.bayes import BayesSpikeGAN
+from .algorithms.full_likelihood import FullLikelihood, choose_penalty
 from .algorithms.image_gan import ImageGAN
 from .algorithms.likelihood import MaximumLikelihood
+from .algorithms.likelihood_first import LikelihoodFirst
 from .algorithms.meta import MetaSpikeGAN
+from .algorithms.moments import MomentMatching
 from .algorithms.spikegan import SpikeGAN
 from .algorithms.temporal_backprop import FiringTimes, TemporalBackprop
 from .brian.network import BrianNetwork
@@ -50,6 +53,7 @@ __all__ = [
     "Ensemble",
     "EventFrames",
     "FiringTimes",
+    "FullLikelihood",
     "GLMConv1d",
     "GLMConv2d",
     "GLMConvTranspose2d",
@@ -60,11 +64,13 @@ __all__ = [
     "ImageGAN",
     "InputError",
     "IntervalDiscriminator",
+    "LikelihoodFirst",
     "MLPDiscriminator",
     "MaximumLikelihood",
     "MetaSpikeGAN",
     "ModuleDiscriminator",
     "ModuleGenerator",
+    "MomentMatching",
     "OnOffDiscriminator",
     "PopulationGenerator",
     "Recordings",
@@ -82,6 +88,7 @@ __all__ = [
     "__version__",
     "bases",
     "brian",
+    "choose_penalty",
     "datasets",
     "functional",
     "latency_decode",

@@ -35,6 +35,14 @@ def test_digits_are_classified_after_either_way_of_learning():
     assert min(accuracies.values()) > 0.91, accuracies
 
 
+def test_a_runaway_network_is_brought_back():
+    rows = [line.split("|")[2:-1] for line in run("runaway.py").splitlines()[2:]]
+    likelihood, penalised, moments = ([float(cell) for cell in row] for row in rows)
+    assert likelihood[2] > 0.2  # divergence of the population count
+    assert moments[2] < 0.06
+    assert moments[3] < penalised[3] < likelihood[3]  # error of the correlograms
+
+
 def test_a_model_of_snntorch_is_a_recipe_with_a_scorecard(tmp_path):
     model = runpy.run_path(str(EXAMPLES / "snntorch_generator.py"))["SnnTorchModel"]
     short = {
