@@ -17,6 +17,7 @@ ensembles of networks (particles, tasks). Time is in steps. A sequence starts fr
 after ``H`` steps, prepend them ``[..., H + T, B, I]`` and take the last ``T`` steps of the drive.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,10 @@ def causal_filter(signal: Tensor, taps: Tensor, delay: int, num_steps: int | Non
     """
     steps = signal.shape[-3]
     past = 0 if num_steps is None else steps - num_steps
+    if past >= delay + len(taps) - 1 and steps - past == 1:
+        window = signal.narrow(-3, past - delay - len(taps) + 1, len(taps))
+        filtered = taps.flip(0) @ window.flatten(-2)
+        return filtered.reshape(*signal.shape[:-3], 1, *signal.shape[-2:])
     if past >= delay + len(taps) - 1 > 0:
         windows = (signal.narrow(-3, past - delay - lag, steps - past) for lag in range(len(taps)))
         return sum(map(torch.mul, taps, windows), signal.new_zeros(()))
@@ -110,7 +115,7 @@ def _pad_front(error: Tensor, num_steps: int) -> Tensor:
 def _traces(inputs: Tensor, basis: Tensor, delay: int, num_steps: int | None = None) -> Tensor:
     """Return the pre-synaptic terms of eq. 5, over all basis functions, ``[..., T * B, K * I]``."""
     traces = [causal_filter(inputs, taps, delay, num_steps) for taps in basis]
-    return torch.cat(traces, -1).flatten(-3, -2)
+    return (torch.cat(traces, -1) if len(traces) > 1 else traces[0]).flatten(-3, -2)
 
 
 def synaptic_drive(
@@ -253,8 +258,10 @@ def sample_differentiable(
     """
     check_tensors(drive=drive, bias=bias, feedback=feedback, basis=basis, uniforms=uniforms)
     length, thresholds = basis.shape[-1], torch.logit(uniforms)
-    kernel = feedback_kernel(feedback, basis).unsqueeze(-2)
     drive = drive + bias[..., None, None, :]
+    if drive.shape[-3] == 1:
+        return surrogate_spike(drive, thresholds, spike_grad), drive
+    kernel = feedback_kernel(feedback, basis).unsqueeze(-2)
     spikes: list[Tensor] = []
     potentials = []
     for step in range(drive.shape[-3]):
@@ -323,6 +330,8 @@ def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, num_steps: 
         basis: Feedback basis ``[K, L]``.
         num_steps: Number of steps ``T`` to come.
     """
+    if num_steps == 1 and history.shape[-3] >= basis.shape[-1]:
+        return feedback_response(history, feedback, basis, 1, delay=0)
     kernel = feedback_kernel(feedback, basis).flip(-2).unsqueeze(-2)
     length, remembered = basis.shape[-1], history.shape[-3]
     drives = []
@@ -335,7 +344,9 @@ def feedback_drive(history: Tensor, feedback: Tensor, basis: Tensor, num_steps: 
     return torch.cat([drive, _silence(drive, missing)], -3) if missing else drive
 
 
-def feedback_response(spikes: Tensor, feedback: Tensor, basis: Tensor, num_steps: int) -> Tensor:
+def feedback_response(
+    spikes: Tensor, feedback: Tensor, basis: Tensor, num_steps: int, *, delay: int = 1
+) -> Tensor:
     """Return the feedback ``[..., T, B, O]`` of given spikes on the neurons that fired them.
 
     Args:
@@ -343,10 +354,11 @@ def feedback_response(spikes: Tensor, feedback: Tensor, basis: Tensor, num_steps
         feedback: Feedback weights ``[..., K, O]``.
         basis: Feedback basis ``[K, L]``.
         num_steps: Number of steps ``T`` to return, counted from the end.
+        delay: Delay of the feedback in steps; 0 if the last of ``spikes`` are those before these steps.
     """
-    responses = (causal_filter(spikes, taps, 1, num_steps) for taps in basis)
+    responses = (causal_filter(spikes, taps, delay, num_steps) for taps in basis)
     weights = feedback[..., None, None, :].unbind(-4)
-    return sum(map(torch.mul, weights, responses), spikes.new_zeros(()))
+    return functools.reduce(torch.add, map(torch.mul, weights, responses))
 
 
 def feedback_gradient(

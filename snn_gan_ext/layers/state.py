@@ -81,7 +81,10 @@ class GLMSample(NamedTuple):
     @property
     def state(self) -> GLMState:
         """State after the last step, in memory of its own."""
-        pasts = map(_last, (self.inputs, self.outputs), self.windows)
+        signals = self.inputs, self.outputs
+        if len(self.spikes) == 1 and all(map(_follows_window, signals, self.windows)):
+            return GLMState(self.potentials[0], self.inputs[1:], self.outputs[1:])
+        pasts = map(_last, signals, self.windows)
         return GLMState(self.potentials[-1].clone(), *pasts)
 
     def pieces(self, num_steps: int) -> Iterator["GLMSample"]:
@@ -158,6 +161,11 @@ class _Once(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
         return tangents[0].view_as(tangents[0])
+
+
+def _follows_window(signal: Tensor, num_steps: int) -> bool:
+    """Tell whether a signal is a past window and one step, joined in memory of their own."""
+    return signal.shape[0] == num_steps + 1 > 1
 
 
 def _last(signal: Tensor, num_steps: int) -> Tensor:
