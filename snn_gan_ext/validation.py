@@ -251,13 +251,16 @@ def check_tensor(name: str, value: object) -> None:
         cure = "convert it with torch.as_tensor()" if hasattr(value, "__len__") else ""
         raise InputError(name, expected="a tensor", got=type(value).__name__, cure=cure)
     narrow = value.is_floating_point() and value.element_size() == 1
+    strided, named = value.layout == torch.strided, _is_named(value)
+    if strided and not (narrow or named or value.is_nested or value.is_quantized or value.is_complex()):
+        return
     kinds = (
         (value.is_nested, "a nested one", "pad it with torch.nested.to_padded_tensor()"),
         (value.is_quantized, "a quantised one", "convert it with .dequantize()"),
-        (value.layout != torch.strided, f"{value.layout}", "convert it with .to_dense()"),
+        (not strided, f"{value.layout}", "convert it with .to_dense()"),
         (value.is_complex(), f"{value.dtype}", "take .real or .abs()"),
         (narrow, f"{value.dtype}", "convert it with .float()"),
-        (_is_named(value), "one with names", "drop them with .rename(None)"),
+        (named, "one with names", "drop them with .rename(None)"),
     )
     for found, got, cure in kinds:
         if found:
@@ -281,9 +284,11 @@ def check_tensors(**tensors: Tensor) -> None:
     Raises:
         InputError: At the first other value.
     """
+    device = None
     for name, tensor in tensors.items():
         check_tensor(name, tensor)
-        check_device(name, tensor, next(iter(tensors.values())).device)
+        device = device or tensor.device
+        check_device(name, tensor, device)
 
 
 def _is_named(tensor: Tensor) -> bool:

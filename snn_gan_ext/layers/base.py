@@ -541,7 +541,9 @@ class GLMNeurons(nn.Module, ABC):
     def _per_neuron(self, by_channel: Tensor, out: tuple[int, ...]) -> Tensor:
         """Repeat ``[..., C]`` for each place of a channel: ``[..., O]``."""
         places = math.prod(out[1:])
-        return by_channel if places == 1 else by_channel.repeat_interleave(places, -1)
+        if places == 1:
+            return by_channel
+        return by_channel.unsqueeze(-1).expand(*by_channel.shape, places).flatten(-2)
 
     @property
     def _windows(self) -> tuple[int, int]:
@@ -578,10 +580,11 @@ class GLMNeurons(nn.Module, ABC):
             "state.outputs": (state.outputs, (own, inputs.shape[1], *out)),
         }
         check_shapes(cure, **shapes)
+        bias = self.bias
         for name, (history, _) in shapes.items():
-            check_device(name, history, self.bias.device)
-            if history.dtype != self.bias.dtype:
-                raise InputError(name, expected=f"{self.bias.dtype}", got=f"{history.dtype}", cure=cure)
+            check_device(name, history, bias.device)
+            if history.dtype != bias.dtype:
+                raise InputError(name, expected=f"{bias.dtype}", got=f"{history.dtype}", cure=cure)
 
     def check_parameters(self) -> None:
         """Check that weight, feedback and bias are parameters, so that a change of them lasts.

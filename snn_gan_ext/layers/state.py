@@ -134,19 +134,17 @@ def _potentials(value: Any) -> Any:
 def once(tensor: Tensor) -> Tensor:
     """Return a tensor whose graph can be used once; a second use raises `InputError`, not PyTorch's."""
     tracked = torch.is_grad_enabled() and tensor.requires_grad and not torch.compiler.is_compiling()
-    return _Once.apply(tensor) if tracked else tensor  # type: ignore[no-untyped-call]
+    if not tracked:
+        return tensor
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    return (_OnceInTransforms if transformed else _Once).apply(tensor)  # type: ignore[no-untyped-call]
 
 
 class _Once(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(tensor: Tensor) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        ctx.save_for_backward(tensor)
         return tensor.view_as(tensor)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -161,6 +159,20 @@ class _Once(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
         return tangents[0].view_as(tangents[0])
+
+
+class _OnceInTransforms(_Once):
+    """The form that vmap and jvp need; PyTorch inspects its signature at each call, which takes time."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(tensor: Tensor) -> Tensor:
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
 
 
 def _follows_window(signal: Tensor, num_steps: int) -> bool:
