@@ -294,8 +294,9 @@ def check_tensors(**tensors: Tensor) -> None:
 def _is_named(tensor: Tensor) -> bool:
     import torch
 
-    names = () if torch.compiler.is_compiling() else getattr(tensor, "names", ())
-    return any(name is not None for name in names)  # PyTorch 2.13 has no named tensors any more
+    if not hasattr(torch.Tensor, "names") or torch.compiler.is_compiling():
+        return False  # PyTorch 2.13 has no named tensors any more
+    return any(name is not None for name in tensor.names)
 
 
 def check_parts(name: str, value: object, expected: str, *parts: str) -> None:

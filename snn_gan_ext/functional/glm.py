@@ -72,16 +72,16 @@ def causal_filter(signal: Tensor, taps: Tensor, delay: int, num_steps: int | Non
         delay: Delay ``d`` in steps.
         num_steps: Number of steps to return, counted from the end; all by default.
     """
-    steps = signal.shape[-3]
+    steps, length = signal.shape[-3], taps.shape[0]
     past = 0 if num_steps is None else steps - num_steps
-    if past >= delay + len(taps) - 1 and steps - past == 1:
-        window = signal.narrow(-3, past - delay - len(taps) + 1, len(taps))
+    if past >= delay + length - 1 and steps - past == 1:
+        window = signal.narrow(-3, past - delay - length + 1, length)
         filtered = taps.flip(0) @ window.flatten(-2)
         return filtered.reshape(*signal.shape[:-3], 1, *signal.shape[-2:])
-    if past >= delay + len(taps) - 1 > 0:
-        windows = (signal.narrow(-3, past - delay - lag, steps - past) for lag in range(len(taps)))
+    if past >= delay + length - 1 > 0:
+        windows = (signal.narrow(-3, past - delay - lag, steps - past) for lag in range(length))
         return sum(map(torch.mul, taps, windows), signal.new_zeros(()))
-    if len(taps) >= LONG_WINDOW and steps <= LONG_WINDOW * len(taps):
+    if length >= LONG_WINDOW and steps <= LONG_WINDOW * length:
         by_lag = F.pad(taps, (steps - 1 + delay, steps))[: 2 * steps - 1]
         matrix = by_lag.unfold(0, steps, 1).flip(1)  # taps[t - s - delay] at t, s
         filtered = (matrix @ signal.flatten(-2)).reshape(signal.shape)
@@ -114,7 +114,7 @@ def _pad_front(error: Tensor, num_steps: int) -> Tensor:
 
 def _traces(inputs: Tensor, basis: Tensor, delay: int, num_steps: int | None = None) -> Tensor:
     """Return the pre-synaptic terms of eq. 5, over all basis functions, ``[..., T * B, K * I]``."""
-    traces = [causal_filter(inputs, taps, delay, num_steps) for taps in basis]
+    traces = [causal_filter(inputs, taps, delay, num_steps) for taps in basis.unbind()]
     return (torch.cat(traces, -1) if len(traces) > 1 else traces[0]).flatten(-3, -2)
 
 
@@ -356,7 +356,7 @@ def feedback_response(
         num_steps: Number of steps ``T`` to return, counted from the end.
         delay: Delay of the feedback in steps; 0 if the last of ``spikes`` are those before these steps.
     """
-    responses = (causal_filter(spikes, taps, delay, num_steps) for taps in basis)
+    responses = (causal_filter(spikes, taps, delay, num_steps) for taps in basis.unbind())
     weights = feedback[..., None, None, :].unbind(-4)
     return functools.reduce(torch.add, map(torch.mul, weights, responses))
 

@@ -162,7 +162,7 @@ class _Once(torch.autograd.Function):
 
 
 class _OnceInTransforms(_Once):
-    """The form that vmap and jvp need; PyTorch inspects its signature at each call, which takes time."""
+    """The form that vmap and jvp need, slower as PyTorch inspects its signature at each call."""
 
     generate_vmap_rule = True
 
