@@ -75,8 +75,9 @@ def causal_filter(signal: Tensor, taps: Tensor, delay: int, num_steps: int | Non
     steps, length = signal.shape[-3], taps.shape[0]
     past = 0 if num_steps is None else steps - num_steps
     if past >= delay + length - 1 and steps - past == 1:
-        window = signal.narrow(-3, past - delay - length + 1, length)
-        filtered = taps.flip(0) @ window.flatten(-2)
+        # Taps for the whole signal: the gradient of a part would first fill the whole with zeros.
+        by_step = F.pad(taps.flip(0), (steps - delay - length, delay))
+        filtered = by_step @ signal.flatten(-2)
         return filtered.reshape(*signal.shape[:-3], 1, *signal.shape[-2:])
     if past >= delay + length - 1 > 0:
         windows = (signal.narrow(-3, past - delay - lag, steps - past) for lag in range(length))

@@ -83,7 +83,9 @@ class GLMSample(NamedTuple):
         """State after the last step, in memory of its own."""
         signals = self.inputs, self.outputs
         if len(self.spikes) == 1 and all(map(_follows_window, signals, self.windows)):
-            return GLMState(self.potentials[0], self.inputs[1:], self.outputs[1:])
+            # Backpropagation through a split takes half the time of that through [1:].
+            inputs, outputs = (signal.split((1, len(signal) - 1))[1] for signal in signals)
+            return GLMState(self.potentials[0], inputs, outputs)
         pasts = map(_last, signals, self.windows)
         return GLMState(self.potentials[-1].clone(), *pasts)
 
