@@ -296,7 +296,7 @@ def _is_named(tensor: Tensor) -> bool:
 
     if not hasattr(torch.Tensor, "names") or torch.compiler.is_compiling():
         return False  # PyTorch 2.13 has no named tensors any more
-    return any(name is not None for name in tensor.names)
+    return any(name is not None for name in getattr(tensor, "names", ()))
 
 
 def check_parts(name: str, value: object, expected: str, *parts: str) -> None:

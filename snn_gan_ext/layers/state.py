@@ -84,7 +84,7 @@ class GLMSample(NamedTuple):
         signals = self.inputs, self.outputs
         if len(self.spikes) == 1 and all(map(_follows_window, signals, self.windows)):
             # Backpropagation through a split takes half the time of that through [1:].
-            inputs, outputs = (signal.split((1, len(signal) - 1))[1] for signal in signals)
+            inputs, outputs = (signal.split_with_sizes((1, len(signal) - 1))[1] for signal in signals)
             return GLMState(self.potentials[0], inputs, outputs)
         pasts = map(_last, signals, self.windows)
         return GLMState(self.potentials[-1].clone(), *pasts)
@@ -139,15 +139,11 @@ def once(tensor: Tensor) -> Tensor:
     if not tracked:
         return tensor
     transformed = torch._C._functorch.peek_interpreter_stack() is not None
-    return (_OnceInTransforms if transformed else _Once).apply(tensor)  # type: ignore[no-untyped-call]
+    form: Any = _OnceInTransforms if transformed else _Once
+    return form.apply(tensor)  # type: ignore[no-any-return]
 
 
-class _Once(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        ctx.save_for_backward(tensor)
-        return tensor.view_as(tensor)
-
+class _GraphOfOneUse(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         try:
@@ -163,7 +159,14 @@ class _Once(torch.autograd.Function):
         return tangents[0].view_as(tangents[0])
 
 
-class _OnceInTransforms(_Once):
+class _Once(_GraphOfOneUse):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        ctx.save_for_backward(tensor)
+        return tensor.view_as(tensor)
+
+
+class _OnceInTransforms(_GraphOfOneUse):
     """The form that vmap and jvp need, slower as PyTorch inspects its signature at each call."""
 
     generate_vmap_rule = True
