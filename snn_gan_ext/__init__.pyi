@@ -20,6 +20,7 @@ from .experiments.synthetic import SyntheticEvents
 from .functional import bases, masks
 from .layers.conv import GLMConv1d, GLMConv2d, GLMConvTranspose2d
 from .layers.glm import GLMLayer
+from .layers.recurrent import RGLMConv2d, RGLMLayer
 from .layers.state import GLMSample, GLMState
 from .layers.ttfs import TTFSLinear, TTFSRampLinear
 from .networks.classifiers import SpikingClassifier
@@ -73,6 +74,8 @@ __all__ = [
     "MomentMatching",
     "OnOffDiscriminator",
     "PopulationGenerator",
+    "RGLMConv2d",
+    "RGLMLayer",
     "Recordings",
     "Schedule",
     "SpikeGAN",

@@ -14,12 +14,22 @@ from snn_gan_ext.errors import InputError
 from snn_gan_ext.layers.base import GLMNeurons
 from snn_gan_ext.layers.conv import GLMConv1d, GLMConv2d, GLMConvTranspose2d
 from snn_gan_ext.layers.glm import GLMLayer
+from snn_gan_ext.layers.recurrent import RGLMConv2d, RGLMLayer
 from snn_gan_ext.layers.ttfs import TTFSLinear, TTFSRampLinear
 from snn_gan_ext.networks.modules import ModuleDiscriminator, ModuleGenerator
 
 __all__ = ["register", "unregister"]
 
-LAYERS = (GLMLayer, GLMConv1d, GLMConv2d, GLMConvTranspose2d, TTFSLinear, TTFSRampLinear)
+LAYERS = (
+    GLMLayer,
+    GLMConv1d,
+    GLMConv2d,
+    GLMConvTranspose2d,
+    RGLMLayer,
+    RGLMConv2d,
+    TTFSLinear,
+    TTFSRampLinear,
+)
 TRAINERS = (SpikeGAN, BayesSpikeGAN, MetaSpikeGAN, MaximumLikelihood)
 NETWORKS = (ModuleGenerator, ModuleDiscriminator)
 MISSING = object()

@@ -8,14 +8,23 @@ import torch
 
 from snn_gan_ext import GLMConv2d, GLMConvTranspose2d, GLMLayer, InputError, TTFSLinear, TTFSRampLinear
 from snn_gan_ext.algorithms.bayes import BayesSpikeGAN
+from snn_gan_ext.algorithms.full_likelihood import FullLikelihood
 from snn_gan_ext.algorithms.image_gan import ImageGAN
 from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
+from snn_gan_ext.algorithms.moments import MomentMatching
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.algorithms.temporal_backprop import FiringTimes, TemporalBackprop
 from snn_gan_ext.coding import augment, decoders, events, images, latency
 from snn_gan_ext.estimators import adversarial, estimators, likelihood, reptile, svgd, temporal
-from snn_gan_ext.functional import bases, glm, ttfs
-from snn_gan_ext.metrics import c2st, distributions, first_spikes, references, spike_trains
+from snn_gan_ext.functional import bases, dense_coupling, glm, ttfs
+from snn_gan_ext.metrics import (
+    c2st,
+    distributions,
+    first_spikes,
+    populations,
+    references,
+    spike_trains,
+)
 from snn_gan_ext.metrics import events as event_metrics
 from snn_gan_ext.networks.classifiers import SpikingClassifier
 from snn_gan_ext.networks.discriminators import (
@@ -26,6 +35,7 @@ from snn_gan_ext.networks.discriminators import (
 from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.networks.images import MLPGenerator
+from snn_gan_ext.networks.population import PopulationGenerator
 from snn_gan_ext.networks.ttfs import OnOffDiscriminator, TTFSClassifier, TTFSGenerator
 from snn_gan_ext.types import Batch, ImageBatch
 
@@ -130,6 +140,16 @@ def pictured(images, labels):
     return learner.update(learner.init(*networks, seed()), ImageBatch(images, labels))
 
 
+def population(**options):
+    wiring = {"same_step": "triangular", "counts": 2, "coupling_std": 0.3}
+    return PopulationGenerator(2, NEURONS, STEPS, basis=BASIS, rng=seed(), **wiring, **options)
+
+
+def matched(spikes, labels):
+    learner = MomentMatching(updates=1, chains=2)
+    return learner.update(learner.init(population(), seed()), Batch(spikes, labels))
+
+
 def drawn(sampler):
     return sampler(torch.tensor([0, 1, 1]), seed())
 
@@ -149,6 +169,56 @@ FUNCTIONS = {
         lambda m: GLMLayer(NEURONS, 2, mask=m, rng=seed())(X, rng=seed())[0],
         torch.eye(NEURONS, 2).bool(),
     ),
+    "GLMLayer coupling": (
+        lambda m: GLMLayer(NEURONS, 3, coupling=m, rng=seed())(X, rng=seed())[0],
+        torch.eye(3).roll(1, 0).bool(),
+    ),
+    "GLMLayer same_step": (
+        lambda m: GLMLayer(NEURONS, 3, same_step=m, rng=seed())(X, rng=seed())[0],
+        torch.ones(3, 3).triu(1).bool(),
+    ),
+    "GLMLayer coupling_basis": (
+        lambda b: GLMLayer(NEURONS, 2, coupling=True, coupling_basis=b, rng=seed())(X, rng=seed())[0],
+        BASIS,
+    ),
+    "GLMLayer, coupled, observe": (
+        lambda x, s: layer(coupling=True, same_step="triangular").observe(x, s),
+        X,
+        X,
+    ),
+    "GLMConv2d tile": (
+        lambda p: GLMConv2d(2, 2, 3, coupling_kernel=3, same_step=p, rng=seed())(FRAMES, rng=seed())[0],
+        torch.tensor([[[0, 1]], [[1, 2]]]),
+    ),
+    "PopulationGenerator.observe": (
+        lambda s, y: population().observe(s, y, population().noise(TRIALS, seed())).spikes,
+        X,
+        LABELS,
+    ),
+    "PopulationGenerator.initialise_rates": (
+        lambda r: population().initialise_rates(r, seed()),
+        0.1 + 0.8 * numbers(STEPS, 2, NEURONS),
+    ),
+    "MomentMatching": (matched, X, LABELS),
+    "FullLikelihood": (
+        lambda s, y: FullLikelihood(iterations=2).fit(population(), Batch(s, y)),
+        X,
+        LABELS,
+    ),
+    "coupling_drive": (
+        lambda s, w: dense_coupling.coupling_drive(s, w, BASIS),
+        X,
+        numbers(1, NEURONS, NEURONS),
+    ),
+    "coupling_gradient": (
+        lambda s, e: dense_coupling.coupling_gradient(s, e, BASIS),
+        X,
+        POTENTIALS,
+    ),
+    "covariances": (lambda s: populations.covariances(s, 3), X),
+    "correlogram_error": (lambda s: populations.correlogram_error(X, s), LONG[:, :4]),
+    "count_divergence": (lambda s: populations.count_divergence(s, X), LONG[:, :4]),
+    "agreement": (populations.agreement, POTENTIALS, numbers(STEPS, TRIALS, NEURONS)),
     "GLMConv2d": (lambda x: GLMConv2d(2, 2, 3, rng=seed())(x, rng=seed())[0], FRAMES),
     "GLMConvTranspose2d": (
         lambda x: GLMConvTranspose2d(2, 2, 3, rng=seed())(x, rng=seed())[0],

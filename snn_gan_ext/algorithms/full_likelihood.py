@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from snn_gan_ext.algorithms.state import set_gradients
+from snn_gan_ext.algorithms.state import check_trials, set_gradients
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.types import Batch, check_rules, setting
-from snn_gan_ext.validation import at_least, check_parts, check_spikes, whole
+from snn_gan_ext.validation import at_least, whole
 
 __all__ = ["FullLikelihood", "PenaltyTrial", "choose_penalty"]
 
@@ -70,8 +70,7 @@ class FullLikelihood:
         Raises:
             InputError: If the network has hidden neurons, or trials do not fit it.
         """
-        check_parts("data", data, "a Batch(spikes, labels)", "spikes", "labels")
-        check_spikes("spikes", data.spikes)
+        check_trials(data, "data")
         if list(network.network.layers) != ["readout"]:
             expected, cure = "read-out neurons alone", "take MaximumLikelihood for hidden neurons"
             got = f"{list(network.network.layers)}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from snn_gan_ext.algorithms.state import NetworkState, set_gradients
+from snn_gan_ext.algorithms.state import NetworkState, check_trials, set_gradients
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators import likelihood
 from snn_gan_ext.estimators.likelihood import Signal
@@ -15,8 +15,6 @@ from snn_gan_ext.validation import (
     at_least,
     between,
     check_parts,
-    check_spikes,
-    check_tensor,
     whole,
 )
 
@@ -131,14 +129,10 @@ class MaximumLikelihood(Learner):
 
     def _check(self, state: LikelihoodState, batch: Batch) -> None:
         """Check the whole batch before any part of it changes weights."""
-        check_parts("batch", batch, "a Batch(spikes, labels)", "spikes", "labels")
-        check_tensor("batch", batch.spikes)
-        if batch.labels is not None:
-            check_tensor("labels", batch.labels)
+        check_trials(batch)
         steps, delay = state.network.num_steps, state.network.hidden_delay
         if len(batch.spikes) != steps:
             raise InputError("batch", expected=f"trials of {steps} steps", got=f"{len(batch.spikes)}")
-        check_spikes("batch", batch.spikes)
         if self.signal == "reward_to_go" and 0 < self.update_every <= delay:
             raise InputError(
                 "update_every",

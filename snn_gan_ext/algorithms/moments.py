@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from snn_gan_ext.algorithms.state import NetworkState, set_gradients
+from snn_gan_ext.algorithms.state import NetworkState, check_trials, set_gradients
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators.estimators import straight_through_error
 from snn_gan_ext.layers.state import GLMState
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.types import LINEAR, Batch, Learner, Schedule, setting
-from snn_gan_ext.validation import at_least, between, check_parts, check_spikes, whole
+from snn_gan_ext.validation import at_least, between, check_parts, whole
 
 __all__ = ["FreeRun", "MomentMatching", "MomentState", "moment_slope"]
 
@@ -168,8 +168,7 @@ class MomentMatching(Learner):
         Raises:
             InputError: If the batch does not fit the network, or has fewer trials than chains.
         """
-        check_parts("batch", batch, "a Batch(spikes, labels)", "spikes", "labels")
-        check_spikes("batch", batch.spikes)
+        check_trials(batch)
         trials = batch.spikes.shape[1]
         if trials < self.chains:
             raise InputError("batch", expected=f"{self.chains} trials or more", got=f"{trials}")

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.types import Discriminator, Network
-from snn_gan_ext.validation import Rule, check_setting
+from snn_gan_ext.types import Batch, Discriminator, Network
+from snn_gan_ext.validation import Rule, check_parts, check_setting, check_spikes, check_tensor
 
-__all__ = ["AdversarialState", "NetworkState", "NetworksState", "set_gradients"]
+__all__ = ["AdversarialState", "NetworkState", "NetworksState", "check_trials", "set_gradients"]
 
 SOURCE = Rule("a torch.Generator", lambda x: isinstance(x, torch.Generator))
 
@@ -91,6 +91,19 @@ class AdversarialState(NetworksState, Generic[N]):
         if self.averaged is self.generator:
             del parts["averaged"]
         return parts
+
+
+def check_trials(batch: Batch, name: str = "batch") -> None:
+    """Check that a batch holds spikes ``[T, B, ...]`` of zeros and ones, and labels if any.
+
+    Raises:
+        InputError: If it does not.
+    """
+    check_parts(name, batch, "a Batch(spikes, labels)", "spikes", "labels")
+    check_tensor(name, batch.spikes)
+    if batch.labels is not None:
+        check_tensor("labels", batch.labels)
+    check_spikes(name, batch.spikes)
 
 
 def set_gradients(network: Network, uphill: Mapping[str, Tensor]) -> None:

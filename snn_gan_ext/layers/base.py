@@ -461,21 +461,7 @@ class GLMNeurons(nn.Module, ABC):
         steps, out = inputs.shape[0], self._output_shape(inputs[0])
         shape = (*inputs.shape[:2], *out)
         self._check_state(state, inputs, out)
-        if uniforms is None and mode != "sample":
-            noise = torch.full(shape, 0.5, device=self.bias.device)  # fires above a probability of 0.5
-        elif uniforms is None:
-            # bfloat16 and float16 are too coarse: with p = 0.001 neurons would fire at a rate of 0.003.
-            wide = torch.promote_types(self.bias.dtype, torch.float32)
-            noise = torch.rand(shape, generator=rng, dtype=wide, device=self.bias.device)
-        else:
-            check_uniforms(uniforms, shape)
-            check_device("uniforms", uniforms, self.bias.device)
-            noise = uniforms
-        if not observed:
-            # A 0 stands for all numbers up to the next one that can be drawn. Were it exact, it would
-            # make the most silent neuron fire.
-            least = torch.finfo(noise.dtype).eps / 4
-            noise = F.threshold(noise, 0.0, least, inplace=uniforms is None)
+        noise = self._noise(shape, uniforms, rng, observed, mode)
         inputs = once(trackable(inputs).to(self.weight.dtype))
         if state is not None:
             state = GLMState(*map(trackable, state))
@@ -488,25 +474,60 @@ class GLMNeurons(nn.Module, ABC):
             spikes, potentials = self._given(drive, (1 - noise).to(self.bias), past, coupled)
         else:
             drive = drive if past is None else drive + self._echo(past, coupled, steps)
-            neurons: tuple[Any, ...] = drive, self._per_neuron(self.bias, out)
-            if coupled is None:
-                feedback, basis = self._all_feedback()
-                neurons = *neurons, self._per_neuron(feedback, out), basis
-            else:
-                neurons = *neurons, coupled
-            rule: Any = glm if coupled is None else coupling
-            if mode == "expected":
-                spikes, potentials = rule.expected(*neurons)
-            elif torch.is_grad_enabled():
-                spikes, potentials = rule.sample_differentiable(
-                    *neurons, noise.flatten(2), self.spike_grad
-                )
-            else:
-                spikes, potentials = rule.sample(*neurons, noise.flatten(2), overwrite=uniforms is None)
+            noise = noise.flatten(2)
+            spikes, potentials = self._fire(drive, noise, out, coupled, mode, uniforms is None)
         check_finite("membrane potential", potentials)
         spikes, potentials = once(spikes.reshape(shape)), potentials.reshape(shape)
         outputs = spikes if state is None else torch.cat([state.outputs, spikes])
         return GLMSample(spikes, potentials, inputs, aligned, outputs, self._windows)
+
+    def _noise(
+        self,
+        shape: tuple[int, ...],
+        uniforms: Tensor | None,
+        rng: Generator | None,
+        observed: bool,
+        mode: EvalMode,
+    ) -> Tensor:
+        """Return the uniforms that decide on spikes, given or drawn."""
+        device = self.bias.device
+        if uniforms is not None:
+            check_uniforms(uniforms, shape)
+            check_device("uniforms", uniforms, device)
+            noise = uniforms
+        elif mode == "sample":
+            # bfloat16 and float16 are too coarse: with p = 0.001 neurons would fire at a rate of 0.003.
+            wide = torch.promote_types(self.bias.dtype, torch.float32)
+            noise = torch.rand(shape, generator=rng, dtype=wide, device=device)
+        else:
+            return torch.full(shape, 0.5, device=device)  # fires above a probability of 0.5
+        if observed:
+            return noise
+        # A 0 stands for all numbers up to the next one that can be drawn. Were it exact, it would make
+        # the most silent neuron fire.
+        least = torch.finfo(noise.dtype).eps / 4
+        return F.threshold(noise, 0.0, least, inplace=uniforms is None)
+
+    def _fire(
+        self,
+        drive: Tensor,
+        noise: Tensor,
+        out: tuple[int, ...],
+        coupled: Coupling | None,
+        mode: EvalMode,
+        overwrite: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Return spikes and potentials ``[T, B, O]`` of neurons that hear each other or themselves."""
+        rule: Any = glm if coupled is None else coupling
+        neurons: tuple[Any, ...] = drive, self._per_neuron(self.bias, out), coupled
+        if coupled is None:
+            feedback, basis = self._all_feedback()
+            neurons = *neurons[:2], self._per_neuron(feedback, out), basis
+        if mode == "expected":
+            return rule.expected(*neurons)  # type: ignore[no-any-return]
+        if torch.is_grad_enabled():
+            return rule.sample_differentiable(*neurons, noise, self.spike_grad)  # type: ignore[no-any-return]
+        return rule.sample(*neurons, noise, overwrite=overwrite)  # type: ignore[no-any-return]
 
     def _echo(self, past: Tensor, coupled: Coupling | None, num_steps: int) -> Tensor:
         """Return the effect ``[T, B, O]`` of earlier spikes of the neurons on the steps to come."""
@@ -575,10 +596,8 @@ class GLMNeurons(nn.Module, ABC):
             raise InputError("state", expected="a GLMState", got=type(state).__name__, cure=cure)
         cure = "call reset_mem() between batches, or pass a state of this layer and batch size"
         past, own = self._windows
-        shapes = {
-            "state.inputs": (state.inputs, (past, *inputs.shape[1:])),
-            "state.outputs": (state.outputs, (own, inputs.shape[1], *out)),
-        }
+        heard, fired = (past, *inputs.shape[1:]), (own, inputs.shape[1], *out)
+        shapes = {"state.inputs": (state.inputs, heard), "state.outputs": (state.outputs, fired)}
         check_shapes(cure, **shapes)
         bias = self.bias
         for name, (history, _) in shapes.items():

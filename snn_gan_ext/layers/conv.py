@@ -14,6 +14,7 @@ from snn_gan_ext.functional.frame_coupling import FrameCoupling, traces_of
 from snn_gan_ext.layers.base import EvalMode, GLMNeurons
 from snn_gan_ext.validation import (
     Rule,
+    check_device,
     check_positive,
     check_setting,
     check_shapes,
@@ -37,6 +38,7 @@ class _Convolutional(GLMNeurons):
     _transposed: bool
     _convolve: Callable[..., Tensor]
     _weight_of: Callable[..., Any]
+    _average: Callable[..., Tensor]
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class _Convolutional(GLMNeurons):
         padding: Sizes | Literal["same"] = 0,
         dilation: Sizes = 1,
         groups: int = 1,
+        pool: Sizes = 1,
         basis: Tensor | None = None,
         feedback_basis: Tensor | None = None,
         delay: int = 1,
@@ -80,6 +83,9 @@ class _Convolutional(GLMNeurons):
         self._reaches = [dilation * (kernel - 1) for dilation, kernel in axes]  # first tap to last
         padding = self._same_padding() if padding == "same" else padding
         self.padding = self._each_axis("padding", padding, whole(0))
+        self.pool = self._each_axis("pool", pool, whole(1))
+        if self._transposed and max(self.pool) > 1:
+            raise InputError("pool", expected="1 in a transposed layer", got=f"{pool}")
         self.input_axes = (in_channels, *(None,) * self._axes)
         self.delay, self.delays = delay, (delay,)
         shape = (len(self.basis), in_channels // groups, out_channels, *self.kernel_size)
@@ -124,10 +130,11 @@ class _Convolutional(GLMNeurons):
             rows = torch.arange(self._axes)[:, None]  # one along one axis
             return 2 * torch.arange(channels)[:, None, None] + (rows + torch.arange(2)) % 2
         check_shapes(same_step=(same_step, (channels, *("h >= 1", "w >= 1")[-self._axes :])))
+        check_device("same_step", same_step, torch.device("cpu"))
         check_values("same_step", same_step, same_step >= 0, "phases 0, 1, ...")
         if same_step.is_floating_point() or same_step.dtype == torch.bool:
             raise InputError("same_step", expected="whole numbers", got=f"{same_step.dtype}")
-        return same_step.cpu().long().reshape(channels, *(1, *same_step.shape[1:])[-2:])
+        return same_step.long().reshape(channels, *(1, *same_step.shape[1:])[-2:])
 
     def _coupled(self, out: tuple[int, ...]) -> FrameCoupling | None:
         if self.levels is None or self.coupling_basis is None or self.kind_tile is None:
@@ -159,12 +166,13 @@ class _Convolutional(GLMNeurons):
         return tuple(reach // 2 for reach in self._reaches)
 
     def _output_shape(self, inputs: Tensor) -> tuple[int, ...]:
-        axes = zip(inputs.shape[-self._axes :], self.stride, self.padding, self._reaches, strict=True)
+        geometry = self.stride, self.padding, self._reaches, self.pool
+        axes = zip(inputs.shape[-self._axes :], *geometry, strict=True)
         sizes = [
             (size - 1) * stride - 2 * padding + reach + 1
             if self._transposed
-            else (size + 2 * padding - reach - 1) // stride + 1
-            for size, stride, padding, reach in axes
+            else ((size + 2 * padding - reach - 1) // stride + 1) // pool
+            for size, stride, padding, reach, pool in axes
         ]
         if min(sizes) < 1:
             expected = f"frames large enough for a kernel of {list(self.kernel_size)}"
@@ -185,14 +193,30 @@ class _Convolutional(GLMNeurons):
         else:
             weight = weight.transpose(0, 1)
         drive = self._convolve(traces.flatten(0, 1), weight, **self._geometry)
+        if max(self.pool) > 1:
+            drive = self._average(drive, self.pool)
         return drive.reshape(*traces.shape[:2], *drive.shape[1:])
 
     def _weight_gradient(self, aligned: Tensor, error: Tensor, per_sample: bool) -> Tensor:
         traces = traces_of(aligned, self.basis, self.delay, len(error), self.groups)
+        error = self._before_pooling(error, aligned)
         if per_sample:
             gradients = list(map(self._gradient, traces.unbind(1), error.unbind(1)))
             return torch.stack(gradients).reshape(-1, *self.weight.shape)
         return self._gradient(traces.flatten(0, 1), error.flatten(0, 1)).reshape(self.weight.shape)
+
+    def _before_pooling(self, error: Tensor, inputs: Tensor) -> Tensor:
+        """Return the error of each place that is pooled, for the error of the pools."""
+        if max(self.pool) == 1:
+            return error
+        sizes = inputs.shape[-self._axes :]
+        geometry = zip(sizes, self.stride, self.padding, self._reaches, strict=True)
+        places = [(size + 2 * pad - reach - 1) // step + 1 for size, step, pad, reach in geometry]
+        missing: list[int] = []
+        for axis, (pool, place) in enumerate(zip(self.pool, places, strict=True), start=3):
+            error = error.repeat_interleave(pool, axis) / pool
+            missing = [0, place - error.shape[axis], *missing]  # places that fill no pool
+        return F.pad(error, missing)
 
     def _gradient(self, traces: Tensor, error: Tensor) -> Tensor:
         """Return the gradient of the weights ``[K * C_in / groups, C_out, *kernel]``."""
@@ -206,7 +230,8 @@ class _Convolutional(GLMNeurons):
 
     def extra_repr(self) -> str:
         sizes = ", ".join(f"{name}={value}" for name, value in self._geometry.items())
-        kernel = f"kernel_size={self.kernel_size}, {sizes}"
+        pool = f", pool={self.pool}" if max(self.pool) > 1 else ""
+        kernel = f"kernel_size={self.kernel_size}, {sizes}{pool}"
         return f"{self.in_channels}, {self.out_channels}, {kernel}, {super().extra_repr()}"
 
 
@@ -229,6 +254,7 @@ class GLMConv2d(_Convolutional):
         padding: Width of the silent border around a frame in pixels; "same" keeps the size of a frame.
         dilation: Distance of neighbouring taps of a filter in pixels.
         groups: Number of groups of channels, each of which receives its share of the inputs alone.
+        pool: Height and width in pixels of pools, whose mean potential drives one neuron.
         delay: Synaptic delay in steps.
         coupling_kernel: Height and width in pixels, odd, of lateral filters: neurons hear the past
             spikes of their neighbours in all channels. None for neurons that hear themselves alone.
@@ -255,6 +281,7 @@ class GLMConv2d(_Convolutional):
 
     _axes, _transposed = 2, False
     _convolve, _weight_of = staticmethod(F.conv2d), staticmethod(conv2d_weight)
+    _average = staticmethod(F.avg_pool2d)
 
 
 class GLMConvTranspose2d(_Convolutional):
@@ -278,3 +305,4 @@ class GLMConv1d(_Convolutional):
 
     _axes, _transposed = 1, False
     _convolve, _weight_of = staticmethod(F.conv1d), staticmethod(conv1d_weight)
+    _average = staticmethod(F.avg_pool1d)

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import check_setting, check_shapes, check_spikes, plain_floats, whole
+from snn_gan_ext.validation import (
+    check_setting,
+    check_shapes,
+    check_spikes,
+    check_tensors,
+    plain_floats,
+    whole,
+)
 
 __all__ = [
     "Agreement",
@@ -163,6 +170,7 @@ def agreement(real: Tensor, synthetic: Tensor) -> Agreement:
     >>> agreement(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0]))
     Agreement(r=1.0, slope=2.0)
     """
+    check_tensors(real=real, synthetic=synthetic)
     check_shapes(synthetic=(synthetic, tuple(real.shape)))
     x, y = (plain_floats(each).double().flatten() for each in (real, synthetic))
     x, y = x - x.mean(), y - y.mean()

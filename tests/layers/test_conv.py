@@ -17,6 +17,7 @@ LAYERS = {
     "strided": (GLMConv2d, {"stride": 2, "padding": 1}),
     "pairs": (GLMConv2d, PAIRS),
     "same": (GLMConv2d, {"kernel_size": (3, 5), "padding": "same", "dilation": (2, 1)}),
+    "pooled": (GLMConv2d, {"pool": (2, 3), "padding": 1}),
     "transposed": (GLMConvTranspose2d, {}),
     "transposed, strided": (GLMConvTranspose2d, {"stride": 2, "padding": 1}),
     "transposed, pairs": (GLMConvTranspose2d, PAIRS),
@@ -25,6 +26,7 @@ LAYERS = {
         GLMConv1d,
         {"kernel_size": 4, "stride": 2, "padding": 1, "dilation": 2, "groups": 2},
     ),
+    "line, pooled": (GLMConv1d, {"kernel_size": 3, "pool": 2}),
 }
 each_layer = pytest.mark.parametrize(("kind", "options"), LAYERS.values(), ids=LAYERS)
 
@@ -48,7 +50,9 @@ def drive_reference(layer, frame, lag):
     taps = torch.einsum("k,kio...->oi...", layer.basis[:, lag], layer.weight)
     sizes = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
     pairs = zip(frame.chunk(layer.groups, 1), taps.chunk(layer.groups), strict=True)
-    return torch.cat([CONVOLUTIONS[type(layer)](x, w, **sizes) for x, w in pairs], 1)
+    drive = torch.cat([CONVOLUTIONS[type(layer)](x, w, **sizes) for x, w in pairs], 1)
+    pool = F.avg_pool1d if drive.dim() == 3 else F.avg_pool2d
+    return pool(drive, layer.pool)
 
 
 def dense_reference(layer, x, spikes):
@@ -108,6 +112,13 @@ def test_transposed_layers_undo_the_sizes():
     coarse, _ = down(x)
     assert coarse.shape == (3, 1, 4, 17, 17)
     assert up(coarse)[0].shape == x.shape
+
+
+def test_transposed_layers_have_no_pools():
+    with pytest.raises(InputError, match="pool: expected 1 in a transposed layer"):
+        GLMConvTranspose2d(2, 3, 3, pool=2)
+    with pytest.raises(InputError, match="large enough"):
+        GLMConv2d(2, 3, 3, pool=4)(torch.zeros(2, 1, 2, 5, 5))
 
 
 def test_taps_of_a_dilated_line_by_hand():

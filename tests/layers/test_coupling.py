@@ -1,9 +1,19 @@
 """Neurons of a layer that hear each other: one law in all ways of running, and exact gradients."""
 
 import pytest
+import snntorch
 import torch
 
-from snn_gan_ext import GLMConv1d, GLMConv2d, GLMConvTranspose2d, GLMLayer, InputError, masks
+from snn_gan_ext import (
+    GLMConv1d,
+    GLMConv2d,
+    GLMConvTranspose2d,
+    GLMLayer,
+    InputError,
+    RGLMConv2d,
+    RGLMLayer,
+    masks,
+)
 from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -250,3 +260,14 @@ def test_impossible_couplings_are_refused(options, words):
 def test_impossible_couplings_of_frames_are_refused(options, words):
     with pytest.raises(InputError, match=words):
         GLMConv2d(1, 2, 3, **options)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda **o: RGLMLayer(3, 5, **o), lambda **o: RGLMConv2d(1, 2, 3, **o)]
+)
+def test_recurrent_layers_are_coupled_ones_under_snntorchs_name(make):
+    layer = make()
+    assert getattr(snntorch, type(layer).__name__) is type(layer)
+    assert layer.coupling is not None
+    assert not layer.coupling.any()
+    assert make(same_step=None, init_hidden=True, coupling_basis=LONGER).coupling.shape[0] == 2
