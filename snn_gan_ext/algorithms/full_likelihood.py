@@ -1,7 +1,10 @@
 """Penalised maximum likelihood of all trials at once, for generators without hidden neurons."""
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -16,7 +19,8 @@ from snn_gan_ext.validation import at_least, whole
 
 __all__ = ["FullLikelihood", "PenaltyTrial", "choose_penalty"]
 
-COUPLING = "coupling", "same_step", "count", "feedback"
+MOST_BITS = 6  # 64 passes over the data
+COUPLING = "coupling", "same_step", "count"
 
 
 class PenaltyTrial(NamedTuple):
@@ -32,14 +36,20 @@ class FullLikelihood:
     r"""Ascent of the mean log-likelihood of a step, minus L2 penalties, by L-BFGS.
 
     .. math:: \frac{1}{T B} \sum_{t,b,i} \log p(s_{i,t,b} \mid u_{i,t,b})
-        - \frac{\lambda_c}{2} \lVert w_c \rVert^2 - \frac{\lambda_d}{2} \lVert w_d - w_d^0 \rVert^2
+        - \frac{\lambda_c}{2} \lVert w_c \rVert^2 - \frac{\lambda_f}{2} \lVert w_f \rVert^2
+        - \frac{\lambda_d}{2} \lVert w_d - w_d^0 \rVert^2
 
-    with weights :math:`w_c` of feedback and coupling, and :math:`w_d` of the drive, which starts at
-    :math:`w_d^0`. The problem is convex, so one run of it is enough.
+    with weights :math:`w_c` between neurons, :math:`w_f` of feedback, and :math:`w_d` of the drive,
+    which starts at :math:`w_d^0`. The problem is convex, so one run of it is enough.
+
+    With latent bits, the likelihood is summed over all their values: exact, at ``2 ** bits`` times the
+    cost, and no longer convex.
 
     Attributes:
         iterations: Largest number of iterations.
-        coupling_penalty: Penalty :math:`\lambda_c` of weights between neurons and of feedback.
+        coupling_penalty: Penalty :math:`\lambda_c` of weights between neurons.
+        feedback_penalty: Penalty :math:`\lambda_f` of feedback. Small: it keeps the weights of neurons
+            that never fire twice in a row finite, and would blur a refractory time.
         drive_penalty: Penalty :math:`\lambda_d` of all other weights, but for biases.
         values: Largest number of neurons times steps that are in memory at a time.
 
@@ -53,6 +63,7 @@ class FullLikelihood:
 
     iterations: int = setting(150, whole(1))
     coupling_penalty: float = setting(0.0, at_least(0))
+    feedback_penalty: float = setting(1e-5, at_least(0))
     drive_penalty: float = setting(0.0, at_least(0))
     values: int = setting(2**22, whole(1))
 
@@ -75,6 +86,9 @@ class FullLikelihood:
             expected, cure = "read-out neurons alone", "take MaximumLikelihood for hidden neurons"
             got = f"{list(network.network.layers)}"
             raise InputError("network", expected=expected, got=got, cure=cure)
+        if (bits := getattr(network, "latent_bits", 0)) > MOST_BITS:
+            cure = "take SpikeGAN, which draws bits"
+            raise InputError("latent_bits", expected=f"at most {MOST_BITS}", got=f"{bits}", cure=cure)
         start = {name: p.detach().clone() for name, p in network.named_parameters()}
         learning = [p for p in network.parameters() if p.requires_grad]
         optimizer = torch.optim.LBFGS(
@@ -95,20 +109,27 @@ class FullLikelihood:
         return self._likelihood(network, data)[0]
 
     def _likelihood(self, network: NetworkGenerator, data: Batch) -> tuple[float, dict[str, Tensor]]:
-        """Return the mean log-likelihood of a step, and its gradients."""
+        """Return the mean log-likelihood of a step, summed over latent bits, and its gradients."""
         total, gradients = 0.0, dict[str, Tensor]()
-        for part in self._parts(data):
+        patterns = _patterns(network)
+        for part in self._parts(data, len(patterns)):
             noise = network.noise(part.spikes.shape[1])
-            observed = network.observe(part.spikes, part.labels, noise)
-            run = observed.runs["readout"]
-            total += float(run.log_likelihood.double().sum())
-            for name, gradient in network.gradients(observed, {"readout": run.score}).items():
-                gradients[name] = gradients[name] + gradient if name in gradients else gradient
+            observed = [
+                network.observe(part.spikes, part.labels, {**noise, **pattern(noise)})
+                for pattern in patterns
+            ]
+            runs = [each.runs["readout"] for each in observed]
+            joint = torch.stack([run.log_likelihood for run in runs]).double()
+            total += float((joint.logsumexp(0) - math.log(len(patterns))).sum())
+            shares = joint.softmax(0).to(part.spikes).unsqueeze(-1)  # of each pattern, given a trial
+            for each, run, share in zip(observed, runs, shares, strict=True):
+                for name, gradient in network.gradients(each, {"readout": run.score * share}).items():
+                    gradients[name] = gradients[name] + gradient if name in gradients else gradient
         steps = data.spikes[..., 0].numel()
         return total / steps, {name: gradient / steps for name, gradient in gradients.items()}
 
-    def _parts(self, data: Batch) -> Iterator[Batch]:
-        trials = max(self.values // data.spikes[:, 0].numel(), 1)
+    def _parts(self, data: Batch, patterns: int) -> Iterator[Batch]:
+        trials = max(self.values // (data.spikes[:, 0].numel() * patterns), 1)
         labels: Sequence[Tensor | None]
         parts = data.spikes.split(trials, 1)  # type: ignore[no-untyped-call]
         labels = [None] * len(parts) if data.labels is None else data.labels.split(trials)  # type: ignore[no-untyped-call]
@@ -119,16 +140,32 @@ class FullLikelihood:
     ) -> float:
         """Take the slope of the penalties off the gradients; return the penalties."""
         total = 0.0
+        penalties = dict.fromkeys(COUPLING, self.coupling_penalty) | {"feedback": self.feedback_penalty}
         for name, weight in network.named_parameters():
             kind = name.rsplit(".", 1)[-1]
             if kind == "bias":
                 continue
-            coupled = kind in COUPLING
-            penalty = self.coupling_penalty if coupled else self.drive_penalty
-            off = weight.detach() - (0 if coupled else start[name])
+            penalty = penalties.get(kind, self.drive_penalty)
+            off = weight.detach() - (0 if kind in penalties else start[name])
             gradients[name] = gradients[name] - penalty * off
             total += penalty / 2 * float(off.double().square().sum())
         return total
+
+
+Pattern = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+
+
+def _patterns(network: NetworkGenerator) -> list[Pattern]:
+    """Return all values of the latent bits, as changes of a noise."""
+    bits = getattr(network, "latent_bits", 0)
+    if bits == 0:
+        return [lambda noise: {}]
+    values = itertools.product((0.25, 0.75), repeat=bits)  # on, off
+
+    def pattern(value: tuple[float, ...], noise: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"latent": noise["latent"].new_tensor(value).expand_as(noise["latent"])}
+
+    return [partial(pattern, value) for value in values]
 
 
 def choose_penalty(
