@@ -14,6 +14,9 @@ from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.types import Batch, Learner, setting
 from snn_gan_ext.validation import whole
 
+LIKELIHOOD = FullLikelihood(iterations=20, drive_penalty=5e-4)
+MOMENTS = MomentMatching(updates=50, lr=3e-3)
+
 __all__ = ["FitBatch", "FitState", "PopulationFit"]
 
 
@@ -89,8 +92,8 @@ class PopulationFit(Learner):
     updates: int = setting(16, whole(1))
     penalties: tuple[float, ...] = (0.03, 0.01, 3e-3, 1e-3, 3e-4)
     moment_updates: int = setting(6, whole(0))
-    likelihood: FullLikelihood = FullLikelihood(iterations=20, drive_penalty=5e-4)
-    moments: MomentMatching = MomentMatching(updates=50, lr=3e-3)
+    likelihood: FullLikelihood = LIKELIHOOD
+    moments: MomentMatching = MOMENTS
 
     def init(self, network: NetworkGenerator, rng: torch.Generator) -> FitState:
         """Return the state of a new run.

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import above, check_setting, plain_floats
+from snn_gan_ext.validation import above, check_setting, check_shapes, check_spikes, plain_floats
 
 __all__ = ["BinnedSpikes", "SpikeTrains"]
 
@@ -56,8 +56,8 @@ class SpikeTrains:
         source: Origin of the data, for reports.
 
     Raises:
-        InputError: If there is no unit, a time is not finite, a unit fires faster than 1 kHz on average,
-            spans do not go forward, or parts differ in length.
+        InputError: If there is no unit, a time is not finite, a unit fires faster than 1 kHz, spans do
+            not go forward, or parts differ in length.
     """
 
     times: tuple[Floats, ...]
@@ -87,7 +87,7 @@ class SpikeTrains:
         if self.labels is not None and len(self.labels) != len(spans):
             expected = f"one for each of {len(spans)} spans"
             raise InputError("labels", expected=expected, got=f"{len(self.labels)}")
-        fastest = max(map(len, times)) / self.duration
+        fastest = self.rates.max()
         if fastest > FASTEST:
             cure = "divide times and spans by 1000 if they are in milliseconds"
             expected, got = "times in seconds", f"a unit of {fastest:.0f} spikes a second"
@@ -181,16 +181,16 @@ class SpikeTrains:
         Raises:
             InputError: If the spikes have another shape, or hold other numbers.
         """
-        from snn_gan_ext.validation import check_shapes, check_spikes
-
         dense = torch.as_tensor(spikes)
         check_shapes(spikes=(dense, ("T >= 1", "B >= 1", "N >= 1")))
         check_spikes("spikes", dense)
         step, trial, neuron = plain_floats(dense).nonzero().numpy().T
         steps, count, neurons = dense.shape
         names = tuple(units) or tuple(map(str, range(neurons)))
-        middle, options = (step + 0.5) * width, {"num_trials": count, "labels": labels}
-        found = cls.from_trials(middle, neuron, trial, steps * width, **options, source=source)
+        middle = (step + 0.5) * width
+        found = cls.from_trials(
+            middle, neuron, trial, steps * width, num_trials=count, labels=labels, source=source
+        )
         silent = (np.empty(0),) * (neurons - len(found.times))
         return replace(found, times=(*found.times, *silent), units=names, trials=trials)
 
@@ -239,9 +239,8 @@ class SpikeTrains:
                 expected = f"{len(shares)} trials or more for each label"
                 raise InputError("trials", expected=expected, got=f"{len(trials)} of {name}")
             cuts = np.round(np.cumsum(shares)[:-1] * len(trials)).astype(int)
-            cuts = np.clip(
-                cuts, np.arange(1, len(shares)), len(trials) - np.arange(len(shares) - 1, 0, -1)
-            )
+            least = np.arange(1, len(shares))  # a trial for each part
+            cuts = np.clip(cuts, least, len(trials) - least[::-1])
             for part, some in zip(parts, np.split(trials, cuts), strict=True):
                 part.extend(some.tolist())
         return tuple(self.pick(sorted(part)) for part in parts)
@@ -250,9 +249,8 @@ class SpikeTrains:
         parts, start = [], 0.0
         for share in shares:
             stop = start + share * self.duration
-            parts.append(
-                replace(self, spans=self._stretch(start, stop)[0], labels=self._stretch(start, stop)[1])
-            )
+            spans, labels = self._stretch(start, stop)
+            parts.append(replace(self, spans=spans, labels=labels))
             start = stop
         return tuple(parts)
 
@@ -311,7 +309,7 @@ class SpikeTrains:
         )
 
     def _signal(self, starts: Floats, steps: int, width: float) -> Tensor | None:
-        """Return the mean of the signal in each bin; where there is no value, the last one before it."""
+        """Return the mean of the signal in each bin; without a value there, the last one before it."""
         if self.signal is None:
             return None
         times, values = (np.asarray(part, float) for part in self.signal)
