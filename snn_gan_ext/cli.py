@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
@@ -78,9 +79,53 @@ class RunOptions:
     progress: bool = True
 
 
+@dataclass(frozen=True)
+class RecordingOptions:
+    """Options of the recording.
+
+    Attributes:
+        bin: Width of a bin, such as 20ms.
+        window: Length of a window, such as 1s; of trials by default the whole trial.
+        label: Column of the trials with their labels.
+        intervals: Name of the table of trials or intervals.
+    """
+
+    bin: str = "20ms"
+    window: str | None = None
+    label: str = ""
+    intervals: str = ""
+
+    def changes(self) -> dict[str, Any]:
+        """Return the settings that these options stand for."""
+        window = 0.0 if self.window is None else _milliseconds("--window", self.window)
+        texts = {"data.label": self.label, "data.intervals": self.intervals}
+        return {"data.bin_ms": _milliseconds("--bin", self.bin), "data.window_ms": window, **texts}
+
+
+def _milliseconds(name: str, text: str) -> float:
+    """Return a duration such as 20ms or 1.5s in milliseconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s)", text.strip())
+    if found is None or float(found[1]) == 0:
+        raise InputError(name, expected="a duration such as 20ms or 1s", got=f"{text!r:.40}")
+    return float(found[1]) * {"ms": 1.0, "s": 1000.0}[found[2]]
+
+
+def _fit(path: str, arguments: Sequence[str]) -> None:
+    """Fit a population to a recording; every setting is an option."""
+    from snn_gan_ext.experiments.recipes.recording import RECORDING, choices, experiment_for
+
+    file = path_of("FILE", path)
+    *_, options = _parse_train(RECORDING, "fit FILE", arguments, RecordingOptions)
+    default = experiment_for(file, options.changes())
+    experiment, run, _ = _parse_train(default, "fit FILE", arguments, RecordingOptions)
+    for line in choices(experiment):
+        print(line, file=sys.stderr)
+    _run_training(experiment, run, Path("runs") / file.stem)
+
+
 def _train(name: str, arguments: Sequence[str]) -> None:
     """Train a recipe; every setting is an option."""
-    experiment, run = _parse_train(RECIPES[name], name, arguments)
+    experiment, run, _ = _parse_train(RECIPES[name], f"train {name}", arguments)
     default = Path("runs") / f"{name}-seed{experiment.seed}"
     folder = default if run.out is None else path_of("--out", run.out)
     from snn_gan_ext.experiments import runs
@@ -89,7 +134,15 @@ def _train(name: str, arguments: Sequence[str]) -> None:
         # Settings that are left out are those of the run.
         stored = runs.read_experiment(folder)
         if stored.name == name:
-            experiment, run = _parse_train(stored, name, arguments)
+            experiment, run, _ = _parse_train(stored, f"train {name}", arguments)
+    _run_training(experiment, run, folder)
+
+
+def _run_training(experiment: "Experiment", run: RunOptions, default: Path) -> None:
+    """Train an experiment into its folder, and print its scorecard."""
+    from snn_gan_ext.experiments import runs
+
+    folder = default if run.out is None else path_of("--out", run.out)
     names = ("resume", "force", "device", "tensorboard", "progress")
     metrics = runs.train(experiment, folder, **{name: getattr(run, name) for name in names})
     print(json.dumps(metrics, indent=2))
@@ -97,15 +150,19 @@ def _train(name: str, arguments: Sequence[str]) -> None:
 
 
 def _parse_train(
-    default: "Experiment", name: str, arguments: Sequence[str]
-) -> tuple["Experiment", RunOptions]:
+    default: "Experiment", command: str, arguments: Sequence[str], others: type = NoneType
+) -> tuple["Experiment", RunOptions, Any]:
+    """Return the experiment, the options of the run, and other options of a command."""
+
     @dataclass(frozen=True)
     class Train:
         experiment: Annotated[Any, tyro.conf.arg(name="")] = default
         run: Annotated[RunOptions, tyro.conf.arg(name="")] = field(default_factory=RunOptions)
+        more: Annotated[others, tyro.conf.arg(name="")] = field(default_factory=others)  # type: ignore[valid-type]
 
     config = (tyro.conf.AvoidSubcommands, tyro.conf.SuppressFixed)
-    texts: dict[str, Any] = {"prog": f"{PROGRAM} train {name}", "description": SUMMARIES[name]}
+    summary = SUMMARIES[default.name]
+    texts: dict[str, Any] = {"prog": f"{PROGRAM} {command}", "description": summary}
     parsed = _parsed(functools.partial(tyro.cli, Train, args=arguments, config=config, **texts))
     experiment: Experiment = parsed.experiment
     if parsed.run.updates is not None:
@@ -113,7 +170,7 @@ def _parse_train(
     if parsed.run.data is not None:
         path_of("--data", parsed.run.data)
         experiment = experiment.with_data(parsed.run.data)
-    return experiment, parsed.run
+    return experiment, parsed.run, parsed.more
 
 
 def _parsed(parse: Callable[[], T]) -> T:
@@ -160,6 +217,15 @@ def train(recipe: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="REC
         recipe: Name of a recipe; `recipes` lists them.
     """
     _train(recipe, ())
+
+
+def fit(file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]) -> None:
+    """Fit a coupled population to a recording; `fit FILE --help` lists all settings.
+
+    Args:
+        file: Spike trains, as .nwb or .npz.
+    """
+    _fit(file, ())
 
 
 def evaluate(run: Run, device: str = "cpu", data: OptionalPath = None) -> None:
@@ -295,7 +361,7 @@ def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
 
 COMMANDS = {
     command.__name__: _later(command)
-    for command in (train, reproduce, evaluate, sample, crosscheck, recipes)
+    for command in (train, fit, reproduce, evaluate, sample, crosscheck, recipes)
 }
 
 
@@ -304,7 +370,9 @@ def _run(arguments: Sequence[str]) -> None:
         print(__version__)
         return
     command: Callable[[], None]
-    if len(arguments) > 1 and arguments[0] == "train" and not arguments[1].startswith("-"):
+    if len(arguments) > 1 and arguments[0] == "fit" and not arguments[1].startswith("-"):
+        command = functools.partial(_fit, arguments[1], arguments[2:])
+    elif len(arguments) > 1 and arguments[0] == "train" and not arguments[1].startswith("-"):
         check_recipe(arguments[1])
         command = functools.partial(_train, arguments[1], arguments[2:])
     else:

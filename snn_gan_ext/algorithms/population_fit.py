@@ -37,21 +37,18 @@ class FitState(NetworksState):
     """State of a fit.
 
     Attributes:
-        moments: Generator in training, with its free run.
+        generator: Generator in training.
         averaged: Generator to draw from: the one whose free run has agreed best so far.
-        score: Its disagreement.
+        moments: The generator in training again, with its free run.
+        score: Disagreement of ``averaged``.
     """
 
-    moments: MomentState
+    generator: NetworkGenerator
     averaged: NetworkGenerator
+    moments: MomentState
     rng: torch.Generator
     score: float = float("inf")
     updates: int = 0
-
-    @property
-    def network(self) -> NetworkGenerator:
-        """Generator in training."""
-        return self.moments.network
 
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values only."""
@@ -105,8 +102,8 @@ class PopulationFit(Learner):
         Raises:
             InputError: If the network is of another kind.
         """
-        moments = self.moments.init(network, rng)
-        return FitState(moments, copy.deepcopy(network).requires_grad_(False), rng)
+        averaged = copy.deepcopy(network).requires_grad_(False)
+        return FitState(network, averaged, self.moments.init(network, rng), rng)
 
     def update(self, state: FitState, batch: FitBatch) -> dict[str, float]:
         """Make one update in place, and keep the generator if its free run is the best so far.
@@ -125,15 +122,15 @@ class PopulationFit(Learner):
         if state.updates < first:
             penalty = self.penalties[state.updates * len(self.penalties) // first]
             fit = replace(self.likelihood, coupling_penalty=penalty)
-            metrics = {"log_likelihood": fit.fit(state.network, batch.train), "penalty": penalty}
+            metrics = {"log_likelihood": fit.fit(state.generator, batch.train), "penalty": penalty}
         else:
             if state.updates == first > 0:
-                state.network.load_state_dict(state.averaged.state_dict())
+                state.generator.load_state_dict(state.averaged.state_dict())
             metrics = self._match(state, batch.train, state.updates - first)
-        score = batch.judge(state.network)
+        score = batch.judge(state.generator)
         if score < state.score:
             state.score = score
-            state.averaged.load_state_dict(state.network.state_dict())
+            state.averaged.load_state_dict(state.generator.state_dict())
         state.updates += 1
         return {**metrics, "disagreement": score, "best": state.score}
 

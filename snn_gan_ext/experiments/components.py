@@ -19,6 +19,7 @@ from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.networks.images import MLPGenerator
 from snn_gan_ext.networks.population import PopulationGenerator
+from snn_gan_ext.rng import stream
 from snn_gan_ext.types import setting
 from snn_gan_ext.validation import Rule, above, at_least, check_setting, whole
 
@@ -234,6 +235,7 @@ class Population(GeneratorSettings):
         latent_std: Standard deviation of the initial weights of bits.
         coupling_std: Standard deviation of the initial weights of feedback and coupling.
         readout_bias: Initial bias of the neurons.
+        class_rates: Initialise the drive for the rates of the data.
         basis: Temporal basis of feedback and coupling.
     """
 
@@ -246,13 +248,21 @@ class Population(GeneratorSettings):
     latent_std: float = setting(0.1, at_least(0))
     coupling_std: float = setting(0.0, at_least(0))
     readout_bias: float = -2.0
+    class_rates: bool = False
     basis: Basis = Basis()
 
     def build(self, data: Data, rng: torch.Generator) -> nn.Module:
         num_steps, neurons = data.shape
-        options = _options(self, rng)
+        options = _options(self, rng, "class_rates")
         options["same_step"] = "triangular" if self.same_step else None
         return PopulationGenerator(max(data.classes, 1), neurons, num_steps, **options)
+
+    def initialise(self, network: nn.Module, data: Data) -> None:
+        if self.class_rates:
+            assert isinstance(network, PopulationGenerator)
+            device = next(network.parameters()).device
+            rates: Tensor = data.class_rates()  # type: ignore[attr-defined]
+            network.initialise_rates(rates.to(device), stream(0, "initial rates", device))
 
 
 @dataclass(frozen=True, kw_only=True)

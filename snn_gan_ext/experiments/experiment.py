@@ -17,6 +17,7 @@ from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
 from snn_gan_ext.algorithms.likelihood_first import LikelihoodFirst
 from snn_gan_ext.algorithms.meta import MetaSpikeGAN
 from snn_gan_ext.algorithms.moments import MomentMatching
+from snn_gan_ext.algorithms.population_fit import PopulationFit
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.algorithms.temporal_backprop import TemporalBackprop
 from snn_gan_ext.coding import decoders
@@ -36,6 +37,7 @@ LEARNERS = (
     SpikeGAN,
     MaximumLikelihood,
     MomentMatching,
+    PopulationFit,
     LikelihoodFirst,
     MetaSpikeGAN,
     TemporalBackprop,

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from snn_gan_ext.algorithms.side_by_side import SideBySide, SideBySideState
-from snn_gan_ext.algorithms.state import AdversarialState
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.evaluation import Results, Trained
 from snn_gan_ext.experiments.experiment import Arm, Experiment
@@ -53,7 +52,7 @@ class Trainer(Trained):
             name: arm.learner.init(*networks[name], self.stream(f"training of {name}"))
             for name, arm in arms.items()
         }
-        averaged = {k: x.averaged for k, x in self.states.items() if isinstance(x, AdversarialState)}
+        averaged = {k: x.averaged for k, x in self.states.items() if hasattr(x, "averaged")}
         self.generators = nn.ModuleDict({name: each[0] for name, each in networks.items()} | averaged)
         if len(arms) == 1:
             self.algorithm, self.state = self.learner, self.states[self.label]

@@ -125,17 +125,25 @@ def count_divergence(real: Tensor, synthetic: Tensor) -> float:
 
 
 def disagreement(real: Tensor, synthetic: Tensor, lags: int = 6) -> float:
-    """Return one number of how far a free run is off: `rate_error` plus `correlogram_error`.
+    """Return one number of how far a free run is off.
+
+    It is the sum of `rate_error`, `count_divergence` and the relative error of all `covariances` but
+    each neuron's own at lag 0, which its rate decides.
 
     Args:
-        real: Real spikes ``[T, B, N]`` with ``N >= 2``.
+        real: Real spikes ``[T, B, N]``.
         synthetic: Synthetic spikes ``[T', B', N]``.
         lags: Number of lags of the correlograms, from 0.
 
     Raises:
-        InputError: If the sets have different neurons, or fewer than two.
+        InputError: If the sets have different neurons.
     """
-    return rate_error(real, synthetic) + correlogram_error(real, synthetic, lags)
+    _check_alike(real, synthetic)
+    ours, theirs = (covariances(x, lags) for x in (synthetic, real))
+    for found in (ours, theirs):
+        found[0].fill_diagonal_(0.0)
+    off = float((ours - theirs).norm() / theirs.norm())
+    return off + rate_error(real, synthetic) + count_divergence(real, synthetic)
 
 
 def rate_ratios(real: Tensor, synthetic: Tensor) -> Tensor:
