@@ -85,7 +85,7 @@ class Recording(Data):
         return self.window_ms / 1000 or None
 
     def _read(self) -> SpikeTrains:
-        return read_spike_trains(self.path)
+        return read_spike_trains(self.path, label=self.label, intervals=self.intervals)
 
     @cached_property
     def trains(self) -> SpikeTrains:
