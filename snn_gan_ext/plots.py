@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from snn_gan_ext.metrics import populations as population_statistics
 from snn_gan_ext.metrics import spike_trains
 from snn_gan_ext.validation import plain, plain_floats
 
@@ -27,6 +29,7 @@ __all__ = [
     "lines",
     "pca_panels",
     "pca_scatter",
+    "populations",
     "raster",
     "raster_grid",
     "sample_grid",
@@ -268,6 +271,38 @@ def spike_comparison(sources: Mapping[str, Tensor], dt: float, title: str = "") 
             _draw_raster(axis, spikes[:, :20, 0] if one_neuron else spikes[:, 0])
             axis.set(title=title, xlabel="time step", ylabel="trial" if one_neuron else "neuron")
             _draw_statistics(axes[0, 2:], spikes.flatten(1), dt, color=colour, label=title)
+    return figure
+
+
+def populations(sources: Mapping[str, Tensor], dt: float) -> Figure:
+    """Draw correlations of pairs, population counts, intervals and cross-correlograms of two sets.
+
+    Args:
+        sources: Spikes ``[T, B, N]`` by title, the real ones first.
+        dt: Length of a time step in seconds.
+    """
+    real, *_ = found = [population_statistics.covariances(x, min(6, len(x))) for x in sources.values()]
+    pairs = ~torch.eye(real.shape[1], dtype=torch.bool)
+    with _panels(15, 3.6, 1, 4) as (figure, axes):
+        scatter, counts, intervals, lagged = axes[0]
+        for title, covariances in list(zip(sources, found, strict=True))[1:]:
+            scatter.plot(real[0][pairs], covariances[0][pairs], ".", markersize=2, label=title)
+        ends = [float(real[0][pairs].min()), float(real[0][pairs].max())] if pairs.any() else [0, 1]
+        scatter.plot(ends, ends, "k-", linewidth=0.8)
+        scatter.set(title="covariances at lag 0", xlabel="real", ylabel="other")
+        for (title, spikes), covariances in zip(sources.items(), found, strict=True):
+            each = torch.bincount(spikes.sum(2).flatten().long(), minlength=spikes.shape[2] + 1)
+            counts.semilogy(each / each.sum(), ".-", label=title)
+            bins = (np.arange(len(spikes) + 1) - 0.5).tolist()
+            step = spike_trains.interspike_intervals(spikes.flatten(1))
+            intervals.hist(step.numpy(), bins, density=True, histtype="step", label=title)
+            mean = covariances[:, pairs].mean(1) if pairs.any() else torch.zeros(len(covariances))
+            lagged.plot(1e3 * dt * np.arange(len(mean)), mean, ".-", label=title)
+        counts.set(title="population count", xlabel="units that spike in a bin", ylabel="share of bins")
+        intervals.set(title="inter-spike intervals", xlabel="bins", ylabel="density")
+        lagged.set(title="mean covariance of pairs", xlabel="lag, ms")
+        for axis in axes[0]:
+            axis.legend(fontsize=8)
     return figure
 
 

@@ -268,6 +268,25 @@ class Observer(SpikingNetwork, Protocol):
     ) -> Observation: ...
 
 
+class FreeRunner(Observer, Protocol):
+    """A generator of read-out neurons that can go on from trial to trial.
+
+    Attributes:
+        network: Its `GLMNetwork`.
+    """
+
+    @property
+    def classes(self) -> int: ...
+    @property
+    def network(self) -> Any: ...
+    def sample(
+        self,
+        labels: Tensor | None,
+        noise: Mapping[str, Tensor],
+        states: Mapping[str, Any] | None = None,
+    ) -> Any: ...
+
+
 class TrainingState(Protocol):
     """Everything that training changes; ``updates`` counts, ``rng`` is the run's random source."""
 

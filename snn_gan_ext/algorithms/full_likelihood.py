@@ -13,8 +13,7 @@ from tqdm import tqdm
 
 from snn_gan_ext.algorithms.state import check_trials, set_gradients
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.networks.glm import NetworkGenerator
-from snn_gan_ext.types import Batch, check_rules, setting
+from snn_gan_ext.types import Batch, FreeRunner, check_rules, setting
 from snn_gan_ext.validation import at_least, whole
 
 __all__ = ["FullLikelihood", "PenaltyTrial", "choose_penalty"]
@@ -70,7 +69,7 @@ class FullLikelihood:
     def __post_init__(self) -> None:
         check_rules(self)
 
-    def fit(self, network: NetworkGenerator, data: Batch, *, progress: bool = False) -> float:
+    def fit(self, network: FreeRunner, data: Batch, *, progress: bool = False) -> float:
         """Fit a generator in place; return the mean log-likelihood of a step, without penalties.
 
         Args:
@@ -108,7 +107,7 @@ class FullLikelihood:
             optimizer.step(loss)  # type: ignore[no-untyped-call]
         return self._likelihood(network, data)[0]
 
-    def _likelihood(self, network: NetworkGenerator, data: Batch) -> tuple[float, dict[str, Tensor]]:
+    def _likelihood(self, network: FreeRunner, data: Batch) -> tuple[float, dict[str, Tensor]]:
         """Return the mean log-likelihood of a step, summed over latent bits, and its gradients."""
         total, gradients = 0.0, dict[str, Tensor]()
         patterns = _patterns(network)
@@ -136,7 +135,7 @@ class FullLikelihood:
         return map(Batch, parts, labels)
 
     def _penalise(
-        self, network: NetworkGenerator, start: dict[str, Tensor], gradients: dict[str, Tensor]
+        self, network: FreeRunner, start: dict[str, Tensor], gradients: dict[str, Tensor]
     ) -> float:
         """Take the slope of the penalties off the gradients; return the penalties."""
         total = 0.0
@@ -155,7 +154,7 @@ class FullLikelihood:
 Pattern = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
-def _patterns(network: NetworkGenerator) -> list[Pattern]:
+def _patterns(network: FreeRunner) -> list[Pattern]:
     """Return all values of the latent bits, as changes of a noise."""
     bits = getattr(network, "latent_bits", 0)
     if bits == 0:
@@ -169,9 +168,9 @@ def _patterns(network: NetworkGenerator) -> list[Pattern]:
 
 
 def choose_penalty(
-    network: NetworkGenerator,
+    network: FreeRunner,
     data: Batch,
-    disagreement: Callable[[NetworkGenerator], float],
+    disagreement: Callable[[FreeRunner], float],
     penalties: Sequence[float] = (0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4),
     fit: FullLikelihood = FullLikelihood(),
 ) -> list[PenaltyTrial]:

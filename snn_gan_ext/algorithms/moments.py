@@ -10,8 +10,7 @@ from snn_gan_ext.algorithms.state import NetworkState, check_trials, set_gradien
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators.estimators import straight_through_error
 from snn_gan_ext.layers.state import GLMState
-from snn_gan_ext.networks.glm import NetworkGenerator
-from snn_gan_ext.types import LINEAR, Batch, Learner, Schedule, setting
+from snn_gan_ext.types import LINEAR, Batch, FreeRunner, Learner, Schedule, setting
 from snn_gan_ext.validation import at_least, between, check_parts, whole
 
 __all__ = ["FreeRun", "MomentMatching", "MomentState", "moment_slope"]
@@ -45,7 +44,7 @@ class FreeRun(nn.Module):
         decay: Decay of the running moments.
     """
 
-    def __init__(self, network: NetworkGenerator, chains: int, decay: float) -> None:
+    def __init__(self, network: FreeRunner, chains: int, decay: float) -> None:
         super().__init__()
         neurons = network.network.sizes["readout"][0]
         self.decay, self.chains = decay, chains
@@ -99,7 +98,7 @@ class FreeRun(nn.Module):
 
 
 @dataclass
-class MomentState(NetworkState[NetworkGenerator]):
+class MomentState(NetworkState[FreeRunner]):
     """State of training of one generator with its free run."""
 
     free_run: FreeRun = None  # type: ignore[assignment]
@@ -138,7 +137,7 @@ class MomentMatching(Learner):
     ongoing: bool = True
     schedule: Schedule = LINEAR
 
-    def init(self, network: NetworkGenerator, rng: torch.Generator) -> MomentState:
+    def init(self, network: FreeRunner, rng: torch.Generator) -> MomentState:
         """Return the state of a new run.
 
         Args:

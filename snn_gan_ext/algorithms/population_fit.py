@@ -10,8 +10,7 @@ import torch
 from snn_gan_ext.algorithms.full_likelihood import FullLikelihood
 from snn_gan_ext.algorithms.moments import MomentMatching, MomentState
 from snn_gan_ext.algorithms.state import NetworksState
-from snn_gan_ext.networks.glm import NetworkGenerator
-from snn_gan_ext.types import Batch, Learner, setting
+from snn_gan_ext.types import Batch, FreeRunner, Learner, setting
 from snn_gan_ext.validation import whole
 
 LIKELIHOOD = FullLikelihood(iterations=20, drive_penalty=5e-4)
@@ -29,7 +28,7 @@ class FitBatch(NamedTuple):
     """
 
     train: Batch
-    judge: Callable[[NetworkGenerator], float]
+    judge: Callable[[FreeRunner], float]
 
 
 @dataclass
@@ -43,8 +42,8 @@ class FitState(NetworksState):
         score: Disagreement of ``averaged``.
     """
 
-    generator: NetworkGenerator
-    averaged: NetworkGenerator
+    generator: FreeRunner
+    averaged: FreeRunner
     moments: MomentState
     rng: torch.Generator
     score: float = float("inf")
@@ -92,7 +91,7 @@ class PopulationFit(Learner):
     likelihood: FullLikelihood = LIKELIHOOD
     moments: MomentMatching = MOMENTS
 
-    def init(self, network: NetworkGenerator, rng: torch.Generator) -> FitState:
+    def init(self, network: FreeRunner, rng: torch.Generator) -> FitState:
         """Return the state of a new run.
 
         Args:
