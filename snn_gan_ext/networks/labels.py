@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_gan_ext.errors import InputError
-from snn_gan_ext.validation import check_labels, check_tensor
+from snn_gan_ext.validation import check_labels, check_shapes
 
 __all__ = ["known_labels", "labels_and_count", "one_hot"]
 
@@ -46,12 +46,12 @@ def labels_and_count(labels: Tensor | int) -> tuple[Tensor | None, int]:
     """Return labels and their number, or for a number of trials None and this number.
 
     Raises:
-        InputError: If it is neither a tensor nor a whole number of at least 0.
+        InputError: If it is neither a tensor ``[B]`` nor a whole number of at least 0.
     """
-    if isinstance(labels, Tensor):
-        check_tensor("labels", labels)
-        return labels, len(labels)
-    if type(labels) is not int or labels < 0:
+    if type(labels) is int and labels >= 0:
+        return None, labels
+    if isinstance(labels, int) or not hasattr(labels, "__len__"):
         expected = "whole numbers [B], or a number of trials"
         raise InputError("labels", expected=expected, got=f"{labels!r}")
-    return None, labels
+    check_shapes(labels=(labels, "B"))
+    return labels, len(labels)

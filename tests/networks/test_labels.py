@@ -1,5 +1,6 @@
 """Labels that are there, labels that are not, and networks that need none."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -123,3 +124,16 @@ def test_a_number_of_trials_stands_for_labels():
     for wrong in (-1, 2.0, True, None):
         with pytest.raises(InputError, match="number of trials"):
             labels_and_count(wrong)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], (0, 1), np.array([0, 1])], ids=["list", "tuple", "array"])
+def test_labels_that_are_no_tensor_are_refused_with_the_cure(labels):
+    generator = conditional(3)
+    for use in (generator, lambda y: generator.sample(y, generator.noise(2))):
+        with pytest.raises(InputError, match=r"got .*; convert it with torch\.as_tensor\(\)"):
+            use(labels)
+
+
+def test_a_single_label_without_an_axis_is_refused():
+    with pytest.raises(InputError, match=r"labels: expected shape \[B\], got \[\]"):
+        labels_and_count(torch.tensor(1))
