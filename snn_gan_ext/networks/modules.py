@@ -70,7 +70,7 @@ class ModuleGenerator(nn.Module):
 
     Raises:
         InputError: If a size is out of its range, the last layer is no GLM layer, a GLM layer does not
-            run once a step, or the model loses its state between steps.
+            run once a step, the model loses its state between steps, or it is on the meta device.
 
     References:
         SpikeGAN paper, eq. 5 and 8, for the GLM layers; Williams (1992) for the modules below them.
@@ -313,6 +313,10 @@ class _Tape:
         self.inputs: list[Tensor] = []
         self.spikes: list[Tensor] = []
         self.mem: Tensor | None = None
+        if layer.bias.is_meta:
+            cure = "take .to_empty(device='cpu') of the model, and load its weights"
+            got = "weights on the meta device"
+            raise InputError("net", expected="weights with values", got=got, cure=cure)
         self._rng = torch.Generator(layer.bias.device).manual_seed(seed)
 
     def forward(self, input_: Tensor, state: Any = None, **_: Any) -> Any:

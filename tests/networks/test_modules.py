@@ -304,6 +304,15 @@ def test_models_that_fail_at_once_say_what_they_should_take(net):
         ModuleGenerator(net, 4, classes=2)
 
 
+def test_models_on_the_meta_device_are_refused():
+    generator = with_leaky()
+    net = copy.deepcopy(generator.net).to("meta")
+    with pytest.raises(InputError, match=r"net: expected weights with values.*to_empty"):
+        ModuleGenerator(net, 4, classes=3, latent_bits=2)
+    with pytest.raises(InputError, match=r"net: expected weights with values.*to_empty"):
+        generator.to("meta")(torch.tensor([0, 1]))
+
+
 def test_critics_take_decoded_frames_and_sequences_of_them():
     net = nn.Sequential(nn.Conv2d(2 + 3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 1))
     labels = torch.tensor([0, 1, 2, 0])
