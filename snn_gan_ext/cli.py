@@ -144,7 +144,11 @@ def _run_training(experiment: "Experiment", run: RunOptions, default: Path) -> N
 
     folder = default if run.out is None else path_of("--out", run.out)
     names = ("resume", "force", "device", "tensorboard", "progress")
-    metrics = runs.train(experiment, folder, **{name: getattr(run, name) for name in names})
+    _show(runs.train(experiment, folder, **{name: getattr(run, name) for name in names}), folder)
+
+
+def _show(metrics: dict[str, Any], folder: Path) -> None:
+    """Print the scorecard of a run, and where its report is."""
     print(json.dumps(metrics, indent=2))
     print(f"report: {folder / 'report.html'}", file=sys.stderr)
 
@@ -239,7 +243,8 @@ def evaluate(run: Run, device: str = "cpu", data: OptionalPath = None) -> None:
     from snn_gan_ext.experiments import runs
 
     place = "" if data is None else f"{path_of('--data', data)}"
-    print(json.dumps(runs.evaluate(path_of("run", run), device, place), indent=2))
+    folder = path_of("run", run)
+    _show(runs.evaluate(folder, device, place), folder)
 
 
 def sample(

@@ -49,10 +49,12 @@ def test_a_run_leaves_everything_behind(finished):
     assert found["seconds"] >= 0
 
 
-def test_evaluate_finds_the_same_numbers_again(finished):
-    before = scorecard(finished("temporal-modes"))
-    assert command("evaluate", finished("temporal-modes")) == 0
-    assert scorecard(finished("temporal-modes")) == before
+def test_evaluate_finds_the_same_numbers_again_and_says_where_the_report_is(finished, capsys):
+    folder = finished("temporal-modes")
+    before = scorecard(folder)
+    assert command("evaluate", folder) == 0
+    assert scorecard(folder) == before
+    assert capsys.readouterr().err.endswith(f"report: {folder / 'report.html'}\n")
 
 
 def test_a_run_is_loaded_with_its_networks_its_experiment_and_its_data(finished):
