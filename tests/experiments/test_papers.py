@@ -254,6 +254,13 @@ def test_settings_are_checked_before_the_first_run(options, says, tmp_path, caps
     assert not (tmp_path / "new").exists()
 
 
+def test_missing_recordings_are_missed_before_the_first_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("SNN_GAN_EXT_DATA", raising=False)
+    error = refused(capsys, "reproduce", "nmnist-augment", "--out", tmp_path / "new")
+    assert error.startswith("snn-gan-ext: data: expected a folder of nmnist recordings")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_file_is_no_folder_for_a_reproduction(tmp_path, capsys):
     (tmp_path / "file").touch()
     error = refused(capsys, "reproduce", "digits-noise", "--out", tmp_path / "file")

@@ -90,7 +90,7 @@ def run_all(
         The ``metrics.json`` of each, by the same names, for every seed.
 
     Raises:
-        InputError: If a folder holds a run of other settings.
+        InputError: If a folder holds a run of other settings, or data are missing.
         Interrupted: After Ctrl-C or SIGTERM; the same command goes on.
     """
     todo = [
@@ -100,7 +100,8 @@ def run_all(
     ]
     for seed, name, experiment in todo:  # all of them before the first is trained
         experiment.check()
-        _is_begun(experiment, settings.out / f"{name}-seed{seed}")
+        if not _is_begun(experiment, settings.out / f"{name}-seed{seed}"):
+            experiment.data.load()
     settings.out.mkdir(parents=True, exist_ok=True)
     found: Scores = [{} for _ in range(settings.seeds)]
     started = time.monotonic()
