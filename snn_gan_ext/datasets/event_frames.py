@@ -102,7 +102,8 @@ class EventFrames(Dataset[tuple[Tensor, int]]):
     def _open(self) -> dict[str, Any]:
         """Open the results of the first pass, and check that they are complete."""
         try:
-            about: dict[str, Any] = json.loads((self._folder / "about.json").read_text())
+            text = (self._folder / "about.json").read_text(encoding="utf-8")
+            about: dict[str, Any] = json.loads(text)
             self._packed: NDArray[np.uint8] | None = self._map()
             if about.pop("checksum") != _checksum(about, self._packed):
                 raise ValueError("files that have changed since")
@@ -266,7 +267,7 @@ class _FirstPass(Dataset[tuple[str, int, NDArray[np.uint8]] | Problem]):
             "silent": int(silent),
         }
         text = json.dumps({**about, "checksum": _checksum(about, packed)})
-        (place / "about.json").write_text(text)
+        (place / "about.json").write_text(text, encoding="utf-8")
         (place / "bits").unlink()
         return unusable
 

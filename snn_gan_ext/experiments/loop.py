@@ -72,7 +72,7 @@ class MetricsLog:
         kept = [line for line in read_metrics(path) if line["update"] <= from_update > 0]
         self.lines_at_start = sum(line["update"] == from_update for line in kept)
         checkpoints.write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._path, self._file = path, path.open("a")
+        self._path, self._file = path, path.open("a", encoding="utf-8")
 
     def write(self, update: int, metrics: Mapping[str, float]) -> None:
         """Add one line."""
@@ -97,7 +97,8 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     No checksum protects the log: a digit that was changed in it is read as it stands.
     """
     lines = []
-    for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
+    content = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for text in content.splitlines():
         try:
             line = json.loads(text)
         except (ValueError, RecursionError):
