@@ -4,7 +4,10 @@ import os
 import runpy
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 from snn_gan_ext.experiments import recipes, runs
 
@@ -19,6 +22,16 @@ def run(name, *options):
 
 def test_a_layer_fires_the_same_step_by_step_and_in_one_call():
     assert "the same spikes: True" in run("sequential.py")
+
+
+@pytest.mark.parametrize("library", ["norse", "spikingjelly"])
+def test_a_layer_learns_in_models_of_other_libraries(library):
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    said = run(f"{library}_layer.py")
+    assert "step by step: [25, 5, 10]\nall learn: True\n" in said
+    assert "in one call: [25, 5, 10]" in said
+    assert "False" not in said
 
 
 def test_particles_learn_for_a_few_updates():
