@@ -211,7 +211,7 @@ def _in_one_line(box: str) -> str:
         message = re.sub(found, shown, message)
     meant = re.search(r"Perhaps you meant: (\S+)", " ".join(more))
     cure = f"did you mean {meant[1]}?" if meant else f"see {last[last.rfind(PROGRAM) :]}"
-    return f"{message.removesuffix('.'):.{LONGEST}}; {cure}"
+    return f"{message.rstrip(' .'):.{LONGEST}}; {cure}"
 
 
 def train(recipe: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RECIPE")]]) -> None:
