@@ -1,8 +1,13 @@
 import functools
 
+import matplotlib as mpl
+import pytest
 import snntorch as snn
 import snntorch.utils
 import torch
+from snntorch import functional as SF
+from snntorch import spikeplot
+from snntorch.functional import probe
 from torch import nn
 
 import snn_gan_ext
@@ -49,25 +54,62 @@ def test_reset_mem_can_start_an_explicit_state():
     assert spikes.shape == (2, 3)
 
 
-def test_snntorch_functions_accept_our_records(rng):
-    """Losses, accuracies and plots take our spikes and potentials as they take those of Leaky."""
-    import matplotlib as mpl
-    from snntorch import functional as SF
-    from snntorch import spikeplot
-
-    layer, targets = snn.GLMLayer(6, 3), torch.tensor([0, 1, 2, 0])
-    state, spikes, potentials = None, [], []
+@pytest.fixture
+def records(rng):
+    """A layer of three neurons, its spikes and its potentials ``[10, 4, 3]``, with their graph."""
+    layer, state, spikes, potentials = snn.GLMLayer(6, 3, bias_init=0.0), None, [], []
     for _ in range(10):
-        s, state = layer(torch.rand(4, 6, generator=rng), state)
+        uniforms = torch.rand(4, 3, generator=rng)
+        s, state = layer(torch.rand(4, 6, generator=rng), state, uniforms=uniforms)
         spikes.append(s)
         potentials.append(state.mem)
-    spikes, potentials = torch.stack(spikes), torch.stack(potentials)
-    for loss in (SF.ce_rate_loss(), SF.ce_count_loss(), SF.mse_count_loss()):
-        assert loss(spikes, targets).isfinite()
-    assert SF.ce_max_membrane_loss()(potentials, targets).isfinite()
-    assert 0 <= SF.accuracy_rate(spikes, targets) <= 1
-    figure = mpl.figure.Figure()
-    spikeplot.raster(spikes[:, 0].detach(), figure.subplots())
+    return layer, torch.stack(spikes), torch.stack(potentials)
+
+
+TARGETS = torch.tensor([0, 1, 2, 0])
+LOSSES = {
+    "ce_rate": lambda spikes, _: SF.ce_rate_loss()(spikes, TARGETS),
+    "ce_count": lambda spikes, _: SF.ce_count_loss()(spikes, TARGETS),
+    "mse_count": lambda spikes, _: SF.mse_count_loss(0.8, 0.2)(spikes, TARGETS),
+    "ce_max_membrane": lambda _, potentials: SF.ce_max_membrane_loss()(potentials, TARGETS),
+    "l1_rate_sparsity": lambda spikes, _: SF.reg.l1_rate_sparsity(1e-3)(spikes),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_snntorchs_losses_and_penalties_train_the_layer(loss, records):
+    layer, spikes, potentials = records
+    loss(spikes, potentials).backward()
+    assert layer.weight.grad.isfinite().all()
+    assert layer.weight.grad.any()
+
+
+def test_snntorchs_accuracy_is_that_of_the_neuron_that_spikes_most(records):
+    spikes = records[1]
+    most = spikes.sum(0).argmax(1)
+    assert SF.accuracy_rate(spikes, most) == 1
+    assert SF.accuracy_rate(spikes, (most + 1) % 3) == 0
+
+
+def test_snntorchs_raster_shows_every_spike(records):
+    train = records[1][:, 0].detach()
+    axes = mpl.figure.Figure().subplots()
+    spikeplot.raster(train, axes)
+    shown = axes.collections[0].get_offsets()
+    assert sorted(map(tuple, shown.tolist())) == sorted(map(tuple, train.nonzero().tolist()))
+    assert 0 < len(shown) < train.numel()
+
+
+def test_snntorchs_monitor_of_outputs_records_our_spikes():
+    inner = snn.GLMLayer(4, 3, bias_init=0.0, init_hidden=True)
+    net = nn.Sequential(nn.Linear(4, 4), inner, nn.Linear(3, 2))
+    monitor = probe.OutputMonitor(net, snn.GLMLayer)
+    outputs = [net(torch.rand(5, 4)) for _ in range(6)]
+    assert monitor.monitored_layers == ["1"]
+    assert len(monitor["1"]) == 6
+    for spikes, output in zip(monitor["1"], outputs, strict=True):
+        assert torch.equal(net[2](spikes), output)
+    assert set(torch.stack(monitor["1"]).unique().tolist()) == {0.0, 1.0}
 
 
 def test_unregister_restores_earlier_names_and_keeps_wrappers_of_others():
