@@ -14,7 +14,10 @@ from .coding.images import rate_decode, rate_encode, time_surface_decode
 from .coding.latency import latency_decode, latency_encode
 from .datasets.event_frames import EventFrames
 from .datasets.recordings import Recordings, open_recordings
+from .datasets.spike_train_files import read_spike_trains, write_spike_trains
+from .datasets.spike_trains import SpikeTrains
 from .errors import InputError
+from .experiments.compare import compare
 from .experiments.runs import load_run
 from .experiments.synthetic import SyntheticEvents
 from .functional import bases, masks
@@ -79,6 +82,7 @@ __all__ = [
     "Recordings",
     "Schedule",
     "SpikeGAN",
+    "SpikeTrains",
     "SpikingClassifier",
     "StepResponseGenerator",
     "SyntheticEvents",
@@ -92,6 +96,7 @@ __all__ = [
     "bases",
     "brian",
     "choose_penalty",
+    "compare",
     "datasets",
     "functional",
     "latency_decode",
@@ -102,8 +107,10 @@ __all__ = [
     "open_recordings",
     "rate_decode",
     "rate_encode",
+    "read_spike_trains",
     "register",
     "time_surface_decode",
     "to_events",
     "unregister",
+    "write_spike_trains",
 ]

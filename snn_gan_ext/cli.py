@@ -232,6 +232,43 @@ def fit(file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]
     _fit(file, ())
 
 
+def compare(
+    real: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="REAL")]],
+    other: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="OTHER")]],
+    bin: str = "20ms",
+    window: str | None = None,
+    out: OptionalPath = None,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    judges: bool = True,
+    resamples: int = 100,
+    seed: int = 0,
+) -> None:
+    """Compare two files of spike trains, whoever made them: the scorecard of the field.
+
+    Args:
+        real: Real spike trains, as .nwb, .npz or a format that neo reads.
+        other: Other ones, with the same units.
+        bin: Width of a bin, such as 20ms.
+        window: Length of a window, such as 1s; of trials by default the whole trial.
+        out: Folder for metrics.json, pictures and report.html.
+        json_: Print numbers as JSON, not as a table.
+        judges: Train classifiers that tell windows of the two apart; the slow part.
+        resamples: Bootstrap samples for the intervals.
+        seed: Seed of all randomness.
+    """
+    from snn_gan_ext.experiments.compare import compare, table
+
+    length = None if window is None else _milliseconds("--window", window) / 1000
+    files = path_of("REAL", real), path_of("OTHER", other)
+    options = {"window": length, "judges": judges, "resamples": resamples, "seed": seed}
+    found = compare(*files, bin=_milliseconds("--bin", bin) / 1000, **options)  # type: ignore[arg-type]
+    print(json.dumps(found.to_dict(), indent=2) if json_ else table(found), end="\n" if json_ else "")
+    if out is not None:
+        folder = path_of("--out", out)
+        found.save(folder)
+        print(f"report: {folder / 'report.html'}", file=sys.stderr)
+
+
 def evaluate(run: Run, device: str = "cpu", data: OptionalPath = None) -> None:
     """Evaluate a trained run again, from its weights, and write its report anew.
 
@@ -366,7 +403,7 @@ def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
 
 COMMANDS = {
     command.__name__: _later(command)
-    for command in (train, fit, reproduce, evaluate, sample, crosscheck, recipes)
+    for command in (train, fit, compare, reproduce, evaluate, sample, crosscheck, recipes)
 }
 
 

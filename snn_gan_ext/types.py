@@ -189,6 +189,8 @@ class ObservedRun(LayerRun, Protocol):
 
     @property
     def state(self) -> Any: ...
+    @property
+    def log_likelihood(self) -> Tensor: ...
 
 
 class Sample(Protocol):

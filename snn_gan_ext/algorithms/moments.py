@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 from snn_gan_ext.algorithms.state import NetworkState, check_trials, set_gradients
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.estimators.estimators import straight_through_error
-from snn_gan_ext.layers.state import GLMState
 from snn_gan_ext.types import LINEAR, Batch, FreeRunner, Learner, Schedule, setting
 from snn_gan_ext.validation import at_least, between, check_parts, whole
 
@@ -52,24 +52,24 @@ class FreeRun(nn.Module):
         for name in ("real", "found"):
             self.register_buffer(f"{name}_rates", torch.full((neurons,), 0.5))
             self.register_buffer(f"{name}_counts", torch.full((neurons + 1,), 1.0))
+        self.kinds: dict[str, Any] = {}  # the named tuple of each layer's state
         for name, layer in network.network.glm_layers():
             sizes = network.network.received_size(name)
             silence = layer.initial_state(layer.bias.new_zeros(chains, *sizes))
             for part, value in silence._asdict().items():
                 self.register_buffer(f"{name}_{part}", value)
-        self.layers = [name for name, _ in network.network.glm_layers()]
+            self.kinds[name] = type(silence)
         self.to(next(network.parameters()).device)
 
     @property
-    def states(self) -> dict[str, GLMState]:
+    def states(self) -> dict[str, Any]:
         """State of each layer in all chains."""
-        parts = GLMState._fields
         return {
-            name: GLMState(*(self.get_buffer(f"{name}_{part}") for part in parts))
-            for name in self.layers
+            name: kind(*(self.get_buffer(f"{name}_{part}") for part in kind._fields))
+            for name, kind in self.kinds.items()
         }
 
-    def go_on(self, states: Mapping[str, GLMState], restart: Tensor | None = None) -> None:
+    def go_on(self, states: Mapping[str, Any], restart: Tensor | None = None) -> None:
         """Keep the states of all chains, or of those that restart ``[chains]``."""
         for name, state in states.items():
             for part, value in state._asdict().items():
@@ -196,7 +196,7 @@ class MomentMatching(Learner):
             "free_rate": float(free.moments("found")[0].mean()),
         }
 
-    def _states(self, state: MomentState, after_data: GLMState) -> dict[str, GLMState] | None:
+    def _states(self, state: MomentState, after_data: Any) -> dict[str, Any] | None:
         """Return the states from which the chains go on; None for trials from silence."""
         if not self.ongoing:
             return None

@@ -28,7 +28,7 @@ class FitBatch(NamedTuple):
     """
 
     train: Batch
-    judge: Callable[[FreeRunner], float]
+    judge: Callable[[Any], float]
 
 
 @dataclass

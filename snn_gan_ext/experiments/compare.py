@@ -4,7 +4,6 @@ import base64
 import io
 import json
 from collections.abc import Mapping
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,14 @@ from snn_gan_ext.datasets.spike_train_files import read_spike_trains
 from snn_gan_ext.datasets.spike_trains import BinnedSpikes
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.checkpoint import write_atomically
-from snn_gan_ext.experiments.evaluation import Figures
+from snn_gan_ext.experiments.evaluation import Figures, population_figures
 from snn_gan_ext.experiments.measures import MEASURES, SAMPLERS, Measure
 from snn_gan_ext.experiments.report import cell
 from snn_gan_ext.metrics import populations
 from snn_gan_ext.metrics.scorecard import Scorecard, scorecard
 from snn_gan_ext.version import __version__
 
-__all__ = ["Comparison", "compare", "population_figures"]
+__all__ = ["Comparison", "compare", "table"]
 
 
 class Comparison:
@@ -140,23 +139,10 @@ def _binned(name: str, given: Any, width: float, window: float | None) -> tuple[
         spikes = torch.as_tensor(given)
         populations.check_population(spikes)
         units = tuple(map(str, range(spikes.shape[2])))
-        starts = np.arange(spikes.shape[1]) * len(spikes) * width
+        starts = np.arange(spikes.shape[1], dtype=float) * len(spikes) * width
         return BinnedSpikes(spikes, None, None, starts, width, 0.0, units), False
     trains = read_spike_trains(given)
     return trains.bin(width, window), trains.trials
-
-
-def population_figures(sources: Mapping[str, Tensor], width: float) -> Figures:
-    """Return pictures of the real set and another one: rasters, correlations, counts, intervals.
-
-    Args:
-        sources: Spikes ``[T, B, N]`` by title, the real ones first.
-        width: Width of a bin in seconds.
-    """
-    return {
-        "rasters": partial(plots.raster, {k: x[:, 0] for k, x in sources.items()}, "unit"),
-        "populations": partial(plots.populations, dict(sources), width),
-    }
 
 
 def table(comparison: Comparison) -> str:

@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from snn_gan_ext import plots
 from snn_gan_ext.datasets.digits import Split
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Data
@@ -21,7 +23,7 @@ from snn_gan_ext.types import TrainingState
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Evaluation", "Figures", "Results", "Trained", "in_one"]
+__all__ = ["Evaluation", "Figures", "Results", "Trained", "in_one", "population_figures"]
 
 D = TypeVar("D", bound=Data)
 T = TypeVar("T")
@@ -48,6 +50,19 @@ class Results:
 def in_one(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Return the numbers of several samplers in one row, as ``SAMPLER_MEASURE``."""
     return {f"{name}_{key}": value for name, row in rows.items() for key, value in row.items()}
+
+
+def population_figures(sources: Mapping[str, Tensor], width: float) -> Figures:
+    """Return pictures of the real set and another one: rasters, correlations, counts, intervals.
+
+    Args:
+        sources: Spikes ``[T, B, N]`` by title, the real ones first.
+        width: Width of a bin in seconds.
+    """
+    return {
+        "rasters": partial(plots.raster, {k: x[:, 0] for k, x in sources.items()}, "unit"),
+        "populations": partial(plots.populations, dict(sources), width),
+    }
 
 
 class Trained:

@@ -188,6 +188,14 @@ class GLMNeurons(nn.Module, ABC):
             if between is not None:
                 between.zero_()
 
+    @property
+    def free_parameters(self) -> int:
+        """Number of weights that can change: those of absent connections cannot."""
+        masks = {name: getattr(self, f"{name}_mask") for name in BETWEEN} | {"weight": self.mask}
+        kept = {name: mask.float().mean() for name, mask in masks.items() if mask is not None}
+        each = (x.numel() * float(kept.get(name, 1.0)) for name, x in self.named_parameters())
+        return round(sum(each))
+
     def reset_mem(self) -> None:
         """Reset the hidden state to silence; the next call may have any batch size.
 

@@ -1,25 +1,26 @@
 """A recording of one's own: a coupled population that is fitted to spike trains from a file."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from snn_gan_ext import plots
 from snn_gan_ext.algorithms.moments import MomentMatching
 from snn_gan_ext.algorithms.population_fit import FitBatch, PopulationFit
 from snn_gan_ext.datasets.spike_train_files import read_spike_trains
 from snn_gan_ext.datasets.spike_trains import BinnedSpikes, SpikeTrains
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.components import Basis, Data, Population
-from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained
+from snn_gan_ext.experiments.evaluation import Evaluation, Results, Trained, population_figures
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.settings import location
 from snn_gan_ext.metrics import populations
+from snn_gan_ext.metrics.scorecard import scorecard
 from snn_gan_ext.networks.glm import NetworkGenerator
 from snn_gan_ext.rng import stream
 from snn_gan_ext.types import Batch, setting
@@ -162,6 +163,7 @@ class RecordingEvaluation(Evaluation):
 
     Attributes:
         synthetic_count: Least number of windows drawn.
+        judges: Train classifiers that tell windows from real ones, where there are 20 or more.
     """
 
     panels: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -169,43 +171,47 @@ class RecordingEvaluation(Evaluation):
         "log-likelihood": ("log_likelihood",),
     }
     synthetic_count: int = setting(400, whole(10, 1_000_000))
+    judges: bool = True
 
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """Nothing: the learner looks at the free run itself."""
         return {}
 
     def evaluate(self, trainer: Trained) -> Results:
-        """Score the generator beside training windows and independent neurons."""
+        """Score the generator beside halves of the held-out windows and reference samplers."""
         data, split = trainer.data_as(Recording), trainer.split
         real, train = data.parts[split], data.parts["train"]
         network = trainer.generator
         assert isinstance(network, NetworkGenerator)
         rng = trainer.stream(f"{split} synthetic")
-        rates = train.spikes.mean(1, keepdim=True) if data.trials else train.spikes.mean((0, 1))
-        coins = torch.rand(
-            len(rates) if data.trials else data.num_steps,
-            self.synthetic_count,
-            len(data.units),
-            generator=trainer.stream(f"{split} independent", "cpu"),
+        drawn = data.free_run(network, real, self.synthetic_count, rng)
+        card = scorecard(
+            real.spikes,
+            drawn,
+            trials=data.trials,
+            train=train.spikes,
+            judges=self.judges and real.spikes.shape[1] >= 20,
+            resamples=0,
+            seed=trainer.seed,
+            name="population",
         )
-        samplers = {
-            "real": train.spikes,
-            "independent": (coins < rates).float(),
-            "population": data.free_run(network, real, self.synthetic_count, rng),
-        }
-        rows = {name: _row(real.spikes, spikes, data.trials) for name, spikes in samplers.items()}
-        shown = {"real": real.spikes, "fitted": samplers["population"]}
-        figures = {
-            "raster": partial(plots.raster, {k: x[:, 0] for k, x in shown.items()}, "unit"),
-        }
-        return Results(rows, figures)
+        _warn_of_rates(real, drawn)
+        figures = population_figures({"real": real.spikes, "fitted": drawn}, real.width)
+        weights = sum(layer.free_parameters for _, layer in network.network.glm_layers())
+        return Results(card.table, figures, {"free_parameters": weights})
 
 
-def _row(real: Tensor, other: Tensor, trials: bool) -> dict[str, float]:
-    return {
-        "rate_error": populations.rate_error(real, other),
-        "count_divergence": populations.count_divergence(real, other),
-    }
+def _warn_of_rates(real: BinnedSpikes, drawn: Tensor) -> None:
+    """Name the units whose rate in the free run is off by more than a factor of two."""
+    ratios = populations.rate_ratios(real.spikes, drawn)
+    off = [
+        f"{name} ({float(ratio):.2g} times)"
+        for name, ratio in zip(real.units, ratios, strict=True)
+        if not 0.5 <= ratio <= 2
+    ]
+    if off:
+        cure = "give more --learner.moment-updates, or a larger --bin"
+        print(f"warning: rates of the free run are off for {', '.join(off)}; {cure}", file=sys.stderr)
 
 
 RECORDING = Experiment(
