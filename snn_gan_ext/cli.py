@@ -299,7 +299,7 @@ def sample(
     Args:
         run: Run folder.
         out: File to write: spikes [T, n, N], labels [n], and decoded images, times or events; with
-            nmnist a new folder of recordings.
+            nmnist a new folder of recordings. Of a recording .nwb, .npz or .nix.
         format: npz; or for recipes with events hdf5 (.h5), and nmnist, whose files Tonic reads.
         n: Number of trials.
         label: Class of all trials; the classes in turn by default.

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, cast
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snn_gan_ext.coding.events import Binning
 from snn_gan_ext.coding.images import Labelled
+from snn_gan_ext.datasets.spike_trains import SpikeTrains
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.settings import Settings
 from snn_gan_ext.functional import bases
@@ -77,6 +78,10 @@ class Data(Settings, ABC):
     def fingerprint(self) -> str:
         """Return a hash of data that a user brings; empty for data of the package or of a seed."""
         return ""
+
+    def trains_of(self, drawn: Mapping[str, Tensor], rng: torch.Generator) -> SpikeTrains | None:
+        """Return drawn trials as spike trains of units; None where they are none of a recording."""
+        return None
 
     def labels(self, count: int, label: int | None = None) -> Tensor | int:
         """Return labels ``[count]``: all of one class, or the classes in turn.

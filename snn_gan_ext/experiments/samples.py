@@ -9,14 +9,18 @@ import torch
 
 from snn_gan_ext.coding.events import Events, to_events
 from snn_gan_ext.datasets import event_files
+from snn_gan_ext.datasets.spike_train_files import write_spike_trains
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.experiments.checkpoint import write_atomically
 from snn_gan_ext.experiments.runs import device_named, load_run
+from snn_gan_ext.experiments.trainer import Trainer
 from snn_gan_ext.rng import stream
 from snn_gan_ext.validation import SEED, check_setting, one_of, path_of, whole
+from snn_gan_ext.version import __version__
 
 __all__ = ["FileFormat", "sample"]
 
+ENDINGS = ".nwb", ".nix"  # of spike trains of a recording, beside .npz
 FileFormat = Literal["npz", "hdf5", "nmnist"]
 
 
@@ -42,6 +46,9 @@ def sample(
     ``nmnist`` events: a folder ``Train/<label>/<number>.bin`` as N-MNIST's, for Tonic
     ========== ==================================================================================
 
+    Spike trains of a recording go into ``.npz``, ``.nwb`` or ``.nix`` as `write_spike_trains` writes
+    them.
+
     Args:
         folder: Finished run.
         out: Path ending in ``.npz``, ``.h5`` or ``.hdf5``; or a new or an empty folder.
@@ -65,6 +72,9 @@ def sample(
     _check_out(out, file_format, force)
     trainer = load_run(folder, device)
     experiment, data = trainer.experiment, trainer.data
+    if out.suffix in ENDINGS or experiment.name == "recording":
+        about = {"run": f"{folder}", "seed": seed, "version": __version__, "n": count}
+        return _sample_recording(trainer, out, count, label, about)
     if file_format != "npz" and data.binning is None:
         expected = f"npz for recipe {experiment.name!r}, which has no events"
         raise InputError("--format", expected=expected, got=file_format)
@@ -89,13 +99,27 @@ def sample(
     return drawn
 
 
+def _sample_recording(
+    trainer: Trainer, out: Path, count: int, label: int | None, about: dict[str, object]
+) -> dict[str, torch.Tensor]:
+    """Draw spike trains of a recording's units into a file that other packages read."""
+    rng = stream(int(f"{about['seed']}"), "samples", trainer.device)
+    drawn = trainer.experiment.evaluation.sample(trainer, trainer.data.labels(count, label), rng)
+    trains = trainer.data.trains_of(drawn, stream(int(f"{about['seed']}"), "times within bins"))
+    if trains is None:
+        expected = f"a file name ending in .npz, for recipe {trainer.experiment.name!r}"
+        raise InputError("--out", expected=expected, got=f"{out.name}")
+    write_spike_trains(trains, out, about)
+    return drawn
+
+
 def _check_out(out: Path, file_format: FileFormat, force: bool) -> None:
     check_setting("--format", file_format, one_of(FileFormat))
     if file_format == "nmnist":
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError("--out", expected="a new or an empty folder", got=f"{out}")
         return
-    endings = {"npz": (".npz",), "hdf5": (".h5", ".hdf5")}[file_format]
+    endings = {"npz": (".npz", *ENDINGS), "hdf5": (".h5", ".hdf5")}[file_format]
     if out.suffix not in endings:
         expected = f"a file name ending in {' or '.join(endings)}"
         raise InputError("--out", expected=expected, got=f"{out.name}")

@@ -149,12 +149,29 @@ class Recording(Data):
             rng: Random source.
         """
         copies = -(-least // like.spikes.shape[1])
-        count = copies * like.spikes.shape[1]
+        labels = None if like.labels is None else like.labels.repeat(copies)
+        return self.drawn(network, copies * like.spikes.shape[1] if labels is None else labels, rng)
+
+    def drawn(self, network: NetworkGenerator, labels: Tensor | int, rng: torch.Generator) -> Tensor:
+        """Draw trials of given labels or of a number, or as much ongoing activity, ``[T, B, N]``."""
+        here = labels.to(rng.device) if isinstance(labels, Tensor) else labels
         if self.trials:
-            labels = None if like.labels is None else like.labels.repeat(copies).to(rng.device)
-            trials: Tensor = network(count if labels is None else labels, rng)
+            trials: Tensor = network(here, rng)
             return trials.cpu()
-        return network.free_run(count, 6 * self.num_steps, rng)[5 * self.num_steps :].cpu()
+        return network.free_run(here, 6 * self.num_steps, rng)[5 * self.num_steps :].cpu()
+
+    def trains_of(self, drawn: Mapping[str, Tensor], rng: torch.Generator) -> SpikeTrains:
+        """Return drawn windows as spike trains; times within a bin are uniform."""
+        labels = drawn.get("labels")
+        names = None if labels is None else [self.label_names[label] for label in labels]
+        width = self.bin_ms / 1000
+        found = SpikeTrains.from_dense(
+            drawn["spikes"], width, trials=self.trials, labels=names, units=self.units
+        )
+        # Spikes lie in the middle of their bins.
+        offsets = [torch.rand(len(x), generator=rng).double().numpy() - 0.5 for x in found.times]
+        times = (x + width * 0.999 * y for x, y in zip(found.times, offsets, strict=True))
+        return replace(found, times=tuple(times), source="snn_gan_ext")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +189,13 @@ class RecordingEvaluation(Evaluation):
     }
     synthetic_count: int = setting(400, whole(10, 1_000_000))
     judges: bool = True
+
+    def sample(self, trainer: Trained, labels: Tensor | int, rng: torch.Generator) -> dict[str, Tensor]:
+        """Draw trials, or windows of ongoing activity long after its start; see `Evaluation.sample`."""
+        data, network = trainer.data_as(Recording), trainer.generator
+        assert isinstance(network, NetworkGenerator)
+        labelled = {"labels": labels} if isinstance(labels, Tensor) else {}
+        return {"spikes": data.drawn(network, labels, rng), **labelled}
 
     def monitor(self, trainer: Trained) -> dict[str, float]:
         """Nothing: the learner looks at the free run itself."""
