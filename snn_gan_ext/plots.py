@@ -298,6 +298,8 @@ def populations(sources: Mapping[str, Tensor], dt: float) -> Figure:
             intervals.hist(step.numpy(), bins, density=True, histtype="step", label=title)
             mean = covariances[:, pairs].mean(1) if pairs.any() else torch.zeros(len(covariances))
             lagged.plot(1e3 * dt * np.arange(len(mean)), mean, ".-", label=title)
+        counts.yaxis.set_major_formatter("{x:g}")
+        scatter.locator_params(nbins=4)
         counts.set(title="population count", xlabel="units that spike in a bin", ylabel="share of bins")
         intervals.set(title="inter-spike intervals", xlabel="bins", ylabel="density")
         lagged.set(title="mean covariance of pairs", xlabel="lag, ms")

@@ -153,13 +153,20 @@ def _nwb_spans(path: Path, content: Any, times: list[Floats], label: str, interv
         if label:
             cure = f"name one with --intervals: {', '.join(sorted(tables)) or 'the file has none'}"
             raise InputError("label", expected="a table of trials", got="none", cure=cure)
-        return _whole(times), None, False
+        return _observed(content.units, times), None, False
     if label and label not in table.colnames:
         got = f"{label!r}"
         raise InputError("label", expected=f"a column of {list(table.colnames)}", got=got)
     edges = np.stack([np.asarray(table[name][:], float) for name in ("start_time", "stop_time")], 1)
     values = np.array([str(value) for value in table[label][:]]) if label else None
     return edges, values, intervals in ("", "trials")
+
+
+def _observed(units: Any, times: list[Floats]) -> Floats:
+    """Return the intervals of observation, or the time from the first spike to the last."""
+    if "obs_intervals" not in units.colnames:
+        return _whole(times)
+    return np.unique(np.asarray(units["obs_intervals"][0], float).reshape(-1, 2), axis=0)
 
 
 def _whole(times: list[Floats]) -> Floats:

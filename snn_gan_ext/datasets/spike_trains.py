@@ -315,7 +315,8 @@ class SpikeTrains:
         times, values = (np.asarray(part, float) for part in self.signal)
         values = values.reshape(len(times), -1)
         edges = starts[None, :, None] + width * (np.arange(steps)[:, None, None] + np.array([0.0, 1.0]))
-        first, last = (np.searchsorted(times, edges[..., side]) for side in (0, 1))
+        # A sample at an edge belongs to the later bin, however the edge was rounded.
+        first, last = (np.searchsorted(times, edges[..., side] - 1e-9) for side in (0, 1))
         sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, 0)])
         count = np.maximum(last - first, 1)[..., None]
         held = values[np.clip(first - 1, 0, len(values) - 1)]
