@@ -30,6 +30,7 @@ from .networks.classifiers import SpikingClassifier
 from .networks.discriminators import (
     IntervalDiscriminator,
     MLPDiscriminator,
+    PrefixDiscriminator,
     TemporalDiscriminator,
 )
 from .networks.ensembles import DiscriminatorEnsemble, Ensemble
@@ -77,6 +78,7 @@ __all__ = [
     "MomentMatching",
     "OnOffDiscriminator",
     "PopulationGenerator",
+    "PrefixDiscriminator",
     "RGLMConv2d",
     "RGLMLayer",
     "Recordings",

@@ -29,6 +29,7 @@ __all__ = [
     "Observation",
     "ObservedRun",
     "Observer",
+    "PrefixJudge",
     "Sample",
     "Schedule",
     "TrainingState",
@@ -248,6 +249,14 @@ class Discriminator(LabelledNetwork, Protocol):
     """A network that returns logits ``[B]`` for decoded trials and their labels."""
 
     def __call__(self, decoded: Tensor, labels: Tensor | None) -> Tensor: ...
+
+
+class PrefixJudge(Discriminator, Protocol):
+    """A discriminator that judges every prefix of a trial; `PrefixDiscriminator` is one."""
+
+    def traces(self, spikes: Tensor) -> Tensor: ...
+    def judge(self, traces: Tensor, ends: Tensor, labels: Tensor | None = None) -> Tensor: ...
+    def prefixes(self, spikes: Tensor, labels: Tensor | None = None) -> Tensor: ...
 
 
 class Observer(SpikingNetwork, Protocol):

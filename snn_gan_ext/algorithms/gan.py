@@ -2,6 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -118,13 +119,13 @@ class GAN(Learner, ABC, Generic[G, B]):
         state: AdversarialState[G],
         real: Tensor,
         fake: Tensor,
-        labels: Tensor | None,
+        judge: Callable[[Tensor], Tensor],
         r1: float,
         real_target: float = 1.0,
     ) -> dict[str, Tensor]:
-        """Descend the cross-entropy plus ``r1`` times the R1 penalty."""
+        """Descend the cross-entropy of logits plus ``r1`` times the R1 penalty."""
         real = trackable(real).detach().requires_grad_(r1 > 0)
-        real_logits, fake_logits = state.discriminator(real, labels), state.discriminator(fake, labels)
+        real_logits, fake_logits = judge(real), judge(fake)
         loss = adversarial.discriminator_loss(real_logits, fake_logits, real_target)
         penalty = adversarial.r1_penalty(real_logits, real) if r1 > 0 else loss.new_zeros(())
         state.discriminator_optimizer.zero_grad()

@@ -82,7 +82,9 @@ class ImageGAN(GAN[ImageGenerator, ImageBatch]):
         check_shapes(batch=(real, images.shape))
         check_device("batch", real, images.device)
         r1 = 0.0 if state.updates % self.r1_every else self.r1_every * self.r1
-        metrics = self._train_discriminator(state, real, images.detach(), labels, r1)
+        metrics = self._train_discriminator(
+            state, real, images.detach(), lambda x: state.discriminator(x, labels), r1
+        )
         del metrics["r1_penalty"]  # of some updates only
         with _frozen(state.discriminator):  # its weights' gradients would be half of the work
             logits = state.discriminator(images, labels)

@@ -7,7 +7,8 @@ pre-synaptic traces, so every learning rule has the form
 
 trace times post-synaptic error times global signal: eq. 8 of the SpikeGAN paper.
 
-Shapes: rewards ``[B]``, errors ``[T, B, N]``, per-sample gradients ``[B, ...]``.
+Shapes: rewards ``[B]``, or ``[B, T]`` for every step; errors ``[T, B, N]``; per-sample gradients
+``[B, ...]``.
 """
 
 from typing import Literal
@@ -48,7 +49,8 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor | None = None)
     group with the batch. ``variance_minimising`` differs by parameter: `variance_minimising_gradient`.
 
     Args:
-        rewards: Rewards ``[B]`` with ``B >= 2``, except for ``none``.
+        rewards: Rewards ``[B]`` with ``B >= 2``, except for ``none``. Rewards of steps ``[B, T]``
+            have a baseline for each step.
         baseline: One of the names above.
         groups: Whole numbers ``[B]``, equal for trials under the same condition; None for one group.
 
@@ -64,8 +66,8 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor | None = None)
     """
     check_tensor("rewards", rewards)
     if groups is None:
-        groups = torch.zeros(rewards.shape, dtype=torch.long, device=rewards.device)
-    check_shapes(rewards=(rewards, "B"), groups=(groups, "B"))
+        groups = torch.zeros(rewards.shape[:1], dtype=torch.long, device=rewards.device)
+    check_shapes(rewards=(rewards, ("B", *rewards.shape[1:])), groups=(groups, "B"))
     if baseline == "none":
         return rewards
     _check_comparable(rewards)
@@ -83,10 +85,14 @@ def advantage(rewards: Tensor, baseline: Baseline, groups: Tensor | None = None)
 
 
 def normalised(advantages: Tensor, floor: float = 1e-8) -> Tensor:
-    """Return advantages ``[B >= 2]`` divided by their standard deviation over the batch plus ``floor``.
+    """Return advantages divided by their standard deviation plus ``floor``.
 
     This keeps the step size steady while the discriminator's certainty grows. The scale contains each
     trial's own reward, so the estimate is biased in length.
+
+    Args:
+        advantages: Advantages ``[B >= 2]``, or ``[B, T]`` with one deviation over all trials and steps.
+        floor: Number added to the deviation.
     """
     check_tensor("advantages", advantages)
     _check_comparable(advantages)
@@ -101,17 +107,17 @@ def score_function_error(score: Tensor, advantages: Tensor) -> Tensor:
 
     Args:
         score: Score ``[T, B, *out]`` from `snn_gan_ext.functional.glm.score`.
-        advantages: Advantages ``[B]``.
+        advantages: Advantages ``[B]``, or ``[T, B]`` for every step.
 
     Raises:
-        InputError: If there is not one advantage for each trial.
+        InputError: If there is not one advantage for each trial, or for each step and trial.
 
     References:
         SpikeGAN paper, eq. 7-8; Williams (1992).
     """
     check_tensors(score=score, advantages=advantages)
-    check_shapes(advantages=(advantages, score.shape[1:2]))
-    return score * advantages.reshape(-1, *[1] * (score.dim() - 2))
+    check_shapes(advantages=(advantages, score.shape[0 if advantages.dim() == 2 else 1 : 2]))
+    return score * advantages.reshape(*advantages.shape, *[1] * (score.dim() - 2))
 
 
 def straight_through_error(reward_gradient: Tensor, potentials: Tensor) -> Tensor:
@@ -179,7 +185,7 @@ def _check_comparable(rewards: Tensor) -> None:
 
 def _group_mean(values: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
     same = (groups.unsqueeze(0) == groups.unsqueeze(1)).to(values.dtype)
-    size = same.sum(1)
+    size = same.sum(1).reshape(-1, *[1] * (values.dim() - 1))
     return same @ values / size, size
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "OrdinaryGenerator",
     "Particles",
     "Population",
+    "Prefixes",
     "StepResponse",
     "Temporal",
     "in_turn",
@@ -429,6 +430,27 @@ class Temporal(DiscriminatorSettings):
         neurons = math.prod(data.shape[1:])
         return discriminators.TemporalDiscriminator(
             neurons, data.classes, data.shape[0], **_options(self, rng)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefixes(DiscriminatorSettings):
+    """`PrefixDiscriminator`: a logit at every step, from traces of the spikes so far.
+
+    Attributes:
+        decays: Decay of each trace in a step.
+        hidden: Units of each hidden layer.
+        label_scale: Factor on the label in the input.
+    """
+
+    decays: tuple[float, ...] = (0.0, 0.6, 1.0)
+    hidden: tuple[int, ...] = (256, 256)
+    label_scale: float = 4.0
+
+    def build(self, data: Data, decode: Decode, rng: torch.Generator) -> nn.Module:
+        num_steps, neurons = data.shape
+        return discriminators.PrefixDiscriminator(
+            neurons, data.classes, num_steps, **_options(self, rng)
         )
 
 

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from snn_gan_ext.networks.labels import one_hot
 from snn_gan_ext.validation import (
     Rule,
     at_least,
+    between,
     check_device,
     check_positive,
     check_setting,
@@ -22,7 +24,14 @@ from snn_gan_ext.validation import (
     whole,
 )
 
-__all__ = ["IntervalDiscriminator", "MLPDiscriminator", "TemporalDiscriminator", "TrialDiscriminator"]
+__all__ = [
+    "IntervalDiscriminator",
+    "MLPDiscriminator",
+    "PrefixDiscriminator",
+    "PrefixState",
+    "TemporalDiscriminator",
+    "TrialDiscriminator",
+]
 
 FACTOR = Rule("a finite number", lambda x: type(x) in (int, float) and math.isfinite(x))
 
@@ -243,6 +252,123 @@ class IntervalDiscriminator(TrialDiscriminator):
         end = step == num_steps
         known = ((latest, ~first & ~end), (latest, first & ~end), (latest, end), (before, ~first))
         return torch.cat([interval * applies.unsqueeze(1) for interval, applies in known], 1)
+
+
+class PrefixState(NamedTuple):
+    """Memory of a `PrefixDiscriminator` between steps: traces ``[B, K * N]``, and steps so far."""
+
+    traces: Tensor
+    steps: int = 0
+
+
+class PrefixDiscriminator(TrialDiscriminator):
+    r"""A discriminator that judges spikes ``[T, B, N]`` while they come: a logit for each prefix.
+
+    A perceptron receives traces of all neurons, the label y and the time, at step t of T:
+
+    .. math:: D_t = \mathrm{MLP}(z_t, y, t / T), \qquad
+        z_{k,t} = d_k z_{k,t-1} + \frac{x_t}{\sum_{j<T} d_k^j}.
+
+    Traces lie in 0 .. 1. A decay of 0 shows the step itself, 1 the number of spikes so far. Leaky ReLU
+    follows each hidden layer.
+
+    Args:
+        features: Number of read-out neurons ``N``.
+        classes: Number of labels; 0 for trials without labels.
+        num_steps: Number of time steps ``T`` of a trial.
+        decays: Decay :math:`d_k` of each of the ``K`` traces, in 0 .. 1.
+        hidden: Width of each hidden layer.
+        label_scale: Factor on the one-hot label.
+        rng: Random source of the initial weights.
+
+    Raises:
+        InputError: If a size is below 1, or a decay is out of its range.
+    """
+
+    decays: Tensor
+    gains: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        num_steps: int,
+        *,
+        decays: Sequence[float] = (0.0, 0.6, 1.0),
+        hidden: Sequence[int] = (256, 256),
+        label_scale: float = 1.0,
+        rng: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = {f"hidden[{place}]": width for place, width in enumerate(hidden)}
+        sizes["number of decays"] = len(decays)
+        _check_sizes(classes, label_scale, features=features, num_steps=num_steps, **sizes)
+        for place, decay in enumerate(decays):
+            check_setting(f"decays[{place}]", decay, between(0, 1))
+        self.features, self.classes, self.num_steps = features, classes, num_steps
+        self.label_scale = label_scale
+        each = torch.tensor(decays).repeat_interleave(features)
+        self.register_buffer("decays", each, persistent=False)
+        powers = each ** torch.arange(num_steps).unsqueeze(1)
+        self.register_buffer("gains", 1 / powers.sum(0), persistent=False)
+        self.layers = _perceptron(len(decays) * features + classes + 1, *hidden, 1)
+        _reset_parameters(self, rng)
+
+    def forward(self, spikes: Tensor, labels: Tensor | None = None) -> Tensor:
+        traces = self.traces(spikes)[-1]
+        return self.judge(traces, torch.full_like(traces[:, 0], self.num_steps), labels)
+
+    def prefixes(self, spikes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the logit of each prefix ``[T, B]``; see `forward`."""
+        traces = self.traces(spikes)
+        ends = torch.arange(1, self.num_steps + 1).repeat(traces.shape[1])
+        labels = None if labels is None else labels.repeat_interleave(self.num_steps)
+        return self.judge(traces.transpose(0, 1).flatten(0, 1), ends, labels).reshape(-1, len(traces)).T
+
+    def traces(self, spikes: Tensor) -> Tensor:
+        """Return the traces ``[T, B, K * N]`` of spikes ``[T, B, N]``."""
+        check_shapes(spikes=(spikes, (self.num_steps, "B", self.features)))
+        check_device("spikes", spikes, self.decays.device)
+        now, found = self._silence(spikes.shape[1]), []
+        for step in spikes:
+            now = self._followed(now, step)
+            found.append(now)
+        return torch.stack(found)
+
+    def judge(self, traces: Tensor, ends: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return logits ``[B]`` of prefixes.
+
+        Args:
+            traces: Traces at the last step of each prefix ``[B, K * N]``.
+            ends: Length of each prefix in steps ``[B]``.
+            labels: Labels ``[B]``; see `forward`.
+        """
+        label = self.label_scale * one_hot(labels, self.classes, len(traces)).to(traces)
+        time = (ends.to(traces) / self.num_steps).unsqueeze(1)
+        logits: Tensor = self.layers(torch.cat([traces, label, time], 1))
+        return logits.squeeze(1)
+
+    def step(
+        self, spikes: Tensor, state: PrefixState | None = None, labels: Tensor | None = None
+    ) -> tuple[Tensor, PrefixState]:
+        """Return the logits ``[B]`` after one more step, and the state for the next.
+
+        Args:
+            spikes: Spikes of the step ``[B, N]``.
+            state: State after the step before; silence by default.
+            labels: Labels ``[B]``; see `forward`.
+        """
+        state = PrefixState(self._silence(len(spikes))) if state is None else state
+        state = PrefixState(self._followed(state.traces, spikes), state.steps + 1)
+        ends = torch.full_like(state.traces[:, 0], state.steps)
+        return self.judge(state.traces, ends, labels), state
+
+    def _silence(self, batch: int) -> Tensor:
+        return self.gains.new_zeros(batch, len(self.gains))
+
+    def _followed(self, traces: Tensor, spikes: Tensor) -> Tensor:
+        """Return traces after one more step."""
+        return self.decays * traces + self.gains * spikes.repeat(1, len(self.gains) // self.features)
 
 
 def _check_sizes(classes: int, label_scale: float, **sizes: int) -> None:

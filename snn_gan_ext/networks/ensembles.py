@@ -108,6 +108,7 @@ class Ensemble(_SideBySide[NetworkGenerator]):
         size: Number of members J.
         classes: Number of labels of each member.
         shape: Sizes of a trial behind time and batch.
+        hidden_delay: Time steps from a hidden spike to the read-out neurons.
         members: A generator whose parameters are those of all members, ``[J, ...]``.
 
     Raises:
@@ -120,6 +121,7 @@ class Ensemble(_SideBySide[NetworkGenerator]):
     def __init__(self, generators: Sequence[NetworkGenerator]) -> None:
         super().__init__(generators)
         self.classes, self.shape = self.members.classes, self.members.shape
+        self.hidden_delay = self.members.hidden_delay
 
     def noise(self, batch: int, rng: torch.Generator | None = None) -> dict[str, Tensor]:
         """Draw noise ``[J, ...]`` for a batch of all members; see `NetworkGenerator.noise`.

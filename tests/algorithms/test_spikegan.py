@@ -8,7 +8,8 @@ from snn_gan_ext.algorithms.gan import update_average
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.images import rate_decode, rate_encode
 from snn_gan_ext.functional.bases import exponential_basis, raised_cosine_basis
-from snn_gan_ext.networks.discriminators import MLPDiscriminator
+from snn_gan_ext.networks.discriminators import MLPDiscriminator, PrefixDiscriminator
+from snn_gan_ext.networks.ensembles import Ensemble
 from snn_gan_ext.networks.generators import ConditionalGenerator
 from snn_gan_ext.types import Batch, Schedule
 
@@ -199,3 +200,45 @@ def test_the_discriminator_receives_the_spikes_themselves_by_default(rng):
     spikes = torch.rand(5, 6, 4, generator=rng)
     assert SpikeGAN().decode(spikes) is spikes
     assert SpikeGAN() == SpikeGAN()
+
+
+def begin_stepwise(members=1, seed=0, **options):
+    weights = torch.Generator().manual_seed(seed)
+    basis = exponential_basis(6, 2.0)
+    parts = [ConditionalGenerator(2, 4, 5, hidden=8, basis=basis, rng=weights) for _ in range(members)]
+    discriminator = PrefixDiscriminator(4, 2, 5, hidden=(32,), rng=weights)
+    settings = {"generator_lr": 1e-2, "discriminator_lr": 1e-2, "baseline": "leave_one_out", **options}
+    algorithm = SpikeGAN(updates=250, credit="step", **settings)
+    generator = Ensemble(parts) if members > 1 else parts[0]
+    return algorithm, algorithm.init(generator, discriminator, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("updates", "learned"), [(250, True), (1, False)])
+def test_credit_at_every_step_learns_two_patterns(updates, learned):
+    """After one update, the negative control, the patterns are not there."""
+    algorithm, state = begin_stepwise()
+    labels = torch.arange(60) % 2
+    for _ in range(updates):
+        algorithm.update(state, Batch(rate_encode(PATTERNS[labels], 5, rng=state.rng), labels))
+    drawn = rate_decode(state.generator(labels, state.rng))
+    means = torch.stack([drawn[labels == k].mean(0) for k in range(2)])
+    assert ((means - PATTERNS).abs().mean() < 0.13) == learned
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_hidden_spike_is_credited_from_the_step_on_in_which_it_is_heard(members, rng):
+    algorithm, state = begin_stepwise(members)
+    seen = {}
+    gradients = state.generator.gradients
+
+    def spy(sample, errors):
+        seen.update({name: errors[name] / sample.runs[name].score for name in errors})
+        return gradients(sample, errors)
+
+    state.generator.gradients = spy
+    labels = torch.arange(12) % 2
+    algorithm.update(state, Batch(rate_encode(PATTERNS[labels], 5, rng=rng), labels))
+    hidden, readout = (seen[name][..., 0] for name in ("hidden", "readout"))
+    torch.testing.assert_close(hidden[:-1], readout[1:])
+    assert not hidden[-1].any()
+    assert readout[-1].any()

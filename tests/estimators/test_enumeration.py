@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from snn_gan_ext import GLMLayer
-from snn_gan_ext.estimators import estimators
+from snn_gan_ext.estimators import credit, estimators
 from snn_gan_ext.functional.bases import exponential_basis
 from tests.functional import reference
 from tests.tiny import tiny_network
@@ -77,6 +77,41 @@ def test_reinforce_is_unbiased():
     weights = tiny.probabilities() * tiny.reward
     mean = {name: torch.tensordot(weights, score, dims=1) for name, score in tiny.scores().items()}
     assert largest_error(mean, tiny.exact_gradient()) < 1e-10
+
+
+class JudgedNetwork(TinyNetwork):
+    """The same, judged at every step: a logit of each prefix ``[T, 256]``, the last one the reward."""
+
+    def __init__(self):
+        super().__init__(4)
+        s, time = self.readout_spikes[:, :, 0], torch.arange(1.0, 5.0)[:, None]
+        self.logits = (s * time).cumsum(0) ** 2 - 2 * s.cumsum(0) + s[0] * s
+        self.reward = self.logits[-1]
+
+    def mean(self, discount=1.0, hidden=1, readout=0):
+        """Mean of the estimator that credits each layer's spikes from these numbers of steps on."""
+        to_go = credit.reward_to_go(credit.increments(self.logits), discount)
+        errors = {
+            name: estimators.score_function_error(self.runs[name].score, credit.delayed(to_go, delay))
+            for name, delay in (("hidden", hidden), ("readout", readout))
+        }
+        gradients = self.network.gradients(self.runs, errors, per_sample=True)
+        p = self.probabilities()
+        return {name: torch.tensordot(p, gradient, dims=1) for name, gradient in gradients.items()}
+
+
+@pytest.mark.parametrize("hidden", [0, 1])
+def test_credit_at_every_step_is_unbiased_at_a_discount_of_1(hidden):
+    """From its own step on a hidden spike has the same mean: it has no part in the step's reward."""
+    judged = JudgedNetwork()
+    assert largest_error(judged.mean(hidden=hidden), judged.exact_gradient()) < 1e-10
+
+
+@pytest.mark.parametrize("wrong", [{"hidden": 2}, {"readout": 1}, {"discount": 0.5}], ids=str)
+def test_credit_that_comes_too_late_or_is_discounted_is_biased(wrong):
+    """Negative control."""
+    judged = JudgedNetwork()
+    assert largest_error(judged.mean(**wrong), judged.exact_gradient()) > 1e-2
 
 
 def test_a_score_that_leaks_the_same_bin_is_caught():

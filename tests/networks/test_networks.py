@@ -8,6 +8,7 @@ from snn_gan_ext.functional.bases import exponential_basis, identity_basis, rais
 from snn_gan_ext.networks.discriminators import (
     IntervalDiscriminator,
     MLPDiscriminator,
+    PrefixDiscriminator,
     TemporalDiscriminator,
 )
 from snn_gan_ext.networks.ensembles import Ensemble
@@ -262,6 +263,44 @@ def test_an_interval_discriminator_of_wrong_sizes_is_refused(options):
 def test_the_interval_discriminator_refuses_other_spikes(spikes):
     with pytest.raises(InputError, match="spikes"):
         IntervalDiscriminator(1, 50)(spikes, torch.zeros(1))
+
+
+def test_the_traces_of_a_prefix_by_hand():
+    d = PrefixDiscriminator(2, 0, 3, decays=(0.0, 0.5, 1.0))
+    spikes = torch.tensor([[[1.0, 0.0]], [[1.0, 1.0]], [[0.0, 1.0]]])
+    raw = [[1, 0, 1, 0, 1, 0], [1, 1, 1.5, 1, 2, 1], [0, 1, 0.75, 1.5, 2, 2]]
+    most = torch.tensor([1, 1, 1.75, 1.75, 3, 3])
+    torch.testing.assert_close(d.traces(spikes)[:, 0], torch.tensor(raw) / most)
+    torch.testing.assert_close(d.traces(torch.ones(3, 1, 2))[-1, 0], torch.ones(6))
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_prefix_is_judged_by_its_own_steps_alone(classes, rng):
+    d = PrefixDiscriminator(4, classes, 6, hidden=(8,), rng=rng)
+    spikes, labels = torch.rand(6, 5, 4, generator=rng).round(), torch.tensor([0, 2, 1, 1, 0])
+    logits = d.prefixes(spikes, labels)
+    assert logits.shape == (6, 5)
+    torch.testing.assert_close(d(spikes, labels), logits[-1])
+    other = spikes.clone()
+    other[3] = 1 - other[3]
+    changed = (d.prefixes(other, labels) != logits).any(1)
+    assert changed.tolist() == [False, False, False, True, True, True]
+
+
+def test_step_by_step_a_prefix_discriminator_gives_the_same_logits(rng):
+    d = PrefixDiscriminator(4, 3, 6, hidden=(8,), rng=rng)
+    spikes, labels = torch.rand(6, 5, 4, generator=rng).round(), torch.tensor([0, 2, 1, 1, 0])
+    state, found = None, []
+    for step in spikes:
+        logits, state = d.step(step, state, labels)
+        found.append(logits)
+    torch.testing.assert_close(torch.stack(found), d.prefixes(spikes, labels))
+
+
+@pytest.mark.parametrize("options", [{"num_steps": 0}, {"decays": ()}, {"decays": (1.5,)}], ids=str)
+def test_a_prefix_discriminator_of_wrong_sizes_is_refused(options):
+    with pytest.raises(InputError):
+        PrefixDiscriminator(**{"features": 5, "classes": 2, "num_steps": 4, **options})
 
 
 def test_a_generator_of_one_step_without_delay_is_a_sigmoid_belief_network(rng):

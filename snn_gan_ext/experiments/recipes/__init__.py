@@ -31,6 +31,7 @@ CATALOGUE = {
         "digits-spikes-cnn": "the same with a discriminator that convolves over time",
         "digits-spikes-rate": "the same with a discriminator of rates",
         "digits-spikes-time-surface": "the same with a discriminator of time surfaces",
+        "digits-spikes-credit": "the local rule alone, credited at every step",
         "digits-spikes-ml": "the same generator trained by maximum likelihood (the paper's VAE)",
     },
     "temporal_modes": {

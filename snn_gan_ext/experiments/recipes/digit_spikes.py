@@ -9,7 +9,7 @@ from snn_gan_ext.algorithms.likelihood import MaximumLikelihood
 from snn_gan_ext.algorithms.spikegan import SpikeGAN
 from snn_gan_ext.coding.decoders import PooledRates, Rates, Spikes, TimeSurface
 from snn_gan_ext.coding.images import rate_decode, rate_encode
-from snn_gan_ext.experiments.components import MLP, Conditional, Temporal
+from snn_gan_ext.experiments.components import MLP, Conditional, Prefixes, Temporal
 from snn_gan_ext.experiments.evaluation import Trained
 from snn_gan_ext.experiments.experiment import Experiment
 from snn_gan_ext.experiments.recipes.digits import CLASSES, HeldOut, ImageEvaluation, RateCodedDigits
@@ -68,6 +68,15 @@ RATE = POOLED.vary({"name": "digits-spikes-rate", "learner.decode": Rates()})
 TIME_SURFACE = POOLED.vary(
     {"name": "digits-spikes-time-surface", "learner.decode": TimeSurface(), "learner.r1": 3.0}
 )
+# The local rule alone, credited at every step (decision 24).
+CREDIT = POOLED.vary(
+    {
+        "name": "digits-spikes-credit",
+        "batch": 200,
+        "discriminator": Prefixes(),
+        "learner": SpikeGAN(updates=3000, baseline="leave_one_out", credit="step"),
+    }
+)
 # No discriminator: the likelihood of the spikes, read-out neurons clamped to them (appendix A).
 LIKELIHOOD = POOLED.vary(
     {
@@ -77,4 +86,4 @@ LIKELIHOOD = POOLED.vary(
         "learner": MaximumLikelihood(updates=3000, lr=1e-2),
     }
 )
-RECIPES = (POOLED, CNN, RATE, TIME_SURFACE, LIKELIHOOD)
+RECIPES = (POOLED, CNN, RATE, TIME_SURFACE, CREDIT, LIKELIHOOD)
