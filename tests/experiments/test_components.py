@@ -19,6 +19,7 @@ from snn_gan_ext.experiments.components import (
     OnOff,
     OrdinaryGenerator,
     Particles,
+    Prefixes,
     StepResponse,
     Temporal,
 )
@@ -107,6 +108,7 @@ def labels(data, count):
         (MLP(hidden=(8,), projection=True), Trials(shape=(10, 2, 9, 9)), Counts()),
         (MLP(hidden=(8,)), Trials(shape=(8, 6)), PooledRates()),
         (Temporal(layers=((4, 2, 1),)), DIGITS, None),
+        (Prefixes(hidden=(8,)), DIGITS, None),
         (Intervals(), NEURON, None),
     ],
 )

@@ -15,7 +15,14 @@ from snn_gan_ext.experiments.papers.common import (
     scorecards,
     with_range,
 )
-from snn_gan_ext.experiments.recipes.digit_spikes import CNN, LIKELIHOOD, POOLED, RATE, TIME_SURFACE
+from snn_gan_ext.experiments.recipes.digit_spikes import (
+    CNN,
+    CREDIT,
+    LIKELIHOOD,
+    POOLED,
+    RATE,
+    TIME_SURFACE,
+)
 
 __all__ = ["TABLE_1", "digits_spikes"]
 
@@ -44,6 +51,7 @@ TABLE_1 = {
     "spikegan_rate": Row("SpikeGAN, rates", 0.80, RATE),
     "spikegan_pooled": Row("SpikeGAN, counts in bins", None, POOLED),
     "spikegan_cnn_reinforce": Row("SpikeGAN, CNN, REINFORCE alone", None, REINFORCE),
+    "spikegan_credit": Row("SpikeGAN, REINFORCE alone, credit at every step", None, CREDIT),
     "ml": Row("maximum likelihood (VAE)", 0.12, LIKELIHOOD),
     "class_means": Row("class means, no network", None),
     "kmeans": Row("k-means mixture, no network", None),
