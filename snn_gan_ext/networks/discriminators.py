@@ -307,7 +307,7 @@ class PrefixDiscriminator(TrialDiscriminator):
             check_setting(f"decays[{place}]", decay, between(0, 1))
         self.features, self.classes, self.num_steps = features, classes, num_steps
         self.label_scale = label_scale
-        each = torch.tensor(decays).repeat_interleave(features)
+        each = torch.tensor([float(decay) for decay in decays]).repeat_interleave(features)
         self.register_buffer("decays", each, persistent=False)
         powers = each ** torch.arange(num_steps).unsqueeze(1)
         self.register_buffer("gains", 1 / powers.sum(0), persistent=False)
@@ -320,10 +320,10 @@ class PrefixDiscriminator(TrialDiscriminator):
 
     def prefixes(self, spikes: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the logit of each prefix ``[T, B]``; see `forward`."""
-        traces = self.traces(spikes)
-        ends = torch.arange(1, self.num_steps + 1).repeat(traces.shape[1])
-        labels = None if labels is None else labels.repeat_interleave(self.num_steps)
-        return self.judge(traces.transpose(0, 1).flatten(0, 1), ends, labels).reshape(-1, len(traces)).T
+        traces, (steps, batch) = self.traces(spikes), spikes.shape[:2]
+        ends = torch.arange(1, steps + 1).repeat_interleave(batch)
+        labels = None if labels is None else labels.repeat(steps)
+        return self.judge(traces.flatten(0, 1), ends, labels).reshape(steps, batch)
 
     def traces(self, spikes: Tensor) -> Tensor:
         """Return the traces ``[T, B, K * N]`` of spikes ``[T, B, N]``."""
@@ -358,6 +358,7 @@ class PrefixDiscriminator(TrialDiscriminator):
             state: State after the step before; silence by default.
             labels: Labels ``[B]``; see `forward`.
         """
+        check_shapes(spikes=(spikes, ("B", self.features)))
         state = PrefixState(self._silence(len(spikes))) if state is None else state
         state = PrefixState(self._followed(state.traces, spikes), state.steps + 1)
         ends = torch.full_like(state.traces[:, 0], state.steps)
