@@ -112,6 +112,12 @@ def _without_silent_units(trains: SpikeTrains) -> SpikeTrains:
     return trains.select([name for name in trains.units if name not in set(silent)])
 
 
+def _check_unused(path: Path, name: str, value: str) -> None:
+    """Refuse an option that a format has no use for."""
+    if value:
+        raise InputError(name, expected=f"none for {path.suffix} files", got=f"{value!r}")
+
+
 def _labelled(spans: Spans, times: list[Floats], units: list[str], source: str) -> SpikeTrains:
     """Return spike trains of spans with values of any kind as labels."""
     edges, values, trials = spans
@@ -180,6 +186,9 @@ def _whole(times: list[Floats]) -> Floats:
 def _read_npz(path: Path, label: str, intervals: str) -> SpikeTrains:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
+    _check_unused(path, "intervals", intervals)
+    if label and label not in arrays:
+        raise InputError("label", expected=f"one of {sorted(arrays)}", got=f"{label!r}")
     labels = arrays.get(label or "labels")
     units = arrays["units"].astype(str).tolist() if "units" in arrays else ()
     if "spikes" in arrays:
@@ -210,6 +219,8 @@ def _read_npz(path: Path, label: str, intervals: str) -> SpikeTrains:
 
 
 def _read_hdf5(path: Path, label: str, intervals: str) -> SpikeTrains:
+    _check_unused(path, "label", label)
+    _check_unused(path, "intervals", intervals)
     with require("h5py", CURE).File(path) as file:
         times, counts = np.ravel(file["spikes"][:]).astype(float), np.ravel(file["sCount"][:])
         names = [str(x, "utf-8", "replace") for x in file["names"][:]] if "names" in file else []
@@ -222,6 +233,8 @@ def _read_neo(path: Path, label: str, intervals: str) -> SpikeTrains:
     if path.suffix.lower() in (".pkl", ".pickle"):
         cure = "save it as .nix, .nwb or .npz"
         raise InputError(f"{path}", expected="a file that runs no code", got="a pickle", cure=cure)
+    _check_unused(path, "label", label)
+    _check_unused(path, "intervals", intervals)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reader = require("neo.io", CURE).get_io(str(path))
