@@ -227,7 +227,7 @@ def fit(file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]
     """Fit a coupled population to a recording; `fit FILE --help` lists all settings.
 
     Args:
-        file: Spike trains, as .nwb or .npz.
+        file: Spike trains, as .nwb, .npz or a format that neo reads; "example" ships with the package.
     """
     _fit(file, ())
 

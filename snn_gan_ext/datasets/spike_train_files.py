@@ -29,6 +29,7 @@ from snn_gan_ext.validation import path_of, require
 __all__ = ["ENDINGS", "read_spike_trains", "write_spike_trains"]
 
 ENDINGS = ".nwb", ".npz", ".nix"
+EXAMPLE = Path(__file__).parent / "data" / "lif30.npz"
 CURE = 'pip install "snn_gan_ext[neuro]", or ".[neuro]" in a clone'
 Spans = tuple[Floats, np.ndarray | None, bool]  # spans, values of their labels, whether they are trials
 
@@ -36,10 +37,13 @@ Spans = tuple[Floats, np.ndarray | None, bool]  # spans, values of their labels,
 def read_spike_trains(source: Any, *, label: str = "", intervals: str = "") -> SpikeTrains:
     """Read spike trains of a file, or of an object of pynapple or neo.
 
-    Units that never fire within the spans are left out, with a warning that names them.
+    Units that never fire within the spans are left out, with a warning that names them. The name
+    ``example`` stands for a recording that ships with the package: 30 leaky integrate-and-fire neurons
+    simulated in Brian2, in 250 trials of 400 ms, recurrently connected, with common inputs, a gain that
+    differs from trial to trial, and a stimulus at 120 ms.
 
     Args:
-        source: Path of a file; or a pynapple `TsGroup`, a neo `Block`, or `SpikeTrains`.
+        source: Path of a file, or "example"; or a pynapple `TsGroup`, a neo `Block`, or `SpikeTrains`.
         label: Column of the table of trials or intervals with their labels.
         intervals: Name of the table in an NWB file, such as "epochs"; its trials by default.
 
@@ -49,7 +53,7 @@ def read_spike_trains(source: Any, *, label: str = "", intervals: str = "") -> S
     if isinstance(source, SpikeTrains):
         return source
     if isinstance(source, str | os.PathLike):
-        path = path_of("recording", source)
+        path = EXAMPLE if f"{source}" == "example" else path_of("recording", source)
         if not path.is_file():
             raise InputError(f"{path}", expected="a file of spike trains", got="no such file")
         readers = {".nwb": _read_nwb, ".npz": _read_npz, ".h5": _read_hdf5, ".hdf5": _read_hdf5}
