@@ -46,10 +46,10 @@ class FullLikelihood:
 
     Attributes:
         iterations: Largest number of iterations.
-        coupling_penalty: Penalty :math:`\lambda_c` of weights between neurons.
-        feedback_penalty: Penalty :math:`\lambda_f` of feedback. Small: it keeps the weights of neurons
+        coupling_penalty: Penalty of weights between neurons.
+        feedback_penalty: Penalty of feedback. Small: it keeps the weights of neurons
             that never fire twice in a row finite, and would blur a refractory time.
-        drive_penalty: Penalty :math:`\lambda_d` of all other weights, but for biases.
+        drive_penalty: Penalty of all other weights, but for biases.
         values: Largest number of neurons times steps that are in memory at a time.
 
     Raises:

@@ -83,7 +83,7 @@ class SpikeGAN(GAN[Generator, Batch]):
         real_target: Target of the discriminator for real trials. Below 1 it is label smoothing.
         credit: One reward a ``trial``, or one a ``step``: the increments of the logit, which need
             ``reinforce``.
-        discount: Discount :math:`\gamma` of rewards of later steps.
+        discount: Discount of rewards of later steps, from one step to the next.
         prefixes: Number of random prefixes of each trial that the discriminator learns from.
 
     Raises:

@@ -38,7 +38,7 @@ CATALOGUE = {
         "temporal-modes": "one neuron, two firing modes: likelihood, SpikeGAN and Bayes-SpikeGAN"
     },
     "ring": {"ring": "neurons that hear their neighbours: coupling against latent bits"},
-    "recording": {"recording": "a coupled population fitted to a recording: use `fit FILE`"},
+    "recording": {"recording": "a coupled population fitted to a recording; `fit FILE` takes yours"},
     "brian_neurons": {
         "brian-adex": "learns from AdEx neurons simulated in Brian2",
         "brian-modes": "learns from three kinds of neurons simulated in Brian2",

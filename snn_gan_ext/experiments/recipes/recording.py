@@ -243,15 +243,23 @@ RECORDING = Experiment(
     label="population",
     monitor_every=1000,
     checkpoint_every=1,
-    data=Recording(),
+    data=Recording(  # the one that ships, which `fit` replaces
+        path="example",
+        bin_ms=4.0,
+        units=tuple(map(str, range(30))),
+        num_steps=100,
+        trials=True,
+    ),
     generator=Population(
+        by_step=True,
+        latent_bits=1,
         same_step=True,
         counts=8,
         class_rates=True,
         readout_bias=-3.0,
         basis=Basis(kind="raised_cosine", functions=5, window=20),
     ),
-    learner=PopulationFit(),
+    learner=PopulationFit(moment_updates=0, moments=MomentMatching(updates=50, lr=3e-3, ongoing=False)),
     evaluation=RecordingEvaluation(),
 )
 RECIPES = (RECORDING,)
@@ -267,10 +275,10 @@ def experiment_for(path: Path | str, changes: Mapping[str, Any]) -> Experiment:
     Raises:
         InputError: If the file holds no recording, or a setting is unknown.
     """
-    asked = RECORDING.vary({**changes, "data.path": f"{path}"})
-    data = asked.data
-    assert isinstance(data, Recording)
-    data = data.fitted_to()
+    of_data = {name: value for name, value in changes.items() if name.startswith("data.")}
+    asked = RECORDING.vary({"data": Recording(path=f"{path}")}).vary(of_data).data
+    assert isinstance(asked, Recording)
+    data = asked.fitted_to()
     windows = data.parts["train"].spikes.shape[1]
     chosen = {
         "data": data,
