@@ -229,7 +229,7 @@ def test_bad_settings_are_refused_in_one_line(arguments, says, capsys, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "Expected one of {train, fit, compare, reproduce, evaluate, sample, crosscheck, recipes}; see snn"),
+        ((), "Expected one of {train, fit, compare, reproduce, evaluate, sample, crosscheck, recipes}"),
         (("train",), "Missing from snn-gan-ext train: RECIPE; see snn-gan-ext train --help"),
         (("fly",), "Unrecognized options: fly; see snn-gan-ext --help"),
         (("sample",), "Missing from snn-gan-ext sample: RUN --out PATH; see"),
