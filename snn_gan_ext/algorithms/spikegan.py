@@ -210,8 +210,7 @@ class SpikeGAN(GAN[Generator, Batch]):
         with torch.set_grad_enabled(hybrid):
             logits = state.discriminator(self.decode(spikes), labels)
             rewards = adversarial.generator_reward(logits, self.objective)
-        slope = torch.autograd.grad(rewards.sum(), spikes)[0] if hybrid else None
-        return rewards.detach(), slope
+        return rewards.detach(), _slope(rewards, spikes) if hybrid else None
 
     def _advantages(self, rewards: Tensor, labels: Tensor | None, members: int) -> Tensor:
         """Return advantages ``[B]`` or ``[T, B]``, taken within each member's share of the batch."""
@@ -243,6 +242,18 @@ class SpikeGAN(GAN[Generator, Batch]):
     def _ascend(self, state: AdversarialState[Generator], gradients: Mapping[str, Tensor]) -> None:
         set_gradients(state.generator, gradients)
         state.generator_optimizer.step()
+
+
+def _slope(rewards: Tensor, spikes: Tensor) -> Tensor:
+    """Return the slope of rewards at the spikes, which `decode` has to let through."""
+    found = None
+    if rewards.requires_grad:
+        (found,) = torch.autograd.grad(rewards.sum(), spikes, allow_unused=True)
+    if found is None:
+        cure = "take a differentiable one, or estimator='reinforce'"
+        expected, got = "a map with a slope at the spikes", "one without, as of a threshold"
+        raise InputError("decode", expected=expected, got=got, cure=cure)
+    return found
 
 
 def _checked(real: Tensor, generated: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ class GLMSample(NamedTuple):
 
     @property
     def state(self) -> GLMState:
-        """State after the last step, in memory of its own."""
+        """State after the last step. After a lone step it shares memory with the record."""
         signals = self.inputs, self.outputs
         if len(self.spikes) == 1 and all(map(_follows_window, signals, self.windows)):
             # Backpropagation through a split takes half the time of that through [1:].

@@ -242,3 +242,16 @@ def test_a_hidden_spike_is_credited_from_the_step_on_in_which_it_is_heard(member
     torch.testing.assert_close(hidden[:-1], readout[1:])
     assert not hidden[-1].any()
     assert readout[-1].any()
+
+
+@pytest.mark.parametrize("decode", [lambda s: (s.mean(0) > 0.5).float(), lambda s: s.detach().mean(0)])
+def test_a_decoder_without_a_slope_is_refused_for_the_hybrid_estimator(decode):
+    batch = Batch(torch.zeros(5, 6, 4), torch.zeros(6, dtype=torch.long))
+    for estimator in ("reinforce", "hybrid"):
+        algorithm = SpikeGAN(decode=decode, updates=1, estimator=estimator, r1=0.0)
+        state = begin(algorithm, classes=(1, 1))
+        if estimator == "reinforce":
+            assert "reward" in algorithm.update(state, batch)
+        else:
+            with pytest.raises(InputError, match=r"decode: expected a map with a slope"):
+                algorithm.update(state, batch)
