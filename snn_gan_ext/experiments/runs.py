@@ -143,6 +143,7 @@ def train(
             monitor=trainer.monitor,
             monitor_every=experiment.monitor_every,
             checkpoint_every=experiment.checkpoint_every,
+            log_every=20 if experiment.updates > 20 else 1,
             tensorboard=tensorboard,
             progress=progress,
         )

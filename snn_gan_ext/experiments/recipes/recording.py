@@ -111,6 +111,14 @@ class Recording(Data):
     def fingerprint(self) -> str:
         return self.trains.fingerprint()
 
+    def finer_bin(self) -> float:
+        """Return a width of bins in milliseconds that loses under 1 % of the spikes."""
+        width = self.bin_ms
+        window = self.num_steps * self.bin_ms / 1000
+        while width > 0.1 and self.trains.bin(width / 1000, window).lost > 0.01:
+            width /= 2
+        return float(f"{width:.2g}")
+
     def class_rates(self) -> Tensor:
         """Smoothed rates ``[T, classes, N]`` of the training windows, above 0 and below 1."""
         train = self.parts["train"]
@@ -305,12 +313,15 @@ def choices(experiment: Experiment) -> list[str]:
     kind = "trials" if data.trials else "windows of ongoing activity"
     lost = max(part.lost for part in parts.values())
     labels = f", {data.classes} labels" if data.classes else ""
+    shared = f"{lost:.1%} of spikes share a bin"
+    if lost > 0.01:
+        shared += f" (--bin {data.finer_bin():g}ms would lose under 1 %)"
     drive = "a drive by step" if generator.by_step else "a constant drive"
     return [
         f"{len(data.units)} units, {rates.min():.2g} to {rates.max():.2g} spikes/s, "
         f"{data.trains.duration:.4g} s",
         f"{data.num_steps} bins of {data.bin_ms:g} ms (--bin, --window): {windows} {kind}{labels}; "
-        f"{lost:.1%} of spikes share a bin",
+        f"{shared}",
         f"coupled neurons with {drive}, {generator.latent_bits} latent bits "
         "(--generator.latent-bits), an order within the step",
         f"{learner.updates} updates, {learner.moment_updates} of them on moments of the free run "
