@@ -3,7 +3,7 @@
 The network of snnTorch's fifth tutorial, with a `GLMLayer` as its read-out, receives a label and latent
 bits. As a recipe of its own it has a run folder, checkpoints, a scorecard and a report.
 
-Usage: python examples/snntorch_generator.py [--estimator hybrid|reinforce] [--seed N] [--updates N]
+Usage: python examples/snntorch_generator.py [--estimator hybrid|reinforce|credit] [--seed N]
 """
 
 import argparse
@@ -52,7 +52,7 @@ class SnnTorchModel(GeneratorSettings):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--estimator", choices=["hybrid", "reinforce"], default="hybrid")
+    parser.add_argument("--estimator", choices=["hybrid", "reinforce", "credit"], default="hybrid")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--updates", type=int, default=3000)
     parser.add_argument("--evaluate-on", choices=["validation", "test"], default="test")
@@ -60,11 +60,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     name = f"snntorch-{options.estimator}"
-    recipe = RECIPES["digits-spikes-pooled"].vary(
+    by_step = options.estimator == "credit"  # REINFORCE, with credit at every step
+    recipe = RECIPES["digits-spikes-credit" if by_step else "digits-spikes-pooled"].vary(
         {
             "name": name,
             "generator": SnnTorchModel(),
-            "learner.estimator": options.estimator,
+            "learner.estimator": "reinforce" if by_step else options.estimator,
             "seed": options.seed,
             "evaluate_on": options.evaluate_on,
         }

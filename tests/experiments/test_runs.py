@@ -147,7 +147,7 @@ def test_force_takes_away_the_files_of_the_earlier_run_alone(tmp_path, monkeypat
     assert (tmp_path / "holiday.png").exists()
     assert "holiday" not in (tmp_path / "report.html").read_text()
     assert scorecard(tmp_path)["updates"] == 2
-    assert [line["update"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [2, 2]
+    assert [line["update"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 2]
     assert {"notes.txt"} == files(tmp_path).keys() & {"notes.txt", "crosscheck.json"}
     assert not (tmp_path / "crosscheck_spikegan.png").exists()
 
