@@ -175,8 +175,9 @@ def agreement(real: Tensor, synthetic: Tensor) -> Agreement:
     Raises:
         InputError: If the shapes differ.
 
-    >>> agreement(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0]))
-    Agreement(r=1.0, slope=2.0)
+    >>> found = agreement(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0]))
+    >>> round(found.r, 6), round(found.slope, 6)
+    (1.0, 2.0)
     """
     check_tensors(real=real, synthetic=synthetic)
     check_shapes(synthetic=(synthetic, tuple(real.shape)))
