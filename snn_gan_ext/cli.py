@@ -237,8 +237,11 @@ def compare(
     other: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="OTHER")]],
     bin: str = "20ms",
     window: str | None = None,
+    train: OptionalPath = None,
     out: OptionalPath = None,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    references: bool = True,
+    likelihood: bool = False,
     judges: bool = True,
     resamples: int = 100,
     seed: int = 0,
@@ -250,18 +253,29 @@ def compare(
         other: Other ones, with the same units.
         bin: Width of a bin, such as 20ms.
         window: Length of a window, such as 1s; of trials by default the whole trial.
+        train: Spike trains that the other ones were learned from, to find copies of them.
         out: Folder for metrics.json, pictures and report.html.
         json_: Print numbers as JSON, not as a table.
-        judges: Train classifiers that tell windows of the two apart; the slow part.
-        resamples: Bootstrap samples for the intervals.
+        references: Score samplers without a network, too.
+        likelihood: Fit a coupled GLM to the real spike trains, and score it, too; slow.
+        judges: Train classifiers that tell windows of the two apart; slow.
+        resamples: Bootstrap samples, and random halves of the real set, for the intervals.
         seed: Seed of all randomness.
     """
     from snn_gan_ext.experiments.compare import compare, table
 
-    length = None if window is None else _milliseconds("--window", window) / 1000
-    files = path_of("REAL", real), path_of("OTHER", other)
-    options = {"window": length, "judges": judges, "resamples": resamples, "seed": seed}
-    found = compare(*files, bin=_milliseconds("--bin", bin) / 1000, **options)  # type: ignore[arg-type]
+    found = compare(
+        path_of("REAL", real),
+        path_of("OTHER", other),
+        train=None if train is None else path_of("--train", train),
+        bin=_milliseconds("--bin", bin) / 1000,
+        window=None if window is None else _milliseconds("--window", window) / 1000,
+        references=references,
+        likelihood=likelihood,
+        judges=judges,
+        resamples=resamples,
+        seed=seed,
+    )
     print(json.dumps(found.to_dict(), indent=2) if json_ else table(found), end="\n" if json_ else "")
     if out is not None:
         folder = path_of("--out", out)

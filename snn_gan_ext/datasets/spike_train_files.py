@@ -34,18 +34,21 @@ CURE = 'pip install "snn_gan_ext[neuro]", or ".[neuro]" in a clone'
 Spans = tuple[Floats, np.ndarray | None, bool]  # spans, values of their labels, whether they are trials
 
 
-def read_spike_trains(source: Any, *, label: str = "", intervals: str = "") -> SpikeTrains:
+def read_spike_trains(
+    source: Any, *, label: str = "", intervals: str = "", keep_silent: bool = False
+) -> SpikeTrains:
     """Read spike trains of a file, or of an object of pynapple or neo.
 
-    Units that never fire within the spans are left out, with a warning that names them. The name
-    ``example`` stands for a recording that ships with the package: 30 leaky integrate-and-fire neurons
-    simulated in Brian2, in 250 trials of 400 ms, recurrently connected, with common inputs, a gain that
-    differs from trial to trial, and a stimulus at 120 ms.
+    Units that never fire within the spans are left out, with a warning that names them, unless they
+    are to be kept. The name ``example`` stands for a recording that ships with the package: 30 leaky
+    integrate-and-fire neurons simulated in Brian2, in 250 trials of 400 ms, recurrently connected, with
+    common inputs, a gain that differs from trial to trial, and a stimulus at 120 ms.
 
     Args:
         source: Path of a file, or "example"; or a pynapple `TsGroup`, a neo `Block`, or `SpikeTrains`.
         label: Column of the table of trials or intervals with their labels.
         intervals: Name of the table in an NWB file, such as "epochs"; its trials by default.
+        keep_silent: Whether to keep units that never fire.
 
     Raises:
         InputError: If the file is missing or damaged, holds no units, or has no such table or column.
@@ -74,7 +77,7 @@ def read_spike_trains(source: Any, *, label: str = "", intervals: str = "") -> S
         expected, got = "a path, or an object of pynapple or neo", type(source).__name__
         cure = "make one with SpikeTrains(times=..., units=..., spans=...)"
         raise InputError("recording", expected=expected, got=got, cure=cure)
-    return _without_silent_units(found)
+    return found if keep_silent else _without_silent_units(found)
 
 
 def write_spike_trains(

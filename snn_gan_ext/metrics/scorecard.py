@@ -11,13 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from snn_gan_ext.algorithms.full_likelihood import FullLikelihood
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.metrics import populations
 from snn_gan_ext.metrics.populations import agreement, check_population, covariances
-from snn_gan_ext.validation import SEED, check_setting, whole
+from snn_gan_ext.networks.population import PopulationGenerator
+from snn_gan_ext.types import Batch
+from snn_gan_ext.validation import SEED, check_setting, check_shapes, whole
 
 __all__ = [
     "Scorecard",
+    "coupled",
     "dichotomized_gaussian",
     "judged",
     "leakage",
@@ -38,10 +42,12 @@ class Scorecard:
     Attributes:
         table: Row of each sampler; ``real`` are two halves of the real set, the ceiling.
         intervals: Central 95 % of the other set's numbers over bootstrap samples of windows.
+        ceiling: Central 95 % of the numbers of two halves of the real set, drawn at random.
     """
 
     table: Mapping[str, Mapping[str, float]]
     intervals: Mapping[str, tuple[float, float]]
+    ceiling: Mapping[str, tuple[float, float]]
 
 
 def statistics(real: Tensor, other: Tensor, trials: bool = False) -> dict[str, float]:
@@ -60,13 +66,19 @@ def statistics(real: Tensor, other: Tensor, trials: bool = False) -> dict[str, f
         "count_divergence": populations.count_divergence(real, other),
     }
     real, other = check_population(real), check_population(other)
-    ours, theirs = (covariances(x, min(LAGS, len(x))) for x in (other, real))
+    lags = min(LAGS, len(real), len(other))
+    ours, theirs = (covariances(x, lags) for x in (other, real))
+    if lags > 1:
+        own = [x[1:].diagonal(0, 1, 2) for x in (theirs, ours)]
+        row["autocovariance_error"] = _ratio((own[1] - own[0]).norm(), own[0].norm())
     pairs = ~torch.eye(real.shape[2], dtype=torch.bool)
     if pairs.any():
         between = [_correlations(x)[pairs] for x in (theirs, ours)]
         row["correlation_r"], row["correlation_slope"] = agreement(*between)
+        row["correlation_rmse"] = float((between[1] - between[0]).square().mean().sqrt())
         row["correlation_mean_ratio"] = _ratio(between[1].mean(), between[0].mean())
-        for lag, name in ((slice(1, 2), "lag_1"), (slice(1, LAGS), "lags_1_to_5")):
+        named = ((slice(1, 2), "lag_1"), (slice(1, LAGS), "lags_1_to_5"))
+        for lag, name in named if lags > 1 else ():
             r, slope = agreement(theirs[lag][:, pairs], ours[lag][:, pairs])
             row |= {f"{name}_r": r, f"{name}_slope": slope}
     row |= _of_intervals(real, other)
@@ -109,18 +121,22 @@ def _of_intervals(real: Tensor, other: Tensor) -> dict[str, float]:
     theirs, ours = _intervals(real), _intervals(other)
     if not len(theirs) or not len(ours):
         return {}
-    spread = [x.std() / x.mean() for x in (ours, theirs)]
+    mean, spread = ours.mean() / theirs.mean(), theirs.std()
+    spread = ours.std() / spread if spread else np.nan
     return {
         "isi_distance": float(wasserstein_distance(theirs, ours)),
+        "isi_mean_ratio": float(mean),
+        "isi_sd_ratio": float(spread),
         "short_intervals": float((ours <= SHORT).mean() - (theirs <= SHORT).mean()),
-        "cv_ratio": float(spread[0] / spread[1]) if spread[1] else float("nan"),
+        "cv_ratio": float(spread / mean),
     }
 
 
 def _of_trials(real: Tensor, other: Tensor) -> dict[str, float]:
     """Compare time courses and noise correlations."""
     if len(real) != len(other):
-        raise InputError("trials", expected=f"{len(real)} bins", got=f"{len(other)}")
+        cure = "take a window that fits into both"
+        raise InputError("trials", expected=f"{len(real)} bins", got=f"{len(other)}", cure=cure)
     course = [x.mean((1, 2)) for x in (real, other)]
     found = {"psth_error": _ratio((course[1] - course[0]).abs().sum(), course[0].sum())}
     pairs = ~torch.eye(real.shape[2], dtype=torch.bool)
@@ -144,10 +160,13 @@ def judged(real: Tensor, other: Tensor, seed: int = 0) -> dict[str, float]:
         seed: Seed of the choice of windows and of the judges.
 
     Raises:
-        InputError: If there are fewer than 20 windows of a set.
+        InputError: If there are fewer than 20 windows of a set, or windows have a single bin.
     """
     check_setting("seed", seed, SEED)
     rng = torch.Generator().manual_seed(seed)
+    width = min(WINDOW, len(real), len(other))
+    if width < 2:
+        raise InputError("windows", expected="two bins or more", got=f"{width}")
     # Halves of trials, not of windows: those of one trial would know each other.
     halves: list[list[Tensor]] = []
     for spikes in map(check_population, (real, other)):
@@ -156,11 +175,12 @@ def judged(real: Tensor, other: Tensor, seed: int = 0) -> dict[str, float]:
             parts = spikes.chunk(2)
         else:
             parts = tuple(spikes[:, some] for some in order.tensor_split(2))
-        halves.append([_windows(part) for part in parts])
+        halves.append([_windows(part, width) for part in parts])
     train, test = ([x, y] for x, y in zip(*halves, strict=True))
     if min(len(x) for x in (*train, *test)) < 10:
         got = f"{min(len(x) for x in (*train, *test))}"
-        raise InputError("windows", expected="10 of 32 bins in each half", got=got)
+        expected = f"10 of {width} bins in each half"
+        raise InputError("windows", expected=expected, got=got, cure="leave the judges out")
     known, unseen = (_by_origin(both, rng) for both in (train, test))
     return {
         "c2st_trees": _trees(known, unseen, seed),
@@ -168,9 +188,9 @@ def judged(real: Tensor, other: Tensor, seed: int = 0) -> dict[str, float]:
     }
 
 
-def _windows(spikes: Tensor) -> Tensor:
-    """Cut ``[T, B, N]`` into windows ``[W, t, N]`` without overlap."""
-    width = min(WINDOW, len(spikes))
+def _windows(spikes: Tensor, width: int) -> Tensor:
+    """Cut ``[T, B, N]`` into windows ``[W, width, N]`` without overlap."""
+    width = min(width, len(spikes))  # half of one long stretch may be shorter
     return spikes.unfold(0, width, width).permute(0, 1, 3, 2).flatten(0, 1)
 
 
@@ -250,7 +270,13 @@ def leakage(train: Tensor, held_out: Tensor, other: Tensor) -> float:
         train: Spikes that a sampler learned from ``[T, B, N]``.
         held_out: Real spikes that it did not see ``[T, B', N]``.
         other: Its samples ``[T, B'', N]``.
+
+    Raises:
+        InputError: If sets differ in the number of bins or neurons.
     """
+    steps, _, neurons = check_population(train).shape
+    size = steps, "B", neurons
+    check_shapes(held_out=(held_out, size), other=(other, size))
     seen, unseen, drawn = (
         check_population(x).transpose(0, 1).flatten(1)[:1000] for x in (train, held_out, other)
     )
@@ -267,6 +293,7 @@ def shuffled(real: Tensor, rng: torch.Generator) -> Tensor:
         real: Real spikes ``[T, B, N]``.
         rng: Random source.
     """
+    real = check_population(real)
     orders = [torch.randperm(real.shape[1], generator=rng) for _ in range(real.shape[2])]
     return torch.stack([real[:, order, unit] for unit, order in enumerate(orders)], 2)
 
@@ -288,6 +315,7 @@ def dichotomized_gaussian(real: Tensor, count: int, rng: torch.Generator, trials
     """
     from scipy.special import ndtr, ndtri
 
+    check_setting("count", count, whole(0))
     spikes = check_population(real).double()
     steps, windows, neurons = spikes.shape
     least = 0.5 / (steps * windows)
@@ -322,6 +350,35 @@ def dichotomized_gaussian(real: Tensor, count: int, rng: torch.Generator, trials
     return (noise @ torch.from_numpy(factor).T < thresholds).float()
 
 
+def coupled(real: Tensor, count: int, rng: torch.Generator, trials: bool) -> Tensor:
+    """Draw from a coupled GLM, fitted by maximum likelihood, ``[T, count, N]``.
+
+    Of trials, the drive differs from step to step. Other windows are of ongoing activity, five windows
+    after its start.
+
+    Args:
+        real: Real spikes ``[T, B, N]``.
+        count: Number of windows to draw.
+        rng: Random source.
+        trials: Whether windows are trials, aligned at their starts.
+
+    References:
+        Pillow et al. (2008), "Spatio-temporal correlations and visual signalling in a complete
+        neuronal population".
+    """
+    spikes = check_population(real)
+    steps, windows, neurons = spikes.shape
+    network = PopulationGenerator(1, neurons, steps, by_step=trials)
+    rates = spikes.mean(1, keepdim=True) if trials else spikes.mean((0, 1), keepdim=True)
+    least = 0.5 / (windows if trials else steps * windows)
+    network.initialise_rates(rates.clamp(least, 1 - least).expand(steps, 1, neurons))
+    FullLikelihood(iterations=60, drive_penalty=5e-4).fit(network, Batch(spikes))
+    if trials:
+        drawn: Tensor = network(count, rng)
+        return drawn
+    return network.free_run(count, 6 * steps, rng)[5 * steps :]
+
+
 def scorecard(
     real: Tensor,
     other: Tensor,
@@ -329,6 +386,7 @@ def scorecard(
     trials: bool = False,
     train: Tensor | None = None,
     references: bool = True,
+    likelihood: bool = False,
     judges: bool = True,
     resamples: int = 100,
     seed: int = 0,
@@ -342,13 +400,15 @@ def scorecard(
         trials: Whether windows are trials, aligned at their starts.
         train: Spikes that the other set was learned from, for `leakage`.
         references: Whether to score samplers without a network, too.
-        judges: Whether to train the two judges; the slow part.
-        resamples: Number of bootstrap samples; 0 for none.
+        likelihood: Whether to score a `coupled` GLM, too, which is fitted first; slow.
+        judges: Whether to train the two judges; slow.
+        resamples: Number of bootstrap samples, and of random halves; 0 for none.
         seed: Seed of all randomness.
         name: Name of the other set's row.
 
     Raises:
-        InputError: If sets do not fit each other, or there are fewer than four real windows.
+        InputError: If sets do not fit each other, there are fewer than four real windows, or these are
+            silent.
     """
     check_setting("resamples", resamples, whole(0, 100_000))
     check_setting("seed", seed, SEED)
@@ -356,12 +416,14 @@ def scorecard(
     windows = real.shape[1]
     if windows < 4:
         raise InputError("real", expected="four windows or more", got=f"{windows}")
+    if not real.any():
+        raise InputError("real", expected="windows with spikes", got="silence")
     rng = torch.Generator().manual_seed(seed)
-    order = torch.randperm(windows, generator=rng)
-    halves = [real[:, some] for some in order.tensor_split(2)]
-    samplers: dict[str, tuple[Tensor, Tensor]] = {"real": (halves[0], halves[1])}
+    samplers = {"real": _halves(real, rng)}
     if references:
         samplers |= {n: (real, x) for n, x in _references(real, trials, rng).items()}
+    if likelihood:
+        samplers["coupled"] = (real, coupled(real, windows, rng, trials))
     samplers[name] = (real, other)
     table = {}
     for sampler, (theirs, ours) in samplers.items():
@@ -370,7 +432,11 @@ def scorecard(
             table[sampler] |= judged(theirs, ours, seed)
     if train is not None:
         table[name]["leakage"] = leakage(train, real, other)
-    return Scorecard(table, _bootstrap(real, other, trials, resamples, rng))
+    return Scorecard(
+        table,
+        _central([statistics(_again(real, rng), _again(other, rng), trials) for _ in range(resamples)]),
+        _central([statistics(*_halves(real, rng), trials) for _ in range(resamples)]),
+    )
 
 
 def _references(real: Tensor, trials: bool, rng: torch.Generator) -> dict[str, Tensor]:
@@ -385,17 +451,20 @@ def _references(real: Tensor, trials: bool, rng: torch.Generator) -> dict[str, T
     return drawn
 
 
-def _bootstrap(
-    real: Tensor, other: Tensor, trials: bool, resamples: int, rng: torch.Generator
-) -> dict[str, tuple[float, float]]:
-    """Return the central 95 % of each statistic over draws of windows with replacement."""
+def _halves(spikes: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    first, second = torch.randperm(spikes.shape[1], generator=rng).tensor_split(2)
+    return spikes[:, first], spikes[:, second]
 
-    def again(spikes: Tensor) -> Tensor:
-        count = spikes.shape[1]
-        return spikes[:, torch.randint(count, (count,), generator=rng)]
 
-    rows = [statistics(again(real), again(other), trials) for _ in range(resamples)]
-    keys = rows[0] if rows else ()
+def _again(spikes: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw windows with replacement."""
+    count = spikes.shape[1]
+    return spikes[:, torch.randint(count, (count,), generator=rng)]
+
+
+def _central(rows: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
+    """Return the central 95 % of each statistic."""
+    keys = {key: None for row in rows for key in row}
     found = {key: np.array([row.get(key, np.nan) for row in rows]) for key in keys}
     return {
         key: (float(np.nanquantile(x, 0.025)), float(np.nanquantile(x, 0.975)))
