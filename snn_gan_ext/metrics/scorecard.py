@@ -275,8 +275,8 @@ def leakage(train: Tensor, held_out: Tensor, other: Tensor) -> float:
         InputError: If sets differ in the number of bins or neurons.
     """
     steps, _, neurons = check_population(train).shape
-    size = steps, "B", neurons
-    check_shapes(held_out=(held_out, size), other=(other, size))
+    check_shapes(held_out=(held_out, (steps, "B >= 1", neurons)))
+    check_shapes(other=(other, (steps, "B >= 1", neurons)))
     seen, unseen, drawn = (
         check_population(x).transpose(0, 1).flatten(1)[:1000] for x in (train, held_out, other)
     )
