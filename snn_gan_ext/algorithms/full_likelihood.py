@@ -14,7 +14,7 @@ from tqdm import tqdm
 from snn_gan_ext.algorithms.state import check_trials, set_gradients
 from snn_gan_ext.errors import InputError
 from snn_gan_ext.types import Batch, FreeRunner, check_rules, setting
-from snn_gan_ext.validation import at_least, whole
+from snn_gan_ext.validation import at_least, check_parts, whole
 
 __all__ = ["FullLikelihood", "PenaltyTrial", "choose_penalty"]
 
@@ -81,6 +81,8 @@ class FullLikelihood:
             InputError: If the network has hidden neurons, or trials do not fit it.
         """
         check_trials(data, "data")
+        expected = "a generator of GLM layers, such as PopulationGenerator"
+        check_parts("network", network, expected, "network", "observe", "noise")
         if list(network.network.layers) != ["readout"]:
             expected, cure = "read-out neurons alone", "take MaximumLikelihood for hidden neurons"
             got = f"{list(network.network.layers)}"
@@ -199,7 +201,10 @@ def choose_penalty(
     for penalty in sorted(penalties, reverse=True):
         settings = FullLikelihood(**{**vars(fit), "coupling_penalty": penalty})
         likelihood = settings.fit(network, data)
-        trials.append(PenaltyTrial(penalty, likelihood, disagreement(network)))
+        found = float(disagreement(network))
+        # A free run of silence has no correlations: its disagreement may be NaN.
+        found = found if math.isfinite(found) else math.inf
+        trials.append(PenaltyTrial(penalty, likelihood, found))
         weights[penalty] = {name: x.clone() for name, x in network.state_dict().items()}
     trials.sort(key=lambda trial: trial.disagreement)
     network.load_state_dict(weights[trials[0].penalty])

@@ -1,6 +1,7 @@
 """Fit of a generator to recorded spike trains, in which the free run chooses."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from snn_gan_ext.algorithms.state import NetworksState
 from snn_gan_ext.types import Batch, FreeRunner, Learner, setting
 from snn_gan_ext.validation import whole
 
+LARGEST = 1e9
 LIKELIHOOD = FullLikelihood(iterations=20, drive_penalty=5e-4)
 MOMENTS = MomentMatching(updates=50, lr=3e-3)
 
@@ -127,6 +129,7 @@ class PopulationFit(Learner):
                 state.generator.load_state_dict(state.averaged.state_dict())
             metrics = self._match(state, batch.train, state.updates - first)
         score = batch.judge(state.generator)
+        score = score if math.isfinite(score) else LARGEST  # of a free run of silence, say
         if score < state.score:
             state.score = score
             state.averaged.load_state_dict(state.generator.state_dict())

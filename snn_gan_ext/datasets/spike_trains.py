@@ -16,6 +16,7 @@ from snn_gan_ext.validation import above, check_setting, check_shapes, check_spi
 __all__ = ["BinnedSpikes", "SpikeTrains"]
 
 Floats = NDArray[np.float64]
+LARGEST = 1_000_000_000  # bins, four bytes each
 FASTEST = 1000.0  # spikes a second of one unit, above which times are hardly in seconds
 
 
@@ -70,23 +71,27 @@ class SpikeTrains:
     source: str = ""
 
     def __post_init__(self) -> None:
-        times = tuple(np.sort(np.asarray(x, dtype=np.float64).reshape(-1)) for x in self.times)
-        spans = np.asarray(self.spans, dtype=np.float64).reshape(-1, 2)
+        try:
+            times = tuple(np.sort(np.asarray(x, dtype=np.float64).reshape(-1)) for x in self.times)
+            spans = np.asarray(self.spans, dtype=np.float64).reshape(-1, 2)
+        except (TypeError, ValueError):
+            expected = "times and spans [S, 2] in seconds"
+            raise InputError("times", expected=expected, got="other values") from None
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "spans", spans)
         if not times:
             raise InputError("units", expected="at least one", got="none")
         if len(self.units) != len(times):
             raise InputError("units", expected=f"{len(times)} names", got=f"{len(self.units)}")
+        if twice := sorted({x for x in self.units if self.units.count(x) > 1}):
+            raise InputError("units", expected="a name for each", got=f"{twice[:5]} twice")
         for name, values in (*zip(self.units, times, strict=True), ("spans", spans)):
             if not np.isfinite(values).all():
                 raise InputError(f"{name}", expected="finite times in seconds", got="NaN or infinity")
         if not len(spans) or (spans[:, 1] <= spans[:, 0]).any():
             got = "none" if not len(spans) else "one that does not"
             raise InputError("spans", expected="spans that stop after their start", got=got)
-        if self.labels is not None and len(self.labels) != len(spans):
-            expected = f"one for each of {len(spans)} spans"
-            raise InputError("labels", expected=expected, got=f"{len(self.labels)}")
+        _check_labels(self.labels, len(spans))
         fastest = self.rates.max()
         if fastest > FASTEST:
             cure = "divide times and spans by 1000 if they are in milliseconds"
@@ -142,14 +147,18 @@ class SpikeTrains:
             got = f"{seconds[outside][0]:.6g}"
             raise InputError("times", expected=f"0 .. {duration:g} s within trials", got=got)
         count = int(within.max()) + 1 if num_trials is None else num_trials
+        for name, numbers, end in (("trial", within, count), ("neuron", which, np.inf)):
+            if numbers.min() < 0 or numbers.max() >= end:
+                got = f"{numbers.min()} .. {numbers.max()}"
+                raise InputError(name, expected=f"numbers from 0, below {end}", got=got)
         # Trials lie one after another, with a gap that no filter bridges by mistake.
         starts = np.arange(count) * 2.0 * duration
         on_clock = seconds + starts[within.astype(int)]
-        numbers = range(int(which.max()) + 1)
+        each = range(int(which.max()) + 1)
         found = None if labels is None else np.unique(np.asarray(labels), return_inverse=True)
         return cls(
-            times=tuple(on_clock[which == number] for number in numbers),
-            units=tuple(units) or tuple(map(str, numbers)),
+            times=tuple(on_clock[which == number] for number in each),
+            units=tuple(units) or tuple(map(str, each)),
             spans=np.stack([starts, starts + duration], 1),
             trials=True,
             labels=None if found is None else found[1].astype(np.int64),
@@ -278,6 +287,9 @@ class SpikeTrains:
             InputError: If no window fits into a span.
         """
         check_setting("width", width, above(0))
+        for name, length in (("window", window), ("stride", stride)):
+            if length is not None:
+                check_setting(name, length, above(0))
         lengths = self.spans[:, 1] - self.spans[:, 0]
         default = float(lengths.min()) if self.trials else min(100 * width, float(lengths.max()))
         steps = int(np.floor((default if window is None else window) / width + 1e-6))
@@ -286,6 +298,11 @@ class SpikeTrains:
             raise InputError("window", expected=longest, got=f"{window if window else default:g} s")
         apart = steps * width if stride is None else max(round(stride / width), 1) * width
         counts = np.floor((lengths - steps * width) / apart + 1e-6).astype(int) + 1
+        if (size := int(counts.sum()) * steps * len(self.times)) > LARGEST:
+            cure = "take wider bins, or a longer stride"
+            raise InputError(
+                "width", expected=f"at most {LARGEST:.0e} bins", got=f"{size:.1e}", cure=cure
+            )
         numbers = [(span, k) for span, count in enumerate(counts) for k in range(count)]
         spans = np.array([span for span, _ in numbers])
         starts = self.spans[spans, 0] + apart * np.array([k for _, k in numbers])
@@ -333,6 +350,17 @@ class SpikeTrains:
             digest.update(b"|")
         digest.update(repr((self.units, self.trials, self.label_names)).encode())
         return digest.hexdigest()
+
+
+def _check_labels(labels: NDArray[np.int64] | None, spans: int) -> None:
+    if labels is None:
+        return
+    known = np.asarray(labels)
+    if known.shape != (spans,):
+        raise InputError("labels", expected=f"one for each of {spans} spans", got=f"{known.shape}")
+    if known.dtype.kind not in "iu" or known.min() < 0:
+        expected = "whole numbers from 0, with their names in label_names"
+        raise InputError("labels", expected=expected, got=f"{known.dtype}")
 
 
 def _within(times: Floats, spans: Floats) -> Floats:

@@ -261,6 +261,7 @@ class Population(GeneratorSettings):
         num_steps, neurons = data.shape
         options = _options(self, rng, "class_rates")
         options["same_step"] = "triangular" if self.same_step else None
+        options["counts"] = min(self.counts, neurons)
         return PopulationGenerator(max(data.classes, 1), neurons, num_steps, **options)
 
     def initialise(self, network: nn.Module, data: Data) -> None:

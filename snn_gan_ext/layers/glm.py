@@ -64,8 +64,8 @@ class GLMLayer(GLMNeurons):
         coupling_basis: Temporal basis of the coupling ``[K'', L'']``; by default ``feedback_basis``.
         same_step: Neurons that hear each other within a step, in an order without loops: "triangular"
             (each hears all before it), the order of the neurons, or booleans ``[O, O]``.
-        counts: Entries of a table of how many neurons before it have fired in this step, a nonlinear
-            term of ``same_step``; 0 for none.
+        counts: Entries, at most ``O``, of a table of how many neurons before it have fired in this
+            step, a nonlinear term of ``same_step``; 0 for none.
         weight_std: Standard deviation of the initial weights; by default ``4 / sqrt(I sum(basis^2))``:
             inputs that spike in one step of 16 then move a potential by 1.
         bias_init: Initial bias. At -4.6 a neuron without input fires with probability 0.01 per step.
@@ -145,7 +145,7 @@ class GLMLayer(GLMNeurons):
         counts: int,
     ) -> None:
         """Add the parameters of coupling, if there are to be any."""
-        check_setting("counts", counts, whole(0))
+        check_setting("counts", counts, whole(0, self.out_features))
         past = self._lateral_mask("coupling", coupling)
         now = self._lateral_mask("same_step", _mask_of(same_step, self.out_features))
         for name, given, other, mask in (

@@ -86,6 +86,8 @@ class GLMNetwork(nn.Module):
             observed: Spikes ``[T, B, *size]`` of each layer that is clamped.
             states: State of each layer before the first step; silence by default.
         """
+        if not exogenous:
+            raise InputError("exogenous", expected="at least one input", got="none")
         sizes = {name: spikes.shape[-1] for name, spikes in exogenous.items()}
         if sizes != self.inputs:
             raise InputError("exogenous", expected=f"inputs of sizes {self.inputs}", got=f"{sizes}")

@@ -213,3 +213,26 @@ def test_tables_of_intervals_are_found_by_name(tmp_path):
         read_spike_trains(path, label="side")
     with pytest.raises(InputError, match=r"intervals: expected one of \['trials'\]"):
         read_spike_trains(path, intervals="epochs")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: SpikeTrains((np.array(["x"]),), ("a",), np.array([[0, 1]])), "times: expected times"),
+        (lambda: SpikeTrains((np.array([0.1]),) * 2, ("a", "a"), np.array([[0, 1]])), "twice"),
+        (
+            lambda: SpikeTrains(
+                (np.array([0.1]),), ("a",), np.array([[0, 1]]), labels=np.array(["left"])
+            ),
+            "labels: expected whole numbers",
+        ),
+        (lambda: SpikeTrains.from_trials([0.1], [0], [-1], 1.0), "trial: expected numbers from 0"),
+        (lambda: SpikeTrains.from_trials([0.1], [0], [5], 1.0, num_trials=2), "trial: .* below 2"),
+        (lambda: ongoing().bin(0.01, float("nan")), "window"),
+        (lambda: ongoing().bin(0.01, 1.0, -1.0), "stride"),
+        (lambda: ongoing().bin(1e-9, 1e-7), "width: expected at most"),
+    ],
+)
+def test_other_impossible_values_are_refused(make, words):
+    with pytest.raises(InputError, match=words):
+        make()
